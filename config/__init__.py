@@ -1,0 +1,1 @@
+"""What may be set. Nothing here knows what the settings are used for."""

@@ -1,0 +1,173 @@
+"""Typed settings: the only description of what may be configured.
+
+Every section is frozen and refuses unknown keys. Names carry their unit. `config.load` reads a YAML file and the
+environment (`LAMPROOM__SECTION__KEY`) into `Settings`; `docs/settings.md` lists every key (a test holds it complete).
+"""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A frozen block of settings; an unknown key is an error, not a silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _address(value: str) -> str:
+    ip_address(value)
+    return value
+
+
+IpAddress = Annotated[str, AfterValidator(_address)]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+"""A name that may stand in a URL, a topic and a file name."""
+
+
+class ServerSettings(Section):
+    """The HTTP door and where data lives."""
+
+    listen_host: IpAddress = Field(default="127.0.0.1", description="address the HTTP(S) door listens on")
+    listen_port: int = Field(
+        default=8443, ge=0, le=65535, description="TCP port of the HTTP(S) door; 0 = any free port"
+    )
+    tls: Literal["auto", "off", "files"] = Field(
+        default="auto",
+        description="auto = plain on a loopback address, self-signed elsewhere; files = tls_certificate and tls_key",
+    )
+    tls_certificate: Path | None = Field(default=None, description="PEM file, with tls: files")
+    tls_key: Path | None = Field(default=None, description="PEM file, with tls: files")
+    public_url: str | None = Field(default=None, description="address printed in links; default from listen_*")
+    allowed_origins: tuple[str, ...] = Field(default=(), description="further origins allowed to open the WebSocket")
+    data_dir: Path = Field(default=Path("data"), description="database, secrets, evidence pictures")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = Field(default="auto", description="auto = console on a terminal")
+
+
+class StoreSettings(Section):
+    """Where rows are kept."""
+
+    url: str | None = Field(
+        default=None, description="SQLAlchemy URL; default SQLite in data_dir. PostgreSQL: postgresql+psycopg://..."
+    )
+    reading_retention_days: int = Field(default=90, ge=1, description="power readings and positions older than this go")
+
+
+class BusSettings(Section):
+    """How parts of one level tell each other that something is new. The store stays the truth."""
+
+    url: str | None = Field(default=None, description="redis://host:port/0; default: in this process")
+    prefix: Slug = Field(default="lamproom", description="first part of every Redis key")
+
+
+class AuthSettings(Section):
+    """Log-in, tokens, limits."""
+
+    access_token_s: int = Field(default=600, ge=30, le=3600, description="life of a room token, seconds")
+    login_days: int = Field(default=7, ge=1, le=90, description="how long a browser stays logged in, days")
+    login_attempts_per_minute: int = Field(default=5, ge=1, le=60, description="per address and per user name")
+    minimum_password_length: int = Field(default=12, ge=8, le=128)
+
+
+class MediaSettings(Section):
+    """The media worker: one UDP port for all browser media."""
+
+    listen_host: IpAddress = Field(default="127.0.0.1", description="address the UDP port is bound to")
+    udp_port: int = Field(default=8443, ge=0, le=65535, description="one port for all; 0 = any free port")
+    advertise: tuple[IpAddress, ...] = Field(
+        default=(), description="addresses told to browsers; default listen_host, or every local address for 0.0.0.0"
+    )
+    in_process: bool = Field(default=False, description="run the worker inside the server (tests)")
+    packet_cache_packets: int = Field(default=1024, ge=64, le=8192, description="per track, for repair and fast start")
+    keyframe_interval_s: float = Field(
+        default=0.5, gt=0, description="at most one key-frame request per source in this"
+    )
+    stalled_after_s: float = Field(default=3.0, gt=0, description="no packet for this long = stream.stalled")
+    peer_grace_s: float = Field(default=30.0, gt=0, description="media kept after the WebSocket is lost")
+    max_peers: int = Field(default=1000, ge=2, description="further peers are refused with `capacity`")
+    stranger_packets_per_s: int = Field(default=200, ge=10, description="STUN packets taken per unknown address")
+    gso: bool = Field(default=True, description="send runs of equal packets with UDP_SEGMENT where the kernel can")
+
+
+class DutyPostSettings(Section):
+    """One duty post and the camera that watches it."""
+
+    post: Slug
+    site: Slug
+    camera: Slug = Field(description="name of the camera as published, e.g. dispatch-room")
+    name_zh: str = "值班岗位"
+    name_en: str = "Duty post"
+    zone: tuple[tuple[float, float], ...] = Field(
+        default=((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)),
+        min_length=3,
+        max_length=32,
+        description="polygon, 0 to 1 of the picture's width and height",
+    )
+    minimum_persons: int = Field(default=1, ge=1, le=20)
+    warn_after_s: float = Field(default=180.0, gt=0, description="empty for this long = warning")
+    alarm_after_s: float = Field(default=300.0, gt=0, description="empty for this long = alarm")
+    detector: Slug = "absence"
+
+
+class AnalyticsSettings(Section):
+    """Vision and telemetry plug-ins."""
+
+    detectors: tuple[str, ...] = Field(default=("absence",), description="names of detectors that may run")
+    telemetry: tuple[str, ...] = Field(default=("mqtt",), description="names of telemetry sources that may run")
+    posts: tuple[DutyPostSettings, ...] = ()
+    frames_per_s: float = Field(default=2.0, gt=0, le=25, description="pictures analysed per camera")
+    worker_memory_mb: int = Field(default=1500, ge=256, description="address space of a vision worker beyond its start")
+    heartbeat_timeout_s: float = Field(default=5.0, gt=0, description="a silent vision worker is killed after this")
+    model: Path | None = Field(default=None, description="ONNX file with its card beside it; default: the one shipped")
+
+
+class MqttSettings(Section):
+    """The MQTT broker that telemetry comes from."""
+
+    host: str | None = Field(default=None, description="broker; none = no MQTT")
+    port: int = Field(default=1883, ge=1, le=65535)
+    version: Literal["3.1.1", "5"] = "3.1.1"
+    client_id: str = Field(default="lamproom", description="fixed, so that the broker keeps what we have not taken")
+    username: str | None = None
+    password: str | None = None
+    tls: bool = False
+    topic_prefix: str = Field(default="lamproom/v1", description="topics are {prefix}/{site}/{kind}/{device}/{verb}")
+    batch_messages: int = Field(default=200, ge=1, le=5000, description="written in one transaction")
+    batch_wait_s: float = Field(default=0.05, ge=0, le=5, description="longest wait for a batch to fill")
+    queue_messages: int = Field(default=5000, ge=100, description="taken from the broker and not yet written")
+
+
+class SiteSettings(Section):
+    """One node of the tree, made at start when it is missing."""
+
+    site: Slug
+    parent: Slug | None = None
+    level: Literal["nation", "province", "city", "county", "mine"]
+    name_zh: str
+    name_en: str
+
+
+class DutySettings(Section):
+    """Ringing and escalation."""
+
+    ring_timeout_s: float = Field(
+        default=20.0, gt=0, description="a level that has not answered in this is unreachable"
+    )
+    alert_sound: bool = True
+
+
+class Settings(Section):
+    """Everything."""
+
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    bus: BusSettings = BusSettings()
+    auth: AuthSettings = AuthSettings()
+    media: MediaSettings = MediaSettings()
+    analytics: AnalyticsSettings = AnalyticsSettings()
+    mqtt: MqttSettings = MqttSettings()
+    duty: DutySettings = DutySettings()
+    sites: tuple[SiteSettings, ...] = ()

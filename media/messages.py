@@ -1,0 +1,215 @@
+"""What the server and a media worker say to each other.
+
+The worker can be killed at any moment: the server starts it again and clients offer anew. Commands carry a
+`request` number and each is answered by exactly one `Reply` or `Refused` with the same number. Events carry none.
+Everything is declarative where it can be: `Subscribe` names the *whole* list of tracks a peer is to get.
+
+A *peer* is one ICE/DTLS transport of one client and either publishes or subscribes. Its id is chosen by the server.
+A *track* id is `{peer}/{mid}` and is chosen by the worker.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrackInfo(Message):
+    """One incoming track, as negotiated."""
+
+    track: str
+    peer: str
+    mid: str
+    kind: Literal["audio", "video"]
+    codec: str
+    """As in SDP: VP8, H264, VP9, AV1, opus, ..."""
+    stream: str = ""
+    """The msid's stream part, where the publisher gave one."""
+
+
+# --- commands, server to worker -------------------------------------------------------------------------------------
+
+
+class Command(Message):
+    request: int = 0
+
+
+class Configure(Command):
+    """First message. Answered by `Reply.started`."""
+
+    type: Literal["configure"] = "configure"
+    settings: dict[str, object]
+    """A dumped `MediaSettings`."""
+
+
+class Publish(Command):
+    """An SDP offer of a publishing peer: new, changed (same peer id, same ICE credentials) or ICE restart (new ones).
+
+    Answered by `Reply.sdp` (the answer) and `Reply.tracks` (every live track of the peer).
+    """
+
+    type: Literal["publish"] = "publish"
+    peer: str
+    sdp: str
+    allow: tuple[Literal["audio", "video"], ...] = ("audio", "video")
+    """Kinds this peer may send; other m-lines are answered with port 0."""
+
+
+class Subscribe(Command):
+    """The whole list of tracks a subscribing peer is to get; the worker offers. Answered by `Reply.sdp` (an offer, or
+    empty when nothing changed), `Reply.generation` and `Reply.mids`. A second `Subscribe` may come before the first
+    offer is accepted: only the answer to the newest generation counts."""
+
+    type: Literal["subscribe"] = "subscribe"
+    peer: str
+    tracks: tuple[str, ...]
+    ice_restart: bool = False
+
+
+class Accept(Command):
+    """The client's SDP answer to the offer of this generation."""
+
+    type: Literal["accept"] = "accept"
+    peer: str
+    generation: int
+    sdp: str
+
+
+class Play(Command):
+    """WHEP: the client offers recvonly m-lines, the worker answers with these tracks. Answered by `Reply.sdp`."""
+
+    type: Literal["play"] = "play"
+    peer: str
+    sdp: str
+    tracks: tuple[str, ...]
+
+
+class Close(Command):
+    """Ends a peer and all that hangs on it. Unknown peers are no error."""
+
+    type: Literal["close"] = "close"
+    peer: str
+    reason: str = ""
+
+
+class Mute(Command):
+    """Stops or resumes forwarding of a track to everybody (by a moderator)."""
+
+    type: Literal["mute"] = "mute"
+    track: str
+    muted: bool
+
+
+class Tap(Command):
+    """Sends a track's encoded access units to a Unix stream socket (format: `media.tap`), or stops doing so."""
+
+    type: Literal["tap"] = "tap"
+    track: str
+    address: str | None
+
+
+class GetStatistics(Command):
+    """Answered by `Reply.statistics`."""
+
+    type: Literal["get_statistics"] = "get_statistics"
+
+
+AnyCommand = Annotated[
+    Configure | Publish | Subscribe | Accept | Play | Close | Mute | Tap | GetStatistics, Field(discriminator="type")
+]
+
+# --- answers and events, worker to server ---------------------------------------------------------------------------
+
+
+class Started(Message):
+    udp_port: int
+    addresses: tuple[str, ...]
+    fingerprint: str
+    """`sha-256 AB:CD:...`"""
+    forwarder: str
+    """Which implementation moves the packets, in words for `doctor`."""
+
+
+class Reply(Message):
+    type: Literal["reply"] = "reply"
+    request: int
+    sdp: str = ""
+    tracks: tuple[TrackInfo, ...] = ()
+    generation: int = 0
+    mids: dict[str, str] = {}
+    """mid of the offer to track id."""
+    refused_tracks: dict[str, str] = {}
+    """track id to the reason why this client cannot get it (no common codec, gone, ...)."""
+    started: Started | None = None
+    statistics: dict[str, object] = {}
+
+
+class Refused(Message):
+    """The command did nothing."""
+
+    type: Literal["refused"] = "refused"
+    request: int
+    error: Literal["sdp_invalid", "no_common_codec", "unknown_peer", "unknown_track", "capacity", "stale", "invalid"]
+    detail: str
+    """A full sentence for the log and the diagnosis card."""
+
+
+class PeerState(Message):
+    """A peer's transport changed. `reason` is a stable id (`ice_timeout`, `consent_lost`, `dtls_failed`,
+    `fingerprint_mismatch`, `closed_by_peer`, `closed`), `detail` a sentence."""
+
+    type: Literal["peer_state"] = "peer_state"
+    peer: str
+    state: Literal["connecting", "connected", "disconnected", "closed"]
+    reason: str = ""
+    detail: str = ""
+
+
+class TrackState(Message):
+    """`live` at the first packet and after a stall, `stalled` after `stalled_after_s` without one, `ended` once."""
+
+    type: Literal["track_state"] = "track_state"
+    track: str
+    peer: str
+    state: Literal["live", "stalled", "ended"]
+
+
+class TrackQuality(Message):
+    track: str
+    packets: int
+    """Since the last report."""
+    bitrate_bps: float
+    loss: float
+    """0 to 1, since the last report; upstream for a publisher's track, downstream for a subscriber's."""
+    jitter_ms: float
+    rtt_ms: float | None = None
+    level: Literal["excellent", "good", "poor", "lost"]
+    reason: str = ""
+    """Stable id: `loss`, `jitter`, `rtt`, `no_packets`, `no_keyframe`, ..."""
+
+
+class Quality(Message):
+    """Every 2 s for each peer with tracks."""
+
+    type: Literal["quality"] = "quality"
+    peer: str
+    tracks: tuple[TrackQuality, ...]
+
+
+class Beat(Message):
+    """Once a second; silence means that the worker is stuck."""
+
+    type: Literal["beat"] = "beat"
+    loop_lag_s: float
+    cpu_s: float
+    counters: dict[str, float]
+    """Totals since start: packets_in, packets_out, bytes_in, bytes_out, dropped_*, nacks_*, keyframe_requests, ..."""
+
+
+AnyAnswer = Annotated[Reply | Refused | PeerState | TrackState | Quality | Beat, Field(discriminator="type")]
+
+COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
+ANSWERS: TypeAdapter[AnyAnswer] = TypeAdapter(AnyAnswer)

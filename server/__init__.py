@@ -1,0 +1,1 @@
+"""Puts it together; the only package that knows all others."""

@@ -1,0 +1,77 @@
+"""Who may import whom. The table is the architecture; change it on purpose."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "config": set(),
+    "media": {"config"},
+    "analytics": {"config", "media"},
+    "signaling": {"config", "media"},
+    "web": {"config"},
+    "server": {"config", "media", "analytics", "signaling", "web"},
+}
+
+SANS_IO = [
+    "analytics/rules",
+    "media/depacketize.py",
+    "media/keyframes.py",
+    "media/negotiation.py",
+    "media/packetcache.py",
+    "media/router.py",
+    "media/rtcp.py",
+    "media/rtp.py",
+    "media/sdp.py",
+    "media/tap.py",
+    "media/transport/icelite.py",
+    "media/transport/stun.py",
+    "server/alerts",
+    "server/duty",
+    "server/sessions",
+    "signaling/room/messages.py",
+    "signaling/room/problems.py",
+    "signaling/whip",
+]
+"""Protocol and rule code: bytes, events and `now` in, bytes, events and the next deadline out."""
+
+IO_MODULES = {"asyncio", "socket", "ssl", "threading", "aiohttp", "time", "datetime"}
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_package_imports_only_downwards(package: str) -> None:
+    ours = set(MAY_IMPORT)
+    for path in sorted((ROOT / package).rglob("*.py")):
+        wrong = (imported(path) & ours) - MAY_IMPORT[package] - {package}
+        assert not wrong, f"{path.relative_to(ROOT)} may not import {sorted(wrong)}"
+
+
+def sans_io_files() -> list[Path]:
+    found: list[Path] = []
+    for name in SANS_IO:
+        path = ROOT / name
+        found += sorted(path.rglob("*.py")) if path.is_dir() else [path] if path.exists() else []
+    return found
+
+
+@pytest.mark.parametrize("path", sans_io_files(), ids=str)
+def test_protocol_core_does_no_io(path: Path) -> None:
+    assert not imported(path) & IO_MODULES
+
+
+def test_every_package_is_in_the_table() -> None:
+    packages = {p.parent.name for p in ROOT.glob("*/__init__.py")} - {"tests"}
+    assert packages == set(MAY_IMPORT)

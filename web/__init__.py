@@ -1,0 +1,1 @@
+"""What a browser gets: jinja2 templates and ES modules. No bundler."""
