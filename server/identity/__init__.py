@@ -1,0 +1,1 @@
+"""Who somebody is and what they may do: passwords, log-ins, one-time links, room tokens, roles."""
