@@ -1,0 +1,280 @@
+"""Every table. The migrations make the same; a test holds the two equal.
+
+Times are UTC seconds since the Unix epoch, as doubles. JSON is only carried,
+never searched, so PostgreSQL keeps it as text (`json`) as SQLite does.
+"""
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.types import BigInteger
+
+Json = JSON(none_as_null=True)
+Number = BigInteger().with_variant(Integer, "sqlite")
+"""64 bits in both; SQLite makes a row number only of INTEGER."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Facts about this database; `epoch` is made once."""
+
+# --- sites and people -----------------------------------------------------------------------------------------------
+
+sites = Table(
+    "sites",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("parent", Text, ForeignKey("sites.site"), nullable=True, index=True),
+    Column("level", Text, nullable=False),
+    Column("name_zh", Text, nullable=False),
+    Column("name_en", Text, nullable=False),
+    Column("path", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False, server_default=""),
+    Column("data", Json, nullable=False),
+    CheckConstraint("level IN ('nation', 'province', 'city', 'county', 'mine')", name="level"),
+)
+"""`path` is `/nation/province/.../site/`, made of ids: everything at or below a site starts with its path."""
+
+users = Table(
+    "users",
+    metadata,
+    Column("user", Text, primary_key=True),
+    Column("login", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("site", Text, ForeignKey("sites.site"), nullable=False, index=True),
+    Column("language", Text, nullable=False, server_default="zh"),
+    Column("disabled", Boolean, nullable=False, server_default=text("false")),
+    Column("must_change", Boolean, nullable=False, server_default=text("false")),
+    Column("valid_after", Double, nullable=False, server_default=text("0")),
+    Column("created_at", Double, nullable=False),
+)
+"""Tokens and log-ins of before `valid_after` are void."""
+
+logins = Table(
+    "logins",
+    metadata,
+    Column("login_id", Text, primary_key=True),
+    Column("secret_hash", Text, nullable=False),
+    Column("user", Text, ForeignKey("users.user"), nullable=False, index=True),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("last_seen_at", Double, nullable=False),
+    Column("address", Text, nullable=False, server_default=""),
+    Column("revoked_at", Double, nullable=True),
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("code_hash", Text, primary_key=True),
+    Column("user", Text, ForeignKey("users.user"), nullable=False, index=True),
+    Column("purpose", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("used_at", Double, nullable=True),
+)
+"""One-time log-in links."""
+
+# --- timelines ------------------------------------------------------------------------------------------------------
+
+rooms = Table(
+    "rooms",
+    metadata,
+    Column("room", Text, primary_key=True),
+    Column("last_seq", Number, nullable=False),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("room", Text, primary_key=True),
+    Column("seq", Number, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("body", Json, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session", Text, primary_key=True),
+    Column("state", Json, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double, nullable=True),
+    Index("ix_sessions_site_started_at", "site", "started_at"),
+    Index("ix_sessions_open", "started_at", sqlite_where=text("open"), postgresql_where=text("open")),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("user", Text, primary_key=True),
+    Column("response", Json, nullable=False),
+    Column("at", Double, nullable=False, index=True),
+)
+
+# --- alerts ---------------------------------------------------------------------------------------------------------
+
+OPEN = text("state IN ('open', 'acknowledged')")
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("alert", Text, primary_key=True),
+    Column("site", Text, ForeignKey("sites.site"), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("title_zh", Text, nullable=False),
+    Column("title_en", Text, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("acknowledged", Json, nullable=True),
+    Column("cleared_at", Double, nullable=True),
+    Column("duration_s", Double, nullable=True),
+    Column("occurrences", Integer, nullable=False),
+    Column("no_data", Boolean, nullable=False),
+    Column("explain", Json, nullable=False),
+    Column("outcome", Text, nullable=True),
+    Column("closed", Json, nullable=True),
+    Column("simulated", Boolean, nullable=False),
+    CheckConstraint("state IN ('open', 'acknowledged', 'cleared', 'closed')", name="state"),
+    Index("ux_alerts_open_key", "key", unique=True, sqlite_where=OPEN, postgresql_where=OPEN),
+    Index("ix_alerts_site_alert", "site", "alert"),
+    Index("ix_alerts_state_alert", "state", "alert"),
+)
+"""At most one open or acknowledged alert per key: the index says so, not the code."""
+
+alert_evidence = Table(
+    "alert_evidence",
+    metadata,
+    Column("alert", Text, ForeignKey("alerts.alert"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+)
+"""Pictures of an alert; `path` is below the data folder."""
+
+# --- telemetry ------------------------------------------------------------------------------------------------------
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("quantity", Text, primary_key=True),
+    Column("source_at", Double, primary_key=True),
+    Column("seq", Number, primary_key=True, autoincrement=False),
+    Column("value", Double, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("quality", Text, nullable=False),
+    Column("received_at", Double, nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+latest_readings = Table(
+    "latest_readings",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("quantity", Text, primary_key=True),
+    Column("source_at", Double, nullable=False),
+    Column("seq", Number, nullable=False),
+    Column("value", Double, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("quality", Text, nullable=False),
+    Column("received_at", Double, nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+positions = Table(
+    "positions",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("tag", Text, primary_key=True),
+    Column("source_at", Double, primary_key=True),
+    Column("seq", Number, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("x_m", Double, nullable=False),
+    Column("y_m", Double, nullable=False),
+    Column("z_m", Double, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("received_at", Double, nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+latest_positions = Table(
+    "latest_positions",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("tag", Text, primary_key=True),
+    Column("source_at", Double, nullable=False),
+    Column("seq", Number, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("x_m", Double, nullable=False),
+    Column("y_m", Double, nullable=False),
+    Column("z_m", Double, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("received_at", Double, nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# --- audit ----------------------------------------------------------------------------------------------------------
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Number, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("prev_sha256", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Index("ix_audit_site_seq", "site", "seq"),
+)
+"""Only ever added to. `detail` is JSON kept as text, because its exact characters are hashed."""
