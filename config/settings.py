@@ -43,6 +43,7 @@ class ServerSettings(Section):
     public_url: str | None = Field(default=None, description="address printed in links; default from listen_*")
     allowed_origins: tuple[str, ...] = Field(default=(), description="further origins allowed to open the WebSocket")
     data_dir: Path = Field(default=Path("data"), description="database, secrets, evidence pictures")
+    simulated: bool = Field(default=False, description="say on every page that this server shows simulated data")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = Field(default="auto", description="auto = console on a terminal")
 

@@ -247,11 +247,10 @@ class AlertNoted:
 
 @dataclass(frozen=True, slots=True)
 class TrackNoted:
-    """A track shown in this session began, stalled, came back or ended."""
+    """A track shown in this session began, stalled, came back or ended; its own entry is on the timeline too."""
 
     track: str
     state: str
-    body: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,9 +381,9 @@ class Session:
             case AlertNoted(alert, state):
                 self.state.alerts[alert] = state
                 return []
-            case TrackNoted(track, state, body):
+            case TrackNoted(track, state):
                 self.state.tracks[track] = state
-                return [Entry(room, "track", {**body, "change": state})]
+                return []
             case _:
                 raise AssertionError(f"{type(event).__name__} is handled elsewhere")
 

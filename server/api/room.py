@@ -1,0 +1,397 @@
+"""The WebSocket of the room protocol: `/api/ws`.
+
+One task reads and answers in order, one writes from the bounded outbox, one waits for the word to close; the first
+that ends ends the others. Refusals are `Problem`s and the socket stays; what cannot go on closes it: 4400 bad hello, 4401 token, 4403 revoked, 4408 silent, 4409 replaced, 1009 too large, 1013 too slow, 1012 restart.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+from pydantic import BaseModel, ValidationError
+
+from server.api.security import origin_allowed
+from server.clients import Client, Connection
+from server.conductor import CATCH_UP_ENTRIES, Conductor, actor
+from server.identity.errors import TokenError
+from server.identity.service import Identity
+from server.identity.tokens import Grant
+from server.outbox import LIMIT, TooSlow
+from server.sessions.errors import SessionError
+from server.sessions.machine import Chatted, OrderAnswered, OrderGiven, OrderState
+from server.sessions.service import SessionService
+from server.snapshot import Rooms
+from server.streams import StreamError, Streams
+from signaling.room import messages as m
+from signaling.room.problems import text
+
+log = structlog.get_logger()
+
+HELLO_TIMEOUT_S = 5.0
+HEARTBEAT_S = 5.0
+SEND_TIMEOUT_S = 5.0
+MESSAGES_PER_S = 30.0
+BURST = 120.0
+MAX_ROOMS = 64
+
+
+@dataclass(slots=True)
+class RoomDoor:
+    """What the socket needs of the server."""
+
+    conductor: Conductor
+    streams: Streams
+    sessions: SessionService
+    rooms: Rooms
+    identity: Identity
+    public_url: str | None
+    allowed_origins: tuple[str, ...]
+    resume_s: float
+    simulated: bool
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        """`GET /api/ws`."""
+        if not origin_allowed(request, self.public_url, self.allowed_origins):
+            raise web.HTTPForbidden(text="This origin may not open the WebSocket.")
+        socket = web.WebSocketResponse(max_msg_size=m.MAX_MESSAGE_BYTES, compress=False, timeout=2.0)
+        await socket.prepare(request)
+        await _Socket(self, request, socket).serve()
+        return socket
+
+
+class _Refused(Exception):
+    """The hello was no good; the socket is closed with this code and word."""
+
+    def __init__(self, code: int, error: str) -> None:
+        self.code = code
+        self.error = error
+        super().__init__(error)
+
+
+class _Socket:
+    """One WebSocket."""
+
+    def __init__(self, door: RoomDoor, request: web.Request, socket: web.WebSocketResponse) -> None:
+        self._door = door
+        self._request = request
+        self._socket = socket
+        self._connection = Connection(LIMIT)
+        self._client: Client | None = None
+        self._tokens = BURST
+        self._refilled_at = time.monotonic()
+
+    async def serve(self) -> None:
+        """From the first message to the close."""
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT_S):
+                message = await self._socket.receive()
+            hello = self._parse(message.data) if message.type is WSMsgType.TEXT else None
+            if not isinstance(hello, m.Hello):
+                raise _Refused(4400, "hello_first")
+            await self._hello(hello)
+        except TimeoutError:
+            await self._close(4400, m.Closing(error="hello_first", text=text("hello_first"), final=True))
+            return
+        except _Refused as refused:
+            await self._close(refused.code, m.Closing(error=refused.error, text=text(refused.error), final=True))
+            return
+        try:
+            await self._run()
+        finally:
+            if self._client is not None:
+                self._door.conductor.disconnect(self._client, self._connection)
+
+    async def _run(self) -> None:
+        parts = [asyncio.ensure_future(part) for part in (self._read(), self._write(), self._wait_for_end())]
+        try:
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for part in parts:
+                part.cancel()
+            for result in await asyncio.gather(*parts, return_exceptions=True):
+                if isinstance(result, Exception):
+                    log.error("socket_part_failed", exc_info=result)
+        if not self._socket.closed:
+            code, closing = self._connection.ended.result() if self._connection.ended.done() else (1000, None)
+            await self._close(code, closing)
+
+    # --- parts ---
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                message = await self._socket.receive(3 * HEARTBEAT_S)
+            except TimeoutError:
+                self._connection.close(4408, m.Closing(error="silent", text=text("silent")))
+                return
+            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                return
+            if message.type is not WSMsgType.TEXT:
+                self._problem(None, "bad_message", "Only text messages are understood.")
+                continue
+            if not self._allowance():
+                self._connection.close(1008, m.Closing(error="too_fast", text=text("too_fast"), after_s=5.0))
+                return
+            request = self._parse(message.data)
+            if request is not None:
+                await self._answer(request)
+
+    async def _write(self) -> None:
+        outbox = self._connection.outbox
+        try:
+            while True:
+                body = await outbox.get()
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    await self._socket.send_str(body)
+        except (TooSlow, TimeoutError):
+            self._connection.close(
+                WSCloseCode.TRY_AGAIN_LATER, m.Closing(error="too_slow", text=text("too_slow"), after_s=1.0)
+            )
+        except ConnectionError:
+            return
+
+    async def _wait_for_end(self) -> None:
+        await asyncio.shield(self._connection.ended)
+
+    async def _close(self, code: int, closing: m.Closing | None) -> None:
+        """Say why, then close; a peer that does not take it is cut off."""
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(2.0):
+                if closing is not None:
+                    await self._socket.send_str(closing.model_dump_json())
+                await self._socket.close(code=code, message=(closing.error if closing else "").encode())
+                return
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    # --- messages in ---
+
+    def _parse(self, data: str) -> m.AnyRequest | None:
+        try:
+            raw = json.loads(data, parse_constant=_no_constant)
+            return m.REQUESTS.validate_python(raw)
+        except (ValueError, RecursionError, ValidationError) as error:
+            detail = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else "It is not JSON."
+            log.debug("bad_message", detail=detail)
+            self._problem(None, "bad_message", detail)
+            return None
+
+    def _allowance(self) -> bool:
+        now = time.monotonic()
+        self._tokens = min(BURST, self._tokens + (now - self._refilled_at) * MESSAGES_PER_S) - 1
+        self._refilled_at = now
+        return self._tokens >= 0
+
+    def _problem(self, request_id: str | None, error: str, detail: str) -> None:
+        self._connection.outbox.put(m.Problem(id=request_id, error=error, text=text(error), detail=detail))
+
+    def _send(self, message: BaseModel) -> None:
+        self._connection.outbox.put(message)
+
+    async def _answer(self, request: m.AnyRequest) -> None:
+        request_id = getattr(request, "id", None)
+        try:
+            await HANDLERS[type(request)](self, request)
+        except (StreamError, SessionError) as error:
+            self._problem(request_id, error.error, error.detail)
+        except TokenError as error:
+            self._problem(request_id, error.kind, error.detail)
+
+    # --- hello, rooms ---
+
+    async def _hello(self, hello: m.Hello) -> None:
+        if hello.version != m.VERSION:
+            raise _Refused(4400, "bad_version")
+        try:
+            grants = [await self._door.identity.verify(join.token) for join in hello.joins]
+        except TokenError as error:
+            raise _Refused(4401, error.kind) from error
+        if len({grant.user for grant in grants}) != 1 or grants[0].role == "device":
+            raise _Refused(4401, "token_invalid")
+        conductor = self._door.conductor
+        client, resumed = conductor.connect(grants[0].person(), self._connection, hello)
+        self._client = client
+        resumed = resumed and (client.publish_peer is not None or client.watch_peer is not None)
+        self._send(
+            m.Welcome(
+                client=client.client,
+                key=client.key,
+                resumed=resumed,
+                you=client.person,
+                heartbeat_s=HEARTBEAT_S,
+                resume_s=self._door.resume_s,
+                simulated=self._door.simulated,
+            )
+        )
+        for join, grant in zip(hello.joins, grants, strict=True):
+            await self._enter(client, join, grant)
+
+    async def _enter(self, client: Client, join: m.Join, grant: Grant) -> None:
+        try:
+            membership = await self._door.conductor.enter(client, grant)
+        except SessionError as error:
+            self._problem(join.id, error.error, error.detail)
+            return
+        rooms, conductor = self._door.rooms, self._door.conductor
+        events = await rooms.missed(grant.room, join.since, join.epoch, CATCH_UP_ENTRIES)
+        snapshot = None
+        if events is None:
+            snapshot, seq = await rooms.snapshot(grant.room)
+            events = ()
+        else:
+            seq = events[-1].seq if events else join.since or 0
+        membership.delivered = seq
+        self._send(
+            m.Joined(
+                id=join.id,
+                room=grant.room,
+                epoch=conductor.epoch,
+                seq=seq,
+                grants=grant.grants(),
+                expires_at=grant.expires_at,
+                snapshot=snapshot,
+                events=events,
+            )
+        )
+        if snapshot is None:
+            members, tracks = conductor.roster(grant.room)
+            self._connection.outbox.put_state(
+                f"roster/{grant.room}", m.Roster(room=grant.room, members=members, tracks=tracks)
+            )
+        await conductor.catch_up(client, grant.room)
+
+    def _member(self, room: str) -> Grant:
+        client = self._known()
+        if room not in client.rooms:
+            raise StreamError("not_in_room", f"The client is not in {room}.")
+        return client.rooms[room].grant
+
+    def _known(self) -> Client:
+        assert self._client is not None, "set by the hello"
+        return self._client
+
+    async def _join(self, request: m.Join) -> None:
+        client = self._known()
+        grant = await self._door.identity.verify(request.token)
+        if grant.user != client.person.user:
+            raise StreamError("token_invalid", "The token is of another user.")
+        if grant.room not in client.rooms and len(client.rooms) >= MAX_ROOMS:
+            raise StreamError("capacity", f"A client may be in {MAX_ROOMS} rooms.")
+        await self._enter(client, request, grant)
+
+    async def _leave(self, request: m.Leave) -> None:
+        client = self._known()
+        await self._door.conductor.leave(client, request.room)
+        self._door.streams.rooms_changed(client)
+
+    async def _refresh(self, request: m.Refresh) -> None:
+        client = self._known()
+        grant = await self._door.identity.verify(request.token)
+        if grant.user != client.person.user or grant.room not in client.rooms:
+            raise StreamError("not_in_room", "The token is of another user or room.")
+        await self._door.conductor.enter(client, grant)
+        self._door.streams.rooms_changed(client)
+        self._send(m.Done(id=request.id))
+
+    # --- media ---
+
+    async def _publish(self, request: m.Publish) -> None:
+        reply = await self._door.streams.publish(self._known(), request.sdp, request.publications, fresh=request.fresh)
+        tracks = {info.mid: info.track for info in reply.tracks}
+        self._send(m.Published(id=request.id, sdp=reply.sdp, tracks=tracks))
+
+    async def _watch(self, request: m.Watch) -> None:
+        refused = await self._door.streams.watch(self._known(), request)
+        self._send(m.Watched(id=request.id, refused=refused))
+
+    async def _sdp_answer(self, request: m.Answer) -> None:
+        try:
+            refused = await self._door.streams.answer(self._known(), request)
+        except StreamError as error:
+            if error.error == "stale":  # a newer offer is on its way
+                return
+            raise
+        if refused:
+            self._send(m.Watched(id="answer", refused=refused))
+
+    async def _muted(self, request: m.Muted) -> None:
+        self._door.streams.muted(self._known(), request.track, request.muted)
+
+    async def _moderate(self, request: m.Moderate) -> None:
+        if not self._member(request.room).moderate:
+            raise StreamError("not_allowed", "The token does not allow to moderate this room.")
+        conductor, streams = self._door.conductor, self._door.streams
+        if request.action == "remove":
+            other = conductor.clients.get(request.client or "")
+            if other is None or request.room not in other.rooms:
+                raise StreamError("not_in_room", "That client is not in this room.")
+            await conductor.leave(other, request.room)
+            streams.rooms_changed(other)
+            if other.connection is not None:
+                other.connection.outbox.put(m.Problem(error="removed", text=text("removed"), detail=request.room))
+        else:
+            found = conductor.find_track(request.track or "")
+            if found is None or request.room not in conductor.rooms_of(found[1]):
+                raise StreamError("no_such_track", "That track is not shown in this room.")
+            await streams.silence(found[1].track, request.action == "mute")
+        self._send(m.Done(id=request.id))
+
+    # --- words ---
+
+    async def _chat(self, request: m.Chat) -> None:
+        grant = self._member(request.room)
+        by = actor(grant)
+        if request.room.startswith("session:"):
+            await self._door.sessions.handle(request.room.removeprefix("session:"), Chatted(by, request.text))
+        else:
+            body: dict[str, object] = {"from": self._known().person.model_dump(), "text": request.text}
+            await self._door.conductor.write([request.room], "chat", body)
+        self._send(m.Done(id=request.id))
+
+    async def _give_order(self, request: m.GiveOrder) -> None:
+        grant = self._member(request.room)
+        if grant.role not in ("supervisor", "admin"):
+            raise StreamError("not_allowed", "Only supervisors give orders.")
+        event = OrderGiven(actor(grant), f"o{time.time_ns():x}", request.to_site, request.text)
+        await self._door.sessions.handle(request.room.removeprefix("session:"), event)
+        self._send(m.Done(id=request.id))
+
+    async def _answer_order(self, request: m.AnswerOrder) -> None:
+        grant = self._member(request.room)
+        event = OrderAnswered(actor(grant), request.order, OrderState(request.state))
+        await self._door.sessions.handle(request.room.removeprefix("session:"), event)
+        self._send(m.Done(id=request.id))
+
+    async def _ping(self, request: m.Ping) -> None:
+        self._connection.outbox.put_state("pong", m.Pong(t=request.t, at=time.time()))
+
+    async def _second_hello(self, request: m.Hello) -> None:
+        self._problem(None, "bad_message", "Hello was said already.")
+
+
+HANDLERS: dict[type[BaseModel], Callable[[_Socket, Any], Awaitable[None]]] = {
+    m.Hello: _Socket._second_hello,
+    m.Join: _Socket._join,
+    m.Leave: _Socket._leave,
+    m.Refresh: _Socket._refresh,
+    m.Publish: _Socket._publish,
+    m.Watch: _Socket._watch,
+    m.Answer: _Socket._sdp_answer,
+    m.Muted: _Socket._muted,
+    m.Moderate: _Socket._moderate,
+    m.Chat: _Socket._chat,
+    m.GiveOrder: _Socket._give_order,
+    m.AnswerOrder: _Socket._answer_order,
+    m.Ping: _Socket._ping,
+}
+"""One message, one function."""
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,297 @@
+"""The one owner of who is connected, in which rooms, and what each of them is told.
+
+Clients (browser pages, WHIP and WHEP sessions) live here from `hello` until `resume_s` after their socket was lost.
+Durable news arrive from the bus as `entry` and are handed to every client in the room in the order of their `seq`: the
+store is the truth, so a gap is filled by reading, and a repeat is dropped. Live values arrive as `live`.
+
+What clients publish and watch is `server.streams`; what a room looks like now is `server.snapshot`.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+
+from server.bus import Bus
+from server.clients import Client, Connection, Membership, OwnTrack
+from server.identity.tokens import Grant
+from server.sessions.errors import SessionError
+from server.sessions.machine import Actor, Joined, Left
+from server.sessions.service import SessionService
+from server.store import timeline
+from server.store.database import Database
+from signaling.room.messages import Closing, Event, Expiring, Hello, Live, Member, Person, Problem, Roster, TrackNotice
+from signaling.room.problems import text
+
+log = structlog.get_logger()
+
+CATCH_UP_ENTRIES = 500
+"""A client that missed more than this gets a snapshot."""
+EXPIRING_S = 60.0
+ROSTER_DELAY_S = 0.05
+HOUSEKEEPING_S = 0.5
+NOTES_LIMIT = 1000
+
+
+class Conductor:
+    """Connected clients, by id."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        sessions: SessionService,
+        *,
+        resume_s: float,
+    ) -> None:
+        self._database = database
+        self._bus = bus
+        self._sessions = sessions
+        self._resume_s = resume_s
+        self._changed_rooms: set[str] = set()
+        self._room_changed = asyncio.Event()
+        self._notes: asyncio.Queue[tuple[tuple[str, ...], str, dict[str, object]]] = asyncio.Queue(NOTES_LIMIT)
+        self.clients: dict[str, Client] = {}
+        self.dropped_notes = 0
+        self.on_removed: Callable[[Client], None] = lambda client: None
+        """A client is gone for good: its media is to be ended."""
+        self.epoch = ""
+
+    # --- coming and going ---
+
+    def connect(self, person: Person, connection: Connection, hello: Hello) -> tuple[Client, bool]:
+        """A client for a socket that said hello: the lost one it names, or a new one. Says whether it was resumed."""
+        known = self.clients.get(hello.client) if hello.client else None
+        key = hello.key or ""
+        if known is not None and secrets.compare_digest(known.key, key) and known.person.user == person.user:
+            if known.connection is not None:
+                known.connection.close(4409, Closing(error="replaced", text=text("replaced"), final=True))
+            known.connection, known.lost_at, known.person = connection, None, person
+            return known, True
+        client = Client(secrets.token_hex(6), secrets.token_urlsafe(24), person, lang=hello.lang)
+        client.connection = connection
+        self.clients[client.client] = client
+        return client, False
+
+    def add_without_socket(self, client: Client) -> None:
+        """A WHIP or WHEP session."""
+        self.clients[client.client] = client
+
+    def disconnect(self, client: Client, connection: Connection) -> None:
+        """The socket is gone; the client is kept for a while."""
+        if client.connection is connection:
+            client.connection = None
+            client.lost_at = time.monotonic()
+
+    async def enter(self, client: Client, grant: Grant) -> Membership:
+        """Put a client into a room (or give it a newer grant there)."""
+        known = client.rooms.get(grant.room)
+        if known is not None:
+            known.grant, known.warned = grant, False
+            return known
+        if grant.room.startswith("session:"):
+            await self._sessions.handle(grant.room.removeprefix("session:"), Joined(client.client, actor(grant)))
+        membership = Membership(grant, time.time())
+        client.rooms[grant.room] = membership
+        self.room_changed(grant.room)
+        if client.kind == "browser":
+            self.note([grant.room], "member", _member(client, "joined"))
+        return membership
+
+    async def leave(self, client: Client, room: str) -> None:
+        """Take a client out of a room; what it may no longer watch is the caller's to stop."""
+        if client.rooms.pop(room, None) is None:
+            return
+        if room.startswith("session:"):
+            try:
+                await self._sessions.handle(room.removeprefix("session:"), Left(client.client))
+            except SessionError as error:
+                log.debug("left_ended_session", room=room, reason=error.error)
+        self.room_changed(room)
+        if client.kind == "browser":
+            self.note([room], "member", _member(client, "left"))
+
+    async def remove(self, client: Client) -> None:
+        """End a client for good."""
+        if self.clients.pop(client.client, None) is None:
+            return
+        for room in list(client.rooms):
+            await self.leave(client, room)
+        self.on_removed(client)
+
+    # --- what a room holds ---
+
+    def in_room(self, room: str) -> list[Client]:
+        return [client for client in self.clients.values() if room in client.rooms]
+
+    def rooms_of(self, own: OwnTrack) -> set[str]:
+        """Where a track is shown: where it was published, and in every open session about its site."""
+        rooms = set(own.publication.rooms)
+        if f"site:{own.site}" in rooms:
+            rooms |= {state.room for state in self._sessions.about(own.site)}
+        return rooms
+
+    def tracks_in(self, room: str) -> list[tuple[Client, OwnTrack]]:
+        return [
+            (client, own)
+            for client in self.clients.values()
+            for own in client.tracks.values()
+            if room in self.rooms_of(own)
+        ]
+
+    def find_track(self, track: str) -> tuple[Client, OwnTrack] | None:
+        for client in self.clients.values():
+            if (own := client.tracks.get(track)) is not None:
+                return client, own
+        return None
+
+    def roster(self, room: str) -> tuple[tuple[Member, ...], tuple[TrackNotice, ...]]:
+        members = tuple(client.member(room) for client in self.in_room(room) if client.kind == "browser")
+        tracks = tuple(client.notice(own) for client, own in self.tracks_in(room))
+        return members, tracks
+
+    def room_changed(self, *rooms: str) -> None:
+        """The roster of these rooms is to be sent again, soon."""
+        self._changed_rooms |= set(rooms)
+        self._room_changed.set()
+
+    def note(self, rooms: Iterable[str], kind: str, body: dict[str, object]) -> None:
+        """Write something into the timeline of rooms, soon and in order. When the store lags by more than
+        `NOTES_LIMIT` notes, the newest are dropped and counted: alerts do not pass here."""
+        try:
+            self._notes.put_nowait((tuple(rooms), kind, body))
+        except asyncio.QueueFull:
+            self.dropped_notes += 1
+
+    # --- tasks ---
+
+    async def run(self) -> None:
+        """Everything that goes on by itself."""
+        async with self._database.reading() as connection:
+            self.epoch = await timeline.epoch(connection)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._deliver_entries())
+            group.create_task(self._deliver_live())
+            group.create_task(self._send_rosters())
+            group.create_task(self._write_notes())
+            group.create_task(self._keep_house())
+
+    async def _deliver_entries(self) -> None:
+        async with self._bus.subscribe("entry") as entries:
+            async for body in entries:
+                await self.deliver(Event(**{**body, "type": "event"}))  # type: ignore[arg-type]
+
+    async def deliver(self, event: Event) -> None:
+        """Hand an entry to everybody in its room, each in order."""
+        for client in self.in_room(event.room):
+            membership = client.rooms[event.room]
+            if client.connection is None or event.seq <= membership.delivered:
+                continue
+            if event.seq == membership.delivered + 1:
+                membership.delivered = event.seq
+                client.connection.outbox.put(event)
+            else:
+                await self.catch_up(client, event.room)
+
+    async def catch_up(self, client: Client, room: str) -> None:
+        """Read from the store what a client has not been given yet."""
+        membership = client.rooms[room]
+        async with self._database.reading() as connection:
+            entries = await timeline.since(connection, room, membership.delivered, CATCH_UP_ENTRIES)
+        for entry in entries:
+            if entry.seq > membership.delivered and client.connection is not None:
+                membership.delivered = entry.seq
+                client.connection.outbox.put(event_of(entry))
+
+    async def _deliver_live(self) -> None:
+        async with self._bus.subscribe("live") as lives:
+            async for body in lives:
+                live = Live(**{**body, "type": "live"})  # type: ignore[arg-type]
+                self.send_live(live)
+
+    def send_live(self, live: Live) -> None:
+        for client in self.in_room(live.room):
+            if client.connection is not None:
+                client.connection.outbox.put_live(f"{live.room}/{live.kind}/{live.key}", live)
+
+    async def _send_rosters(self) -> None:
+        while True:
+            await self._room_changed.wait()
+            await asyncio.sleep(ROSTER_DELAY_S)
+            self._room_changed.clear()
+            rooms, self._changed_rooms = self._changed_rooms, set()
+            for room in rooms:
+                members, tracks = self.roster(room)
+                roster = Roster(room=room, members=members, tracks=tracks)
+                for client in self.in_room(room):
+                    if client.connection is not None:
+                        client.connection.outbox.put_state(f"roster/{room}", roster)
+
+    async def _write_notes(self) -> None:
+        while True:
+            await self.write(*await self._notes.get())
+
+    async def write(self, rooms: Iterable[str], kind: str, body: dict[str, object]) -> None:
+        """Write something into the timeline of rooms; it is durable, and told, when this returns."""
+        await self._database.finish(self._write(list(rooms), kind, body))
+
+    async def _write(self, rooms: list[str], kind: str, body: dict[str, object]) -> None:
+        async with self._database.transaction() as connection:
+            entries = await timeline.append(connection, rooms, kind, body, time.time())
+        for entry in entries:
+            await self._bus.publish("entry", entry.as_dict())
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            now, at = time.monotonic(), time.time()
+            for client in list(self.clients.values()):
+                if client.lost_at is not None and now - client.lost_at > self._resume_s:
+                    await self.remove(client)
+                elif client.kind == "browser":
+                    await self._check_grants(client, at)
+
+    async def _check_grants(self, client: Client, at: float) -> None:
+        for room, membership in list(client.rooms.items()):
+            left = membership.grant.expires_at - at
+            if left <= 0:
+                await self.leave(client, room)
+                if client.connection is not None:
+                    client.connection.outbox.put(
+                        Problem(error="token_expired", text=text("token_expired"), detail=room)
+                    )
+            elif left <= EXPIRING_S and not membership.warned and client.connection is not None:
+                membership.warned = True
+                client.connection.outbox.put(Expiring(room=room, expires_at=membership.grant.expires_at))
+
+    # --- ends ---
+
+    async def revoke(self, user: str) -> None:
+        """Everything of this user ends now."""
+        for client in [one for one in self.clients.values() if one.person.user == user]:
+            if client.connection is not None:
+                client.connection.close(4403, Closing(error="revoked", text=text("revoked"), final=True))
+            await self.remove(client)
+
+    def say_goodbye(self, after_s: Callable[[], float]) -> None:
+        """The server is going down: tell every socket to come back, spread over a while."""
+        for client in self.clients.values():
+            if client.connection is not None:
+                closing = Closing(error="shutting_down", text=text("shutting_down"), after_s=after_s())
+                client.connection.close(1012, closing)
+
+
+def actor(grant: Grant) -> Actor:
+    return Actor(grant.user, grant.name, grant.site, grant.level, grant.role)
+
+
+def event_of(entry: timeline.Entry) -> Event:
+    body: dict[str, Any] = dict(entry.body)
+    return Event(room=entry.room, seq=entry.seq, at=entry.at, kind=entry.kind, body=body)
+
+
+def _member(client: Client, change: str) -> dict[str, object]:
+    return {"change": change, "client": client.client, "person": client.person.model_dump()}

@@ -1,0 +1,206 @@
+"""The media worker as the server sees it: a process that may die, and requests that are answered or fail.
+
+`run` starts the worker and reads from it until it ends; whoever supervises it calls `run` again. Requests then fail
+with `MediaDown`, and `on_restart` tells the conductor that every peer of before is gone.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+
+import structlog
+
+from config.settings import MediaSettings
+from media.link import Link, LinkError
+from media.messages import (
+    ANSWERS,
+    AnyAnswer,
+    AnyCommand,
+    Beat,
+    Configure,
+    PeerState,
+    Quality,
+    Refused,
+    Reply,
+    Started,
+    TrackState,
+)
+
+log = structlog.get_logger()
+
+START_TIMEOUT_S = 15.0
+SILENT_TIMEOUT_S = 5.0
+REQUEST_TIMEOUT_S = 8.0
+
+
+class MediaDown(Exception):
+    """The media worker is not there (it is being started again)."""
+
+
+class MediaRefused(Exception):
+    """The media worker refused a command; nothing changed."""
+
+    def __init__(self, error: str, detail: str) -> None:
+        self.error = error
+        self.detail = detail
+        super().__init__(detail)
+
+
+class MediaWorkerDied(Exception):
+    """The worker process ended, went silent or broke the link."""
+
+
+class MediaClient:
+    """One media worker process."""
+
+    def __init__(
+        self,
+        settings: MediaSettings,
+        *,
+        on_peer: Callable[[PeerState], None],
+        on_track: Callable[[TrackState], None],
+        on_quality: Callable[[Quality], None],
+        on_restart: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._on_peer = on_peer
+        self._on_track = on_track
+        self._on_quality = on_quality
+        self._on_restart = on_restart
+        self._link: Link[AnyAnswer] | None = None
+        self._pending: dict[int, asyncio.Future[Reply]] = {}
+        self._last_request = 0
+        self._udp_port = settings.udp_port
+        self.started: Started | None = None
+        self.beat: Beat | None = None
+        self.pid: int | None = None
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start the worker and serve it until it ends.
+
+        Raises:
+            MediaWorkerDied: always, unless cancelled: a media worker has no reason to end.
+        """
+        async with self._process() as link:
+            self._link = link
+            try:
+                await self._configure(link)
+                await self._read(link)
+            finally:
+                self._link = None
+                self.ready.clear()
+                for future in self._pending.values():
+                    if not future.done():
+                        future.set_exception(MediaDown("The media worker ended."))
+                self._pending.clear()
+                self._on_restart()
+
+    async def request(self, command: AnyCommand) -> Reply:
+        """Send a command and wait for its answer.
+
+        Raises:
+            MediaRefused: the worker refused it.
+            MediaDown: the worker is not there or did not answer in time.
+        """
+        if self._link is None or not self.ready.is_set():
+            raise MediaDown("The media worker is being started.")
+        return await self._request(self._link, command)
+
+    async def _request(self, link: Link[AnyAnswer], command: AnyCommand) -> Reply:
+        self._last_request += 1
+        number = self._last_request
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._pending[number] = future
+        link.send(command.model_copy(update={"request": number}))
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                return await future
+        except TimeoutError as error:
+            raise MediaDown(f"The media worker did not answer {command.type} in {REQUEST_TIMEOUT_S:.0f} s.") from error
+        finally:
+            self._pending.pop(number, None)
+
+    @contextlib.asynccontextmanager
+    async def _process(self) -> AsyncIterator[Link[AnyAnswer]]:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "media.worker", "--fd", str(theirs.fileno()), pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+        self.pid = process.pid
+        reader, writer = await asyncio.open_connection(sock=ours)
+        try:
+            yield Link(reader, writer, ANSWERS)
+        finally:
+            writer.close()  # the worker ends when its link closes
+            await _end(process)
+            self.pid = None
+
+    async def _configure(self, link: Link[AnyAnswer]) -> None:
+        settings = self._settings.model_copy(update={"udp_port": self._udp_port})
+        command = Configure(settings=settings.model_dump(mode="json"))
+        async with asyncio.TaskGroup() as group:
+            # The answer comes by the same reader, so read until it is there.
+            answer = group.create_task(self._request(link, command))
+            while not answer.done():
+                async with asyncio.timeout(START_TIMEOUT_S):
+                    self._take(await link.receive())
+                await asyncio.sleep(0)
+        started = answer.result().started
+        if started is None:
+            raise MediaWorkerDied("The media worker did not say how it started.")
+        self.started = started
+        self._udp_port = started.udp_port  # the same port after a restart: firewalls and browsers know it
+        self.ready.set()
+        log.info("media_worker_ready", udp_port=started.udp_port, forwarder=started.forwarder, pid=self.pid)
+
+    async def _read(self, link: Link[AnyAnswer]) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(SILENT_TIMEOUT_S):
+                    message = await link.receive()
+            except TimeoutError as error:
+                raise MediaWorkerDied(f"The media worker was silent for {SILENT_TIMEOUT_S:.0f} s.") from error
+            except LinkError as error:
+                raise MediaWorkerDied(str(error)) from error
+            self._take(message)
+
+    def _take(self, message: AnyAnswer | None) -> None:
+        match message:
+            case None:
+                raise MediaWorkerDied("The media worker closed its link.")
+            case Reply() | Refused():
+                self._resolve(message)
+            case PeerState():
+                self._on_peer(message)
+            case TrackState():
+                self._on_track(message)
+            case Quality():
+                self._on_quality(message)
+            case Beat():
+                self.beat = message
+
+    def _resolve(self, message: Reply | Refused) -> None:
+        future = self._pending.get(message.request)
+        if future is None or future.done():
+            return
+        if isinstance(message, Reply):
+            future.set_result(message)
+        else:
+            future.set_exception(MediaRefused(message.error, message.detail))
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Wait a moment for a child to end by itself, then end it."""
+    try:
+        async with asyncio.timeout(2.0):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, 9)
+        await process.wait()

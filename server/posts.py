@@ -1,0 +1,188 @@
+"""Duty posts: from what the vision worker sees, by the rule, to alerts with pictures and states on the screens.
+
+The rule ticks here, in the server, so that a dead worker, a stalled stream or a missing camera is `unknown` and never
+an empty room. Findings and changes are handled in the order in which they came out of the rules.
+"""
+
+import asyncio
+import base64
+import time
+from collections import deque
+from pathlib import Path
+
+import structlog
+
+from analytics.finding import Finding
+from analytics.messages import Blind, Observed
+from analytics.rules.absence import DutyChange, DutyPost
+from config.settings import AnalyticsSettings
+from server.alerts.pictures import store_picture
+from server.alerts.service import AlertService
+from server.bus import Bus
+from server.store import timeline
+from server.store.database import Database
+from server.store.sites import SiteTree
+from server.streams import Camera, StreamError, Streams
+from server.vision import VisionWorker
+
+log = structlog.get_logger()
+
+TICK_S = 0.5
+PICTURE_TIMEOUT_S = 2.0
+
+
+class DutyPosts:
+    """All posts of the settings."""
+
+    def __init__(
+        self,
+        settings: AnalyticsSettings,
+        *,
+        data_dir: Path,
+        database: Database,
+        tree: SiteTree,
+        bus: Bus,
+        alerts: AlertService,
+        streams: Streams,
+    ) -> None:
+        self._data_dir = data_dir
+        self._database = database
+        self._tree = tree
+        self._bus = bus
+        self._alerts = alerts
+        self._streams = streams
+        now = time.monotonic()
+        self._posts = {one.post: DutyPost(one, started_at=now) for one in settings.posts}
+        self._settings = {one.post: one for one in settings.posts}
+        self._cameras: dict[str, Camera] = {}
+        self._outcomes: deque[Finding | DutyChange] = deque()
+        self._wake = asyncio.Event()
+        self._to_tap: dict[str, Camera] = {}
+        self.vision: VisionWorker | None = None
+
+    # --- cameras ---
+
+    def camera_started(self, camera: Camera) -> None:
+        """A site's camera began: if a post looks through it, analyse it."""
+        if any((one.site, one.camera) == (camera.site, camera.name) for one in self._settings.values()):
+            self._to_tap[f"{camera.site}/{camera.name}"] = camera
+            self._wake.set()
+
+    def camera_gone(self, camera: Camera) -> None:
+        key = f"{camera.site}/{camera.name}"
+        if self._cameras.get(key) == camera and self.vision is not None:
+            del self._cameras[key]
+            self.vision.unwatch(key)
+        if self._to_tap.get(key) == camera:
+            del self._to_tap[key]
+
+    # --- what the worker says ---
+
+    def observed(self, seen: Observed) -> None:
+        now = time.monotonic()
+        for post, settings in self._settings.items():
+            if f"{settings.site}/{settings.camera}" == seen.camera and settings.detector == seen.detector:
+                self._take(self._posts[post].observe(seen.at, now, seen.picture, seen.detections))
+
+    def blind(self, blind: Blind) -> None:
+        log.warning("detector_blind", camera=blind.camera, detector=blind.detector, reason=blind.reason)
+
+    def _take(self, outcomes: list[Finding | DutyChange]) -> None:
+        if outcomes:
+            self._outcomes.extend(outcomes)
+            self._wake.set()
+
+    # --- questions ---
+
+    def states(self, sites: list[str]) -> list[dict[str, object]]:
+        """The posts of these sites as the screens show them."""
+        return [self._state(post) for post, one in self._settings.items() if one.site in sites]
+
+    def _state(self, post: str) -> dict[str, object]:
+        settings, rule = self._settings[post], self._posts[post]
+        camera = self._cameras.get(f"{settings.site}/{settings.camera}")
+        return {
+            "post": post,
+            "site": settings.site,
+            "camera": settings.camera,
+            "track": camera.track if camera else None,
+            "name": {"zh": settings.name_zh, "en": settings.name_en},
+            "zone": settings.zone,
+            "minimum_persons": settings.minimum_persons,
+            "warn_after_s": settings.warn_after_s,
+            "alarm_after_s": settings.alarm_after_s,
+            "state": rule.state.value,
+            "since": rule.since,
+            "picture": rule.picture,
+            "model": self.vision.model if self.vision is not None else "",
+            "trained_on": self.vision.trained_on if self.vision is not None else "",
+        }
+
+    # --- tasks ---
+
+    async def run(self) -> None:
+        """Ticks the rules and carries out what they conclude."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tick())
+            group.create_task(self._carry_out(group))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            now, at = time.monotonic(), time.time()
+            for post in self._posts.values():
+                self._take(post.tick(now, at))
+
+    async def _carry_out(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._tap_new()
+            while self._outcomes:
+                outcome = self._outcomes.popleft()
+                if isinstance(outcome, Finding):
+                    await self._alert(outcome, group)
+                else:
+                    await self._show(outcome)
+
+    async def _tap_new(self) -> None:
+        waiting, self._to_tap = self._to_tap, {}
+        for key, camera in waiting.items():
+            if self.vision is None:
+                continue
+            detector = next(one.detector for one in self._settings.values() if f"{one.site}/{one.camera}" == key)
+            try:
+                await self._streams.tap(camera.track, self.vision.tap_address)
+            except StreamError as error:
+                log.warning("camera_not_tapped", camera=key, reason=error.error)
+                continue
+            self._cameras[key] = camera
+            self.vision.watch(key, camera.track, detector, ())
+
+    async def _alert(self, finding: Finding, group: asyncio.TaskGroup) -> None:
+        alert = await self._alerts.apply(finding, at=time.time())
+        if alert is not None and finding.change in ("raised", "again", "cleared"):
+            group.create_task(self._evidence(alert.id, finding))
+
+    async def _evidence(self, alert: str, finding: Finding) -> None:
+        """A picture of the moment, kept with the alert. No picture is no reason to lose the alert."""
+        settings = self._settings.get(finding.subject)
+        if settings is None or self.vision is None:
+            return
+        picture = await self.vision.picture(f"{settings.site}/{settings.camera}", 960, PICTURE_TIMEOUT_S)
+        if picture is None or not picture.jpeg:
+            log.info("no_evidence_picture", alert=alert)
+            return
+        name = f"{finding.severity}-{finding.change}-{int(picture.at * 1000)}.jpg"
+        jpeg = base64.b64decode(picture.jpeg)
+        path, sha256 = await asyncio.to_thread(store_picture, self._data_dir, alert, name, jpeg)
+        await self._alerts.attach(alert, name, path, sha256, picture.width, picture.height, picture.at)
+
+    async def _show(self, change: DutyChange) -> None:
+        """A new state of a post, on the timelines of its site and of all above."""
+        body = {**self._state(change.post), "change": change.state.value, "at": change.at}
+        async with self._database.transaction() as connection:
+            rooms = self._tree.rooms_of(change.site)
+            entries = await timeline.append(connection, rooms, "duty", body, time.time())
+        for entry in entries:
+            await self._bus.publish("entry", entry.as_dict())

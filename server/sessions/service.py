@@ -1,0 +1,157 @@
+"""Keeps the consultations that are open: each change is written with its entries in one transaction, then told."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from server.bus import Bus
+from server.sessions.errors import SessionError
+from server.sessions.machine import Actor, AlertNoted, Ended, Event, Invited, Session, Started, State, TrackNoted
+from server.sessions.machine import Entry as NewEntry
+from server.store import sessions as rows
+from server.store import timeline
+from server.store.database import Database
+from server.store.sites import SiteTree
+
+TICK_S = 0.25
+
+
+class SessionService:
+    """The open consultations of this server."""
+
+    def __init__(
+        self,
+        database: Database,
+        tree: SiteTree,
+        bus: Bus,
+        ring_timeout_s: float,
+        *,
+        simulated: bool = False,
+    ) -> None:
+        self._database = database
+        self._tree = tree
+        self._bus = bus
+        self._ring_timeout_s = ring_timeout_s
+        self._simulated = simulated
+        self._open: dict[str, Session] = {}
+        self._lock = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Take up what was open when the server stopped. Nobody is in any more; rings ring on."""
+        async with self._database.reading() as connection:
+            bodies = await rows.open_sessions(connection)
+        for body in bodies:
+            state = State.from_dict(body)
+            for participant in state.participants.values():
+                if participant.left_at is None:
+                    participant.left_at = time.time()
+            self._open[state.session] = Session(state, self._ring_timeout_s, time.monotonic())
+
+    async def run(self) -> None:
+        """Ends rings that are due, and notes what happens at the sites that sessions are about."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tick())
+            group.create_task(self._note())
+
+    async def _note(self) -> None:
+        async with self._bus.subscribe("entry") as entries:
+            async for body in entries:
+                session = self._open.get(str(body["room"]).removeprefix("session:"))
+                if session is not None and (event := _noted(body)) is not None:
+                    session.handle(event, time.monotonic(), time.time())
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            now, at = time.monotonic(), time.time()
+            for session in list(self._open.values()):
+                deadline = session.next_timeout()
+                if deadline is not None and deadline <= now:
+                    async with self._lock:
+                        await self._keep(session, session.tick(now, at), at)
+
+    # --- what people do ---
+
+    async def start(self, site: str, by: Actor, invite: Iterable[str], *, title: str, alert: str | None) -> State:
+        """Open a consultation about `site` and ring the sites of `invite`, all in one transaction."""
+        now, at = time.monotonic(), time.time()
+        state = State(uuid.uuid4().hex[:12], site, title, by.name, by.site, at, alert=alert, simulated=self._simulated)
+        session = Session(state, self._ring_timeout_s, now)
+        entries = session.handle(Started(by), now, at)
+        for called in invite:
+            entries += session.handle(Invited(called, self._tree.level(called), by), now, at)
+        async with self._lock:
+            self._open[state.session] = session
+            await self._keep(session, entries, at)
+        return state
+
+    async def handle(self, session_id: str, event: Event) -> State:
+        """Give an event to an open session.
+
+        Raises:
+            SessionError: no such open session, or it does not fit.
+        """
+        async with self._lock:
+            session = self._open.get(session_id)
+            if session is None:
+                raise SessionError("session_over", f"Session {session_id} is not open.")
+            now, at = time.monotonic(), time.time()
+            entries = session.handle(event, now, at)
+            await self._keep(session, entries, at)
+            if isinstance(event, Ended):
+                del self._open[session_id]
+        return session.state
+
+    # --- questions ---
+
+    def get_open(self, session_id: str) -> State | None:
+        session = self._open.get(session_id)
+        return session.state if session else None
+
+    async def get(self, session_id: str) -> State | None:
+        """Open or ended."""
+        if (state := self.get_open(session_id)) is not None:
+            return state
+        async with self._database.reading() as connection:
+            body = await rows.get(connection, session_id)
+        return State.from_dict(body) if body is not None else None
+
+    def concerning(self, site: str) -> list[State]:
+        """Open consultations that are about this site or to which it is called."""
+        return [one.state for one in self._open.values() if site in one.state.sites()]
+
+    def about(self, site: str) -> list[State]:
+        """Open consultations about this site: its alerts and tracks are shown in them."""
+        return [one.state for one in self._open.values() if one.state.site == site]
+
+    async def _keep(self, session: Session, entries: list[NewEntry], at: float) -> None:
+        """Write the state and its entries in one transaction, then tell; a caller that goes away does not stop it."""
+        await self._database.finish(self._write(session.state, entries, at))
+
+    async def _write(self, state: State, entries: list[NewEntry], at: float) -> None:
+        news = [timeline.News(entry.rooms, entry.kind, entry.body, at) for entry in entries]
+        async with self._database.transaction() as connection:
+            await rows.save(
+                connection,
+                state.session,
+                state.as_dict(),
+                open=state.ended_at is None,
+                site=state.site,
+                started_at=state.started_at,
+                ended_at=state.ended_at,
+            )
+            written = await timeline.append_all(connection, news)
+        for kept in written:
+            await self._bus.publish("entry", kept.as_dict())
+
+
+def _noted(entry: Mapping[str, Any]) -> AlertNoted | TrackNoted | None:
+    """What an entry on a session's timeline changes in the session's own lists (kept with its next change)."""
+    body = entry["body"]
+    if entry["kind"] == "alert":
+        return AlertNoted(body["id"], body["state"])
+    if entry["kind"] == "track":
+        return TrackNoted(body["track"]["track"], body["change"])
+    return None

@@ -1,0 +1,82 @@
+"""A room as it is now, for a client that enters it."""
+
+from server.alerts.service import AlertService
+from server.conductor import Conductor, event_of
+from server.posts import DutyPosts
+from server.sessions.machine import State
+from server.sessions.service import SessionService
+from server.store import timeline
+from server.store.database import Database
+from server.store.sites import SiteTree
+from server.telemetry import TelemetryIngest
+from signaling.room.messages import Event, Snapshot
+
+RECENT_ENTRIES = 100
+
+
+class Rooms:
+    """Answers `Join`: what was missed, or everything."""
+
+    def __init__(
+        self,
+        database: Database,
+        tree: SiteTree,
+        conductor: Conductor,
+        alerts: AlertService,
+        sessions: SessionService,
+        telemetry: TelemetryIngest,
+        posts: DutyPosts,
+    ) -> None:
+        self._database = database
+        self._tree = tree
+        self._conductor = conductor
+        self._alerts = alerts
+        self._sessions = sessions
+        self._telemetry = telemetry
+        self._posts = posts
+
+    async def missed(self, room: str, since: int | None, epoch: str | None, limit: int) -> tuple[Event, ...] | None:
+        """The entries after `since`, or None when only a snapshot will do (another epoch, too many, the future)."""
+        if since is None or epoch != self._conductor.epoch or since < 0:
+            return None
+        async with self._database.reading() as connection:
+            last = await timeline.last_seq(connection, room)
+            if since > last or last - since > limit:
+                return None
+            return tuple(event_of(entry) for entry in await timeline.since(connection, room, since, limit))
+
+    async def snapshot(self, room: str) -> tuple[Snapshot, int]:
+        """The room now, and the number of the last entry it holds."""
+        async with self._database.reading() as connection:
+            recent = await timeline.recent(connection, room, RECENT_ENTRIES)
+            last = await timeline.last_seq(connection, room)
+        site = self.site_of(room)
+        members, tracks = self._conductor.roster(room)
+        if site is None:
+            return Snapshot(members=members, tracks=tracks, recent=tuple(map(event_of, recent))), last
+        below = [site, *self._tree.descendants(site)]
+        in_session = room.startswith("session:")
+        states = [self._sessions.get_open(room.removeprefix("session:"))] if in_session else self._concerning(site)
+        readings = await self._telemetry.newest(site)
+        positions = await self._telemetry.positions(site)
+        snapshot = Snapshot(
+            members=members,
+            tracks=tracks,
+            alerts=tuple(alert.as_dict() for alert in await self._alerts.open_for(site)),
+            sessions=tuple(state.as_dict() for state in states if state is not None),
+            duty=tuple(self._posts.states(below)),
+            readings=tuple(readings),
+            positions=tuple(positions),
+            recent=tuple(map(event_of, recent)),
+        )
+        return snapshot, last
+
+    def _concerning(self, site: str) -> list[State | None]:
+        return list(self._sessions.concerning(site))
+
+    def site_of(self, room: str) -> str | None:
+        """The site that a room shows."""
+        if room.startswith("site:"):
+            return room.removeprefix("site:")
+        state = self._sessions.get_open(room.removeprefix("session:"))
+        return state.site if state is not None else None
