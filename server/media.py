@@ -1,7 +1,7 @@
 """The media worker as the server sees it: a process that may die, and requests that are answered or fail.
 
 `run` starts the worker and reads from it until it ends; whoever supervises it calls `run` again. Requests then fail
-with `MediaDown`, and `on_restart` tells the conductor that every peer of before is gone.
+fail with `MediaDown`, and the listener is told that every peer of before is gone.
 """
 
 import asyncio
@@ -9,7 +9,8 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from typing import Protocol
 
 import structlog
 
@@ -53,23 +54,21 @@ class MediaWorkerDied(Exception):
     """The worker process ended, went silent or broke the link."""
 
 
+class MediaListener(Protocol):
+    """Who is told what the worker says by itself."""
+
+    def peer_changed(self, event: PeerState) -> None: ...
+    def track_changed(self, event: TrackState) -> None: ...
+    def quality(self, event: Quality) -> None: ...
+    def media_restarted(self) -> None: ...
+
+
 class MediaClient:
     """One media worker process."""
 
-    def __init__(
-        self,
-        settings: MediaSettings,
-        *,
-        on_peer: Callable[[PeerState], None],
-        on_track: Callable[[TrackState], None],
-        on_quality: Callable[[Quality], None],
-        on_restart: Callable[[], None],
-    ) -> None:
+    def __init__(self, settings: MediaSettings) -> None:
         self._settings = settings
-        self._on_peer = on_peer
-        self._on_track = on_track
-        self._on_quality = on_quality
-        self._on_restart = on_restart
+        self.listener: MediaListener | None = None
         self._link: Link[AnyAnswer] | None = None
         self._pending: dict[int, asyncio.Future[Reply]] = {}
         self._last_request = 0
@@ -97,7 +96,8 @@ class MediaClient:
                     if not future.done():
                         future.set_exception(MediaDown("The media worker ended."))
                 self._pending.clear()
-                self._on_restart()
+                if self.listener is not None:
+                    self.listener.media_restarted()
 
     async def request(self, command: AnyCommand) -> Reply:
         """Send a command and wait for its answer.
@@ -176,14 +176,20 @@ class MediaClient:
                 raise MediaWorkerDied("The media worker closed its link.")
             case Reply() | Refused():
                 self._resolve(message)
-            case PeerState():
-                self._on_peer(message)
-            case TrackState():
-                self._on_track(message)
-            case Quality():
-                self._on_quality(message)
             case Beat():
                 self.beat = message
+            case _ if self.listener is not None:
+                self._tell(self.listener, message)
+
+    @staticmethod
+    def _tell(listener: MediaListener, message: AnyAnswer) -> None:
+        match message:
+            case PeerState():
+                listener.peer_changed(message)
+            case TrackState():
+                listener.track_changed(message)
+            case Quality():
+                listener.quality(message)
 
     def _resolve(self, message: Reply | Refused) -> None:
         future = self._pending.get(message.request)

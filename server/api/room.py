@@ -1,7 +1,8 @@
 """The WebSocket of the room protocol: `/api/ws`.
 
 One task reads and answers in order, one writes from the bounded outbox, one waits for the word to close; the first
-that ends ends the others. Refusals are `Problem`s and the socket stays; what cannot go on closes it: 4400 bad hello, 4401 token, 4403 revoked, 4408 silent, 4409 replaced, 1009 too large, 1013 too slow, 1012 restart.
+that ends ends the others. Refusals are `Problem`s and the socket stays. What cannot go on closes it: 4400 bad hello,
+4401 token, 4403 revoked, 4408 silent, 4409 replaced, 1009 too large, 1008 too fast, 1013 too slow, 1012 restart.
 """
 
 import asyncio
