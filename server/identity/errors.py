@@ -22,7 +22,7 @@ class TokenError(IdentityError):
     """A room token that is refused. `detail` is for our log, never for the other side."""
 
     def __init__(self, kind: Literal["token_invalid", "token_expired", "revoked"], detail: str) -> None:
-        self.error = kind
+        self.error = self.kind = kind
         self.detail = detail
         super().__init__(detail)
 

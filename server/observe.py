@@ -1,0 +1,174 @@
+"""What the server tells of itself: log lines (structlog) and metrics (Prometheus).
+
+A log line names rooms, clients, sites and stable ids. It never holds what people are called, say or where they are:
+`withhold` blanks such fields by name, in the one chain that every line goes through. What the net sends in bulk is
+logged at most once a second per source and class (`HostileLog`).
+"""
+
+import logging
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+WITHHELD = "[withheld]"
+PERSONAL = frozenset({
+    "address_of", "authorization", "body", "code", "comment", "cookie", "email", "full_name", "key", "label", "name",
+    "name_en", "name_zh", "new_password", "old_password", "password", "person", "phone", "position", "reason_text",
+    "sdp", "secret", "text", "token", "x_m", "y_m", "z_m",
+})  # fmt: skip
+"""Fields whose value never reaches the log, whoever passes it."""
+
+REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+# --- log ------------------------------------------------------------------------------------------------------------
+
+
+def withhold(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """structlog processor: blank personal and secret fields, at any depth of dicts."""
+    for field, value in event.items():
+        if field in PERSONAL:
+            event[field] = WITHHELD
+        elif isinstance(value, dict):
+            event[field] = withhold(_logger, _method, dict(value))
+    return event
+
+
+def one_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """structlog processor: control characters are escaped, so that nobody writes a line of their own."""
+    for field, value in event.items():
+        if isinstance(value, str) and field != "exception" and not value.isprintable():
+            event[field] = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+    return event
+
+
+def configure_log(
+    level: Literal["debug", "info", "warning", "error"] = "info",
+    format: Literal["auto", "json", "console"] = "auto",
+    stream: TextIO | None = None,
+) -> None:
+    """Set up structlog and send the library loggers through it. Context variables (room, client) go into each line."""
+    stream = stream or sys.stderr
+    console = format == "console" or (format == "auto" and stream.isatty())
+    shared: list[Callable[..., Any]] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        withhold,
+        one_line,
+    ]
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        if console
+        else structlog.processors.JSONRenderer(ensure_ascii=False)
+    )
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(number, logging.WARNING) if number > logging.DEBUG else number)
+
+
+class OncePerSecond:
+    """Says whether a line may be written, and how many were held back before it. Pure; bounded to `max_keys`."""
+
+    def __init__(self, interval_s: float = 1.0, max_keys: int = 4096) -> None:
+        self._interval_s = interval_s
+        self._max_keys = max_keys
+        self._last: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+
+    def admit(self, source: str, kind: str, now: float) -> int | None:
+        """None: not now. Otherwise the number of lines of this source and class that were held back."""
+        key = (source, kind)
+        said_at, held = self._last.get(key, (-self._interval_s, 0))
+        if now - said_at < self._interval_s:
+            self._last[key] = (said_at, held + 1)
+            return None
+        self._last[key] = (now, 0)
+        self._last.move_to_end(key)
+        while len(self._last) > self._max_keys:
+            self._last.popitem(last=False)
+        return held
+
+
+class HostileLog:
+    """For input from the net that is refused: one line a second per source and class, every one counted."""
+
+    def __init__(self, metrics: "Metrics", clock: Callable[[], float] = time.monotonic) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._limiter = OncePerSecond()
+        self._log = structlog.get_logger()
+
+    def refused(self, source: str, kind: str, reason: str, **fields: object) -> None:
+        """Count, and say why in a full sentence if nobody said so within the second."""
+        self._metrics.refused.labels(kind).inc()
+        held = self._limiter.admit(source, kind, self._clock())
+        if held is not None:
+            self._log.info("refused", source=source, kind=kind, reason=reason, held_back=held, **fields)
+
+
+# --- metrics --------------------------------------------------------------------------------------------------------
+
+
+class Metrics:
+    """One registry per server (tests run many). Other parts register their own metrics on `registry`."""
+
+    def __init__(self, *, process: bool = True) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "lamproom_http_requests_total", "HTTP requests answered", ("method", "route", "status"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.request_seconds = Histogram(
+            "lamproom_http_request_seconds", "Time to answer an HTTP request, without WebSockets", ("method", "route"),
+            buckets=REQUEST_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.refused = Counter(
+            "lamproom_refused_total", "Input from the net that was refused, by class", ("kind",), registry=self.registry
+        )
+        self.logins = Counter(
+            "lamproom_logins_total", "Attempts to log in, by outcome", ("outcome",), registry=self.registry
+        )
+        self.tokens = Counter(
+            "lamproom_room_tokens_total", "Room tokens issued, by role", ("role",), registry=self.registry
+        )
+        self.ready = Gauge(
+            "lamproom_ready", "1 if the named check of /-/ready passed when last asked", ("check",),
+            registry=self.registry,
+        )  # fmt: skip
+        if process:
+            ProcessCollector(registry=self.registry)
+            PlatformCollector(registry=self.registry)
+            GCCollector(registry=self.registry)
+
+    def text(self) -> bytes:
+        """Everything, in the Prometheus text format."""
+        return generate_latest(self.registry)
