@@ -71,11 +71,11 @@ def running(folder: Path) -> Iterator[str]:
         "-E",
         "UTF8",
     ]
-    subprocess.run([*run, "--no-locale"], check=True, capture_output=True, user=whom, cwd="/")
+    subprocess.run([*map(str, run), "--no-locale"], check=True, capture_output=True, user=whom, cwd="/")
     port = free_port()
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
-            [binaries / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", ""],
+            [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", ""],
             stdout=log, stderr=log, user=whom, cwd="/",
         )  # fmt: skip
         try:
