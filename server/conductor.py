@@ -17,6 +17,7 @@ import structlog
 
 from server.bus import Bus
 from server.clients import Client, Connection, Membership, OwnTrack
+from server.identity.service import Revocation
 from server.identity.tokens import Grant
 from server.sessions.errors import SessionError
 from server.sessions.machine import Actor, Joined, Left
@@ -182,7 +183,16 @@ class Conductor:
     async def _deliver_entries(self) -> None:
         async with self._bus.subscribe("entry") as entries:
             async for body in entries:
-                await self.deliver(Event(**{**body, "type": "event"}))  # type: ignore[arg-type]
+                await self.deliver(Event.model_validate(body))
+                if entries.lagged:
+                    entries.lagged = False
+                    await self._catch_up_all()
+
+    async def _catch_up_all(self) -> None:
+        for client in list(self.clients.values()):
+            for room in list(client.rooms):
+                if client.connection is not None:
+                    await self.catch_up(client, room)
 
     async def deliver(self, event: Event) -> None:
         """Hand an entry to everybody in its room, each in order."""
@@ -209,8 +219,7 @@ class Conductor:
     async def _deliver_live(self) -> None:
         async with self._bus.subscribe("live") as lives:
             async for body in lives:
-                live = Live(**{**body, "type": "live"})  # type: ignore[arg-type]
-                self.send_live(live)
+                self.send_live(Live.model_validate(body))
 
     def send_live(self, live: Live) -> None:
         for client in self.in_room(live.room):
@@ -269,12 +278,13 @@ class Conductor:
 
     # --- ends ---
 
-    async def revoke(self, user: str) -> None:
-        """Everything of this user ends now."""
-        for client in [one for one in self.clients.values() if one.person.user == user]:
-            if client.connection is not None:
-                client.connection.close(4403, Closing(error="revoked", text=text("revoked"), final=True))
-            await self.remove(client)
+    def revoke(self, revocation: Revocation) -> None:
+        """Access has ended: sockets that came in by it are closed at once, their clients soon after."""
+        for client in self.clients.values():
+            if any(revocation.covers(membership.grant) for membership in client.rooms.values()):
+                if client.connection is not None:
+                    client.connection.close(4403, Closing(error="revoked", text=text("revoked"), final=True))
+                client.connection, client.lost_at = None, float("-inf")
 
     def say_goodbye(self, after_s: Callable[[], float]) -> None:
         """The server is going down: tell every socket to come back, spread over a while."""

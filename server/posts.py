@@ -16,11 +16,12 @@ from analytics.finding import Finding
 from analytics.messages import Blind, Observed
 from analytics.rules.absence import DutyChange, DutyPost
 from config.settings import AnalyticsSettings
-from server.alerts.pictures import store_picture
 from server.alerts.service import AlertService
 from server.bus import Bus
+from server.sessions.service import SessionService
 from server.store import timeline
 from server.store.database import Database
+from server.store.pictures import store_picture
 from server.store.sites import SiteTree
 from server.streams import Camera, StreamError, Streams
 from server.vision import VisionWorker
@@ -37,13 +38,13 @@ class DutyPosts:
     def __init__(
         self,
         settings: AnalyticsSettings,
-        *,
         data_dir: Path,
         database: Database,
         tree: SiteTree,
         bus: Bus,
         alerts: AlertService,
         streams: Streams,
+        sessions: SessionService,
     ) -> None:
         self._data_dir = data_dir
         self._database = database
@@ -51,6 +52,7 @@ class DutyPosts:
         self._bus = bus
         self._alerts = alerts
         self._streams = streams
+        self._sessions = sessions
         now = time.monotonic()
         self._posts = {one.post: DutyPost(one, started_at=now) for one in settings.posts}
         self._settings = {one.post: one for one in settings.posts}
@@ -86,6 +88,10 @@ class DutyPosts:
 
     def blind(self, blind: Blind) -> None:
         log.warning("detector_blind", camera=blind.camera, detector=blind.detector, reason=blind.reason)
+
+    def vision_state(self, state: str) -> None:
+        """The worker came, went or is blind; the rules notice by themselves that nothing is seen."""
+        log.info("vision_worker", state=state)
 
     def _take(self, outcomes: list[Finding | DutyChange]) -> None:
         if outcomes:
@@ -173,7 +179,7 @@ class DutyPosts:
         if picture is None or not picture.jpeg:
             log.info("no_evidence_picture", alert=alert)
             return
-        name = f"{finding.severity}-{finding.change}-{int(picture.at * 1000)}.jpg"
+        name = f"{finding.severity}-{finding.change}-{int(picture.at * 1000)}"
         jpeg = base64.b64decode(picture.jpeg)
         path, sha256 = await asyncio.to_thread(store_picture, self._data_dir, alert, name, jpeg)
         await self._alerts.attach(alert, name, path, sha256, picture.width, picture.height, picture.at)
@@ -182,7 +188,7 @@ class DutyPosts:
         """A new state of a post, on the timelines of its site and of all above."""
         body = {**self._state(change.post), "change": change.state.value, "at": change.at}
         async with self._database.transaction() as connection:
-            rooms = self._tree.rooms_of(change.site)
+            rooms = [*self._tree.rooms_of(change.site), *self._sessions.rooms_about(change.site)]
             entries = await timeline.append(connection, rooms, "duty", body, time.time())
         for entry in entries:
             await self._bus.publish("entry", entry.as_dict())

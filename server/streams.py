@@ -6,7 +6,6 @@ out makes the client *dirty*; one task negotiates anew with dirty clients.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -306,8 +305,7 @@ class Streams:
             client.watch_peer, client.sending = None, frozenset()
             self._conductor.room_changed(*client.rooms)
         if client.kind != "browser":
-            client.lost_at = time.monotonic() - 3600  # the conductor takes it away
-            client.connection = None
+            client.lost_at = float("-inf")  # the conductor takes it away
 
     def track_changed(self, event: TrackState) -> None:
         found = self._conductor.find_track(event.track)
@@ -342,7 +340,7 @@ class Streams:
                 if peer is not None and client.connection is not None:
                     client.connection.outbox.put(_down("publish" if direction == "publish" else "watch"))
             if client.kind != "browser":
-                client.lost_at = time.monotonic() - 3600
+                client.lost_at = float("-inf")
         self._dirty.clear()
 
 

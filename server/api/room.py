@@ -17,7 +17,8 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 from pydantic import BaseModel, ValidationError
 
-from server.api.security import origin_allowed
+from config.settings import ServerSettings
+from server.api.security import allowed_origins, origin_allowed
 from server.clients import Client, Connection
 from server.conductor import CATCH_UP_ENTRIES, Conductor, actor
 from server.identity.errors import TokenError
@@ -51,14 +52,12 @@ class RoomDoor:
     sessions: SessionService
     rooms: Rooms
     identity: Identity
-    public_url: str | None
-    allowed_origins: tuple[str, ...]
+    settings: ServerSettings
     resume_s: float
-    simulated: bool
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         """`GET /api/ws`."""
-        if not origin_allowed(request, self.public_url, self.allowed_origins):
+        if not origin_allowed(request, allowed_origins(self.settings)):
             raise web.HTTPForbidden(text="This origin may not open the WebSocket.")
         socket = web.WebSocketResponse(max_msg_size=m.MAX_MESSAGE_BYTES, compress=False, timeout=2.0)
         await socket.prepare(request)
@@ -227,7 +226,7 @@ class _Socket:
                 you=client.person,
                 heartbeat_s=HEARTBEAT_S,
                 resume_s=self._door.resume_s,
-                simulated=self._door.simulated,
+                simulated=self._door.settings.simulated,
             )
         )
         for join, grant in zip(hello.joins, grants, strict=True):

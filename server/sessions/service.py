@@ -10,8 +10,8 @@ from server.bus import Bus
 from server.sessions.errors import SessionError
 from server.sessions.machine import Actor, AlertNoted, Ended, Event, Invited, Session, Started, State, TrackNoted
 from server.sessions.machine import Entry as NewEntry
+from server.store import idempotency, timeline
 from server.store import sessions as rows
-from server.store import timeline
 from server.store.database import Database
 from server.store.sites import SiteTree
 
@@ -74,8 +74,20 @@ class SessionService:
 
     # --- what people do ---
 
-    async def start(self, site: str, by: Actor, invite: Iterable[str], *, title: str, alert: str | None) -> State:
-        """Open a consultation about `site` and ring the sites of `invite`, all in one transaction."""
+    async def start(
+        self,
+        site: str,
+        by: Actor,
+        invite: Iterable[str],
+        *,
+        title: str,
+        alert: str | None,
+        once: tuple[str, str] | None = None,
+    ) -> dict[str, object]:
+        """Open a consultation about `site` and ring the sites of `invite`, all in one transaction.
+
+        `once` (a key, a user): asked again with the same, the first answer is given again and nothing is opened.
+        """
         now, at = time.monotonic(), time.time()
         state = State(uuid.uuid4().hex[:12], site, title, by.name, by.site, at, alert=alert, simulated=self._simulated)
         session = Session(state, self._ring_timeout_s, now)
@@ -83,9 +95,15 @@ class SessionService:
         for called in invite:
             entries += session.handle(Invited(called, self._tree.level(called), by), now, at)
         async with self._lock:
+            if once is not None and (known := await self._answered_before(*once)) is not None:
+                return known
             self._open[state.session] = session
-            await self._keep(session, entries, at)
-        return state
+            await self._keep(session, entries, at, once)
+        return state.as_dict()
+
+    async def _answered_before(self, key: str, user: str) -> dict[str, object] | None:
+        async with self._database.reading() as connection:
+            return await idempotency.find(connection, key, user)
 
     async def handle(self, session_id: str, event: Event) -> State:
         """Give an event to an open session.
@@ -126,11 +144,22 @@ class SessionService:
         """Open consultations about this site: its alerts and tracks are shown in them."""
         return [one.state for one in self._open.values() if one.state.site == site]
 
-    async def _keep(self, session: Session, entries: list[NewEntry], at: float) -> None:
-        """Write the state and its entries in one transaction, then tell; a caller that goes away does not stop it."""
-        await self._database.finish(self._write(session.state, entries, at))
+    def rooms_about(self, site: str) -> list[str]:
+        """Rooms of the open consultations about this site: news of the site is told there too."""
+        return [state.room for state in self.about(site)]
 
-    async def _write(self, state: State, entries: list[NewEntry], at: float) -> None:
+    def sites_of(self, session_id: str) -> set[str] | None:
+        """Sites whose people may enter an open consultation; None when there is none."""
+        state = self.get_open(session_id)
+        return state.sites() if state is not None else None
+
+    async def _keep(
+        self, session: Session, entries: list[NewEntry], at: float, once: tuple[str, str] | None = None
+    ) -> None:
+        """Write the state and its entries in one transaction, then tell; a caller that goes away does not stop it."""
+        await self._database.finish(self._write(session.state, entries, at, once))
+
+    async def _write(self, state: State, entries: list[NewEntry], at: float, once: tuple[str, str] | None) -> None:
         news = [timeline.News(entry.rooms, entry.kind, entry.body, at) for entry in entries]
         async with self._database.transaction() as connection:
             await rows.save(
@@ -143,6 +172,8 @@ class SessionService:
                 ended_at=state.ended_at,
             )
             written = await timeline.append_all(connection, news)
+            if once is not None:
+                await idempotency.keep(connection, *once, state.as_dict(), at)
         for kept in written:
             await self._bus.publish("entry", kept.as_dict())
 
