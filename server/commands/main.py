@@ -1,0 +1,115 @@
+"""`run`, `check`, `ports`, `demo`, `doctor`, `publish`; accounts and tokens are in `accounts`."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from config.load import SettingsError, load
+from config.settings import Settings
+from server import observe
+from server.commands import accounts
+from server.tls import wants_tls
+
+app = typer.Typer(
+    name="lamproom",
+    help="Real-time communication server for mine dispatch rooms and the authorities above them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+accounts.add_to(app)
+console = Console()
+
+ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="settings file (YAML)", show_default=False)]
+
+
+def settings_or_exit(path: Path | None) -> Settings:
+    """Settings, or every mistake on the screen and exit 2."""
+    try:
+        return load(path, os.environ)
+    except SettingsError as error:
+        for mistake in error.mistakes:
+            typer.echo(str(mistake), err=True)
+        raise typer.Exit(2) from error
+
+
+@app.command()
+def run(config: ConfigFile = None) -> None:
+    """Run the server until it is stopped."""
+    settings = settings_or_exit(config)
+    observe.configure_log(settings.server.log_level, settings.server.log_format)
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    from server.app import serve  # the media and vision stacks are not needed by the other verbs
+
+    password = await accounts.first_admin(settings)
+    if password is not None:
+        typer.echo(f"First account: user `admin`, password `{password}` (shown once; change it after logging in).")
+    await serve(settings, on_ready=lambda server: typer.echo(f"Lamproom is ready at {server.url}"))
+
+
+@app.command()
+def check(config: ConfigFile = None) -> None:
+    """Read the settings and say all that is wrong with them."""
+    settings = settings_or_exit(config)
+    typer.echo(f"The settings are good: {len(settings.sites)} sites, {len(settings.analytics.posts)} duty posts.")
+
+
+@app.command()
+def ports(config: ConfigFile = None) -> None:
+    """Which ports a firewall must let through."""
+    settings = settings_or_exit(config)
+    table = Table("port", "protocol", "address", "for")
+    scheme = "https" if wants_tls(settings.server) else "http"
+    table.add_row(
+        str(settings.server.listen_port), "TCP", settings.server.listen_host, f"pages, API, WebSocket ({scheme})"
+    )
+    table.add_row(str(settings.media.udp_port), "UDP", settings.media.listen_host, "pictures and sound of all browsers")
+    if settings.mqtt.host is not None:
+        table.add_row(str(settings.mqtt.port), "TCP out", settings.mqtt.host, "telemetry from the MQTT broker")
+    console.print(table)
+
+
+@app.command()
+def demo(
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="do not open a browser")] = False,
+    speed: Annotated[float, typer.Option(min=0.1, max=20, help="how fast the story runs")] = 1.0,
+    seed: Annotated[int, typer.Option(help="of everything simulated")] = 1,
+    stop_after_s: Annotated[float, typer.Option("--stop-after", min=0, help="end by itself; 0 = never")] = 0.0,
+) -> None:
+    """A simulated mine, with one-time links for the dispatcher, county, city and province."""
+    from server.demo.run import main
+
+    raise typer.Exit(main(no_browser=no_browser, speed=speed, seed=seed, headless_seconds=stop_after_s or None))
+
+
+@app.command()
+def doctor(config: ConfigFile = None) -> None:
+    """Try what a server needs on this machine, and say what is wrong in words."""
+    from server.commands.doctor import examine
+
+    findings = examine(settings_or_exit(config))
+    table = Table("", "what", "result")
+    for finding in findings:
+        table.add_row({"pass": "✔", "warn": "!", "fail": "✘"}[finding.state], finding.what, finding.result)
+    console.print(table)
+    raise typer.Exit(1 if any(finding.state == "fail" for finding in findings) else 0)
+
+
+@app.command()
+def publish(
+    source: Annotated[str, typer.Argument(help="a file, rtsp://..., or `test`")],
+    to: Annotated[str, typer.Option("--to", help="WHIP address: http://HOST:PORT/whip/ROOM/NAME")],
+    token: Annotated[str, typer.Option("--token", help="room token (`lamproom token`)", envvar="LAMPROOM_TOKEN")],
+) -> None:
+    """Publish a file, a camera or a test picture by WHIP."""
+    from server.publish import main
+
+    raise typer.Exit(main(source, to, token))
