@@ -1,0 +1,193 @@
+"""`doctor`: tries on this machine what a server needs, and says in words what is missing and what to do."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from config.settings import Settings
+
+MINIMUM_FREE_BYTES = 1 << 30
+SOL_UDP, UDP_SEGMENT = 17, 103
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One thing that was tried."""
+
+    state: Literal["pass", "warn", "fail"]
+    what: str
+    result: str
+
+
+def examine(settings: Settings) -> list[Result]:
+    """Everything, in the order in which people would look."""
+    examined: list[Callable[[Settings], Result]] = [
+        _python,
+        _data_dir,
+        _disk,
+        _http_port,
+        _udp_port,
+        _udp_loop,
+        _gso,
+        _forwarder,
+        _codecs,
+        _vendor,
+        _model,
+        _font,
+        _mqtt,
+        _clock,
+    ]
+    return [one(settings) for one in examined]
+
+
+def _python(settings: Settings) -> Result:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Result("pass" if (3, 11) <= sys.version_info < (3, 15) else "fail", "Python", version)
+
+
+def _data_dir(settings: Settings) -> Result:
+    folder = settings.server.data_dir
+    place = folder if folder.exists() else folder.absolute().parent
+    if not os.access(place, os.W_OK):
+        return Result("fail", "data folder", f"{place} cannot be written by this user")
+    if folder.exists() and folder.stat().st_mode & 0o077:
+        return Result("warn", "data folder", f"{folder} can be read by others: chmod 700 {folder}")
+    return Result("pass", "data folder", str(folder))
+
+
+def _disk(settings: Settings) -> Result:
+    free = shutil.disk_usage(settings.server.data_dir if settings.server.data_dir.exists() else Path()).free
+    words = f"{free / 1e9:.1f} GB free"
+    return Result("pass" if free > MINIMUM_FREE_BYTES else "fail", "disk", words)
+
+
+def _http_port(settings: Settings) -> Result:
+    return _port(settings.server.listen_host, settings.server.listen_port, socket.SOCK_STREAM, "HTTP port")
+
+
+def _udp_port(settings: Settings) -> Result:
+    return _port(settings.media.listen_host, settings.media.udp_port, socket.SOCK_DGRAM, "media port")
+
+
+def _port(host: str, port: int, kind: socket.SocketKind, what: str) -> Result:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    name = "TCP" if kind is socket.SOCK_STREAM else "UDP"
+    with socket.socket(family, kind) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, port))
+        except OSError as error:
+            return Result("warn", what, f"{name} {port} at {host}: {error.strerror} (a running server, perhaps)")
+    return Result("pass", what, f"{name} {port} at {host} is free")
+
+
+def _udp_loop(settings: Settings) -> Result:
+    """A datagram to ourselves: a firewall that stops even that stops everything."""
+    host = "127.0.0.1" if settings.media.listen_host == "0.0.0.0" else settings.media.listen_host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as there, socket.socket(family, socket.SOCK_DGRAM) as here:
+        there.bind((host, 0))
+        there.settimeout(1.0)
+        here.sendto(b"lamproom", there.getsockname())
+        try:
+            there.recv(16)
+        except TimeoutError:
+            return Result("fail", "UDP", f"a datagram to {host} does not arrive: a firewall stops it")
+    return Result("pass", "UDP", f"datagrams to {host} arrive")
+
+
+def _gso(settings: Settings) -> Result:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tried:
+        try:
+            tried.setsockopt(SOL_UDP, UDP_SEGMENT, 1200)
+        except OSError:
+            return Result("warn", "UDP segmentation", "not in this kernel: sending costs more")
+    return Result("pass", "UDP segmentation", "the kernel has it" + ("" if settings.media.gso else ", switched off"))
+
+
+def _forwarder(settings: Settings) -> Result:
+    from media.transport.srtp import measure_protect
+
+    microseconds = measure_protect()
+    return Result(
+        "pass", "forwarder", f"pure Python over libsrtp; {microseconds:.1f} µs to protect a 1,100-byte packet"
+    )
+
+
+def _codecs(settings: Settings) -> Result:
+    import av
+
+    missing = [name for name in ("h264", "vp8", "vp9", "av1", "opus") if not _decodes(name)]
+    if missing:
+        return Result("warn", "codecs", f"pictures in {', '.join(missing)} cannot be analysed")
+    return Result("pass", "codecs", f"FFmpeg of PyAV {av.__version__}: H.264, VP8, VP9, AV1, Opus")
+
+
+def _decodes(name: str) -> bool:
+    import av
+
+    try:
+        av.Codec(name, "r")
+    except av.codec.codec.UnknownCodecError:
+        return False
+    return True
+
+
+def _vendor(settings: Settings) -> Result:
+    from web import vendor
+
+    if vendor.is_ready():
+        return Result("pass", "front end", "packages are there")
+    return Result("fail", "front end", "packages are missing: run ./lamproom setup")
+
+
+def _model(settings: Settings) -> Result:
+    from analytics.onnx import ModelRefused, load_default
+
+    if not settings.analytics.posts:
+        return Result("pass", "vision", "no duty post is set, nothing is analysed")
+    try:
+        card = load_default(settings.analytics.model).card
+    except ModelRefused as error:
+        return Result("fail", "vision model", str(error))
+    state: Literal["pass", "warn"] = "warn" if card.trained_on == "rendered" else "pass"
+    words = "trained on rendered scenes only: bring your own model for duty" if state == "warn" else card.trained_on
+    return Result(state, "vision model", f"{card.name}: {words}")
+
+
+def _font(settings: Settings) -> Result:
+    if not settings.server.simulated:
+        return Result("pass", "fonts", "the server draws no text")
+    done = (
+        subprocess.run(["fc-list", ":lang=zh"], capture_output=True, check=False) if shutil.which("fc-list") else None
+    )
+    found = done is not None and done.stdout.strip()
+    return Result("pass" if found else "warn", "fonts", "a Chinese font is there" if found else "no Chinese font")
+
+
+def _mqtt(settings: Settings) -> Result:
+    if settings.mqtt.host is None:
+        return Result("pass", "MQTT", "none is set")
+    where = f"{settings.mqtt.host}:{settings.mqtt.port}"
+    try:
+        with socket.create_connection((settings.mqtt.host, settings.mqtt.port), timeout=3.0):
+            return Result("pass", "MQTT", f"{where} answers")
+    except OSError as error:
+        return Result("fail", "MQTT", f"{where}: {error.strerror or 'no answer'}")
+
+
+def _clock(settings: Settings) -> Result:
+    if time.time() < 1_767_225_600:  # 2026-01-01
+        return Result("fail", "clock", "the clock is years behind: tokens and records would be wrong")
+    done = subprocess.run(["timedatectl", "show", "-p", "NTPSynchronized", "--value"], capture_output=True, text=True,
+                          check=False) if shutil.which("timedatectl") else None  # fmt: skip
+    if done is not None and done.stdout.strip() == "no":
+        return Result("warn", "clock", "not synchronised by NTP")
+    return Result("pass", "clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
