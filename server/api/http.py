@@ -1,8 +1,8 @@
 """The frame that every handler stands in.
 
-A handler is declared with `@routes.route(...)` and gets `(context, request, body)`. Before it runs, the frame has checked
-who asks (`access`), where a cookie's request comes from, and the form of body and query; after it, the answer has been
-checked against `ok` and written. What a handler raises from the trees of errors below becomes a problem
+A handler is declared with `@routes.route(...)` and gets `(context, request, body)`. Before it runs, the frame has
+checked who asks (`access`), where a cookie's request comes from, and the form of body and query; after it, the answer
+has been checked against `ok` and written. What a handler raises from the trees of errors below becomes a problem
 (RFC 9457). `openapi.py` describes the same declarations.
 
 `access` says who may ask and has no default:
