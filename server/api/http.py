@@ -166,7 +166,7 @@ class Routes:
     def mount(self, app: web.Application) -> None:
         """Add all routes to the application. `install(app, context)` is called once, too."""
         for route in self:
-            app.router.add_route(route.method, route.path, _Framed(route))
+            app.router.add_route(route.method, route.path, _Framed(route).answer)
 
 
 def install(app: web.Application, context: Context) -> None:
@@ -323,7 +323,7 @@ class _Framed:
     def __init__(self, route: Route) -> None:
         self._route = route
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         route, context = self._route, request.app[CONTEXT]
         if any(not strictjson.storable(value) for value in request.match_info.values()):
             raise ApiProblem("not_found")
@@ -338,9 +338,6 @@ class _Framed:
             return web.Response(status=route.status)
         raw = route.adapter.dump_json(route.adapter.validate_python(answer))
         return web.Response(body=raw, status=route.status, content_type=route.content, charset="utf-8")
-
-    def __repr__(self) -> str:
-        return f"<{self._route.method} {self._route.path}>"
 
 
 async def _admit(context: Context, request: web.Request, access: Access) -> None:
