@@ -1,0 +1,417 @@
+"""The board on which publishers and subscribers are plugged together: commands in, events out.
+
+Owns the peers of one socket. `media.worker` gives it commands, readable sockets and ticks; it never waits.
+"""
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from media import rtcp
+from media.errors import CommandRefused, PacketError, RefusalId
+from media.forwarder.interface import Forwarder, Handed, Kind
+from media.messages import Message, PeerState, Quality, Reply, TrackState
+from media.negotiation import PublisherAnswer, SdpError, SubscriberNegotiation, answer_player, answer_publisher
+from media.publisher import IncomingTrack, Publisher
+from media.router import Change, Connect, Disconnect, Router
+from media.rtpparameters import Kind as TrackKind
+from media.rtpparameters import LocalTransport
+from media.subscriber import Subscriber, new_wanted
+from media.tapsender import TapSender
+from media.transport.icelite import Credentials, new_credentials
+from media.transport.mux import Mux
+from media.transport.peer import PeerTransport, State
+
+log = logging.getLogger(__name__)
+
+TICKS_PER_S = 10
+_REPORT_TICKS = TICKS_PER_S
+_QUALITY_TICKS = 2 * TICKS_PER_S
+
+Emit = Callable[[Message], None]
+
+
+class Exchange:
+    """See the module's head."""
+
+    def __init__(
+        self,
+        forwarder: Forwarder,
+        make_mux: Callable[[Callable[[PeerTransport, State, str, str], None]], Mux],
+        emit: Emit,
+        *,
+        keyframe_interval_s: float,
+        stalled_after_s: float,
+        max_peers: int,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._forwarder = forwarder
+        self._mux = make_mux(self._state_changed)
+        self._emit = emit
+        self._keyframe_interval_s = keyframe_interval_s
+        self._stalled_after_s = stalled_after_s
+        self._max_peers = max_peers
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._numbers = itertools.count(1)
+        self._router = Router()
+        self._publishers: dict[str, Publisher] = {}
+        self._subscribers: dict[str, Subscriber] = {}
+        self._by_number: dict[int, Publisher | Subscriber] = {}
+        self._tracks: dict[str, tuple[Publisher, IncomingTrack]] = {}
+        self._tick = 0
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    def publish(self, request: int, peer: str, sdp: str, allow: Sequence[TrackKind]) -> Reply:
+        """Raises:
+        CommandRefused: see `Refused`.
+        """
+        now = self._clock()
+        publisher = self._publishers.get(peer)
+        if publisher is None:
+            publisher, answer = self._new_publisher(peer, sdp, allow, now)
+        else:
+            answer = _translated(lambda: answer_publisher(sdp, self._local(publisher), allow))
+            if publisher.transport.restarts(answer.remote):
+                self._mux.restart(publisher.transport, new_credentials())
+                answer = answer_publisher(sdp, self._local(publisher), allow)
+        begun, ended = publisher.agree(answer.media)
+        for track in ended:
+            self._end_track(track)
+        for track in begun:
+            self._tracks[track.info.track] = (publisher, track)
+            self._apply(self._router.publish(track.info.track))
+        tracks = tuple(track.info for track in publisher.tracks.values())
+        self._mux.guarded(publisher.transport, lambda: publisher.transport.describe(answer.remote, now))
+        return Reply(request=request, sdp=answer.sdp, tracks=tracks)
+
+    def _new_publisher(
+        self, peer: str, sdp: str, allow: Sequence[TrackKind], now: float
+    ) -> tuple[Publisher, PublisherAnswer]:
+        self._check_new(peer)
+        credentials = new_credentials()
+        answer = _translated(lambda: answer_publisher(sdp, self._mux.local(credentials), allow))
+        transport = self._mux.open(peer, credentials, now)
+        publisher = Publisher(transport, self._forwarder, self._numbers, self._keyframe_interval_s)
+        self._publishers[peer] = self._by_number[transport.number] = publisher
+        self._emit(PeerState(peer=peer, state="connecting"))
+        return publisher, answer
+
+    def subscribe(self, request: int, peer: str, tracks: Sequence[str], ice_restart: bool) -> Reply:
+        """Raises:
+        CommandRefused: see `Refused`.
+        """
+        subscriber = self._subscribers.get(peer)
+        if subscriber is None:
+            self._check_new(peer)
+            credentials = new_credentials()
+            negotiation = SubscriberNegotiation(self._mux.local(credentials))
+            subscriber = self._new_subscriber(peer, credentials, negotiation)
+        if subscriber.negotiation is None:
+            raise CommandRefused("invalid", f"Peer {peer} is a player; it offers itself.")
+        here, gone, changes = self._router.want(peer, tracks)
+        self._apply(changes)
+        restart = None
+        if ice_restart:
+            self._mux.restart(subscriber.transport, new_credentials())
+            restart = self._local(subscriber)
+        wanted = subscriber.wanted([self._tracks[track][1] for track in here])
+        offer = subscriber.negotiation.offer(wanted, restart)
+        refused = dict.fromkeys(gone, "unknown_track")
+        if offer is not None:
+            subscriber.generation, subscriber.mids = offer.generation, offer.mids
+        refused.update(subscriber.negotiation.refused)
+        return Reply(
+            request=request,
+            sdp=offer.sdp if offer else "",
+            generation=subscriber.generation,
+            mids=subscriber.mids,
+            refused_tracks=refused,
+        )
+
+    def accept(self, request: int, peer: str, generation: int, sdp: str) -> Reply:
+        """Raises:
+        CommandRefused: see `Refused`.
+        """
+        subscriber = self._subscribers.get(peer)
+        if subscriber is None or subscriber.negotiation is None:
+            raise CommandRefused("unknown_peer", f"No subscriber {peer} waits for an answer.")
+        negotiation = subscriber.negotiation
+        accepted = _translated(lambda: negotiation.accept(generation, sdp))
+        now = self._clock()
+        self._mux.guarded(subscriber.transport, lambda: subscriber.transport.describe(accepted.remote, now))
+        if subscriber.transport.state != "closed":
+            self._apply(self._router.agree(peer, accepted.sending))
+        return Reply(request=request, generation=generation, mids=subscriber.mids, refused_tracks=accepted.refused)
+
+    def play(self, request: int, peer: str, sdp: str, tracks: Sequence[str]) -> Reply:
+        """Raises:
+        CommandRefused: see `Refused`.
+        """
+        player, now = self._subscribers.get(peer), self._clock()
+        if player is None:
+            self._check_new(peer)
+            credentials = new_credentials()
+            known = [self._tracks[track][1] for track in tracks if track in self._tracks]
+            # Answered once only to learn whether it can be: nothing is opened for an offer that is refused.
+            probe = [new_wanted(track, "") for track in known]
+            _translated(lambda: answer_player(sdp, self._mux.local(credentials), probe))
+            player = self._new_subscriber(peer, credentials, None)
+        elif player.negotiation is not None:
+            raise CommandRefused("invalid", f"Peer {peer} is a subscriber; it gets offers.")
+        here, gone, changes = self._router.want(peer, tracks)
+        wanted = player.wanted([self._tracks[track][1] for track in here])
+        answer = _translated(lambda: answer_player(sdp, self._local(player), wanted))
+        if player.transport.restarts(answer.remote):
+            self._mux.restart(player.transport, new_credentials())
+            answer = answer_player(sdp, self._local(player), wanted)
+        self._apply(changes)
+        player.mids = {media.mid: media.track for media in answer.sending}
+        self._mux.guarded(player.transport, lambda: player.transport.describe(answer.remote, now))
+        if player.transport.state != "closed":
+            self._apply(self._router.agree(peer, answer.sending))
+        refused = dict.fromkeys(gone, "unknown_track") | answer.refused
+        return Reply(request=request, sdp=answer.sdp, mids=player.mids, refused_tracks=refused)
+
+    def close(self, request: int, peer: str, reason: str) -> Reply:
+        """Unknown peers are no error."""
+        owner = self._publishers.get(peer) or self._subscribers.get(peer)
+        if owner is not None:
+            self._mux.close(owner.transport, "closed", reason)
+        return Reply(request=request)
+
+    def mute(self, request: int, track: str, muted: bool) -> Reply:
+        """Raises:
+        CommandRefused: `unknown_track`.
+        """
+        _, muted_track = self._track(track)
+        if muted_track.muted and not muted:
+            self.need_keyframe(muted_track)
+        muted_track.muted = muted
+        self._forwarder.mute(muted_track.source, muted)
+        return Reply(request=request)
+
+    def tap(self, request: int, track: str, address: str | None) -> Reply:
+        """Raises:
+        CommandRefused: `unknown_track`.
+        """
+        _, tapped = self._track(track)
+        self._untap(tapped)
+        if address is not None:
+            tapped.tap = TapSender(address, track, tapped.codec.name)
+            self._forwarder.tap(tapped.source, tapped.tap.packet)
+            self.need_keyframe(tapped)
+        else:
+            self._forwarder.tap(tapped.source, None)
+        return Reply(request=request)
+
+    def statistics(self, request: int) -> Reply:
+        """What is connected, for people who look for a fault."""
+        peers: dict[str, object] = {}
+        for transport in self._mux:
+            peers[transport.name] = {
+                "state": transport.state,
+                "address": list(transport.ice.selected or ()),
+                "tracks": self._track_names(transport.name),
+            }
+        return Reply(request=request, statistics={"peers": peers, "forwarder": self._forwarder.name})
+
+    def _track_names(self, peer: str) -> list[str]:
+        publisher, subscriber = self._publishers.get(peer), self._subscribers.get(peer)
+        if publisher is not None:
+            return [track.info.track for track in publisher.tracks.values()]
+        return list(subscriber.subscriptions) if subscriber is not None else []
+
+    def _track(self, track: str) -> tuple[Publisher, IncomingTrack]:
+        found = self._tracks.get(track)
+        if found is None:
+            raise CommandRefused("unknown_track", f"No track {track} is published.")
+        return found
+
+    def _check_new(self, peer: str) -> None:
+        if peer in self._publishers or peer in self._subscribers:
+            raise CommandRefused("invalid", f"Peer {peer} has another part already.")
+        if len(self._mux) >= self._max_peers:
+            raise CommandRefused("capacity", f"This worker has all of its {self._max_peers} peers.")
+
+    def _new_subscriber(
+        self, peer: str, credentials: Credentials, negotiation: SubscriberNegotiation | None
+    ) -> Subscriber:
+        transport = self._mux.open(peer, credentials, self._clock())
+        subscriber = Subscriber(transport, self._forwarder, negotiation)
+        self._subscribers[peer] = self._by_number[transport.number] = subscriber
+        self._emit(PeerState(peer=peer, state="connecting"))
+        return subscriber
+
+    def _local(self, owner: Publisher | Subscriber) -> LocalTransport:
+        return self._mux.local(owner.transport.ice.credentials)
+
+    # --- packets and time -------------------------------------------------------------------------------------------
+
+    def pump(self) -> bool:
+        """Handle what the socket holds; True when some track misses packets and `repair` should be called soon."""
+        for handed in self._forwarder.pump():
+            if handed.kind is Kind.RTCP:
+                self._rtcp(handed)
+            elif handed.kind is Kind.UNBOUND:
+                self._unbound(handed)
+            else:
+                self._mux.handle(handed, self._clock())
+        return bool(self._forwarder.gapped())
+
+    def _rtcp(self, handed: Handed) -> None:
+        owner = self._by_number.get(handed.peer)
+        if owner is None:
+            return
+        now = self._clock()
+        try:
+            packets = rtcp.parse(handed.data)
+        except PacketError as error:
+            self._forwarder.counters.dropped_rtcp += 1
+            log.debug("An RTCP packet of peer %s was dropped: %s", owner.transport.name, error)
+            return
+        owner.transport.heard(now)
+        if isinstance(owner, Publisher):
+            owner.rtcp(packets, now)
+        else:
+            owner.rtcp(packets, now, self._wish_keyframe)
+
+    def _unbound(self, handed: Handed) -> None:
+        owner = self._by_number.get(handed.peer)
+        try:
+            if isinstance(owner, Publisher) and owner.bind(handed.data):
+                self._forwarder.inject(handed.peer, handed.data)
+                return
+        except PacketError as error:
+            log.debug("An RTP packet of peer %s was dropped: %s", owner.transport.name if owner else "?", error)
+        self._forwarder.counters.dropped_unbound += 1
+
+    def repair(self) -> bool:
+        """Ask publishers for what is missing; True when some is still missing afterwards."""
+        now = self._clock()
+        for source in self._forwarder.gapped():
+            for publisher in self._publishers.values():
+                publisher.repair(source, now)
+        return bool(self._forwarder.gapped())
+
+    def tick(self) -> None:
+        """Call `TICKS_PER_S` times a second."""
+        self._tick += 1
+        now, wall = self._clock(), self._wall_clock()
+        for transport in self._mux:
+            if transport.state == "connecting" or (transport.number + self._tick) % TICKS_PER_S == 0:
+                self._mux.guarded(transport, partial(transport.tick, now))
+        for publisher in tuple(self._publishers.values()):
+            publisher.look(now, self._stalled_after_s, self._track_changed)
+            if publisher.heard_at() > publisher.transport.last_heard:
+                publisher.transport.heard(publisher.heard_at())
+        for number, owner in tuple(self._by_number.items()):
+            self._report(number, owner, now, wall)
+
+    def _report(self, number: int, owner: Publisher | Subscriber, now: float, wall: float) -> None:
+        if owner.transport.state not in ("connected", "disconnected"):
+            return
+        if (number + self._tick) % _REPORT_TICKS == 0:
+            if isinstance(owner, Publisher):
+                owner.report(now)
+            else:
+                owner.report(now, wall)
+        if (number + self._tick) % _QUALITY_TICKS == 0:
+            tracks = owner.quality(now)
+            if tracks:
+                self._emit(Quality(peer=owner.transport.name, tracks=tracks))
+
+    def close_all(self) -> None:
+        """The worker ends."""
+        for transport in self._mux:
+            self._mux.close(transport, "closed", "The media worker ends.")
+
+    # --- what follows from what -------------------------------------------------------------------------------------
+
+    def _wish_keyframe(self, track: IncomingTrack) -> None:
+        """Somebody lost a picture."""
+        track.keyframes.wish()
+        found = self._tracks.get(track.info.track)
+        if found is not None:
+            found[0].request_keyframe(track, self._clock())
+
+    def need_keyframe(self, track: IncomingTrack) -> None:
+        """Somebody cannot begin without a key frame: asked for until one comes."""
+        if track.video:
+            track.needs_keyframe = True
+            self._wish_keyframe(track)
+
+    def _apply(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            subscriber = self._subscribers.get(change.peer)
+            if subscriber is None:
+                continue
+            if isinstance(change, Connect):
+                track = self._tracks[change.media.track][1]
+                subscriber.connect(track, change.media, next(self._numbers))
+                if subscriber.transport.state == "connected":
+                    self._wake(subscriber)
+            elif isinstance(change, Disconnect):
+                subscriber.disconnect(change.track)
+            else:
+                subscriber.update(change.media)
+
+    def _wake(self, subscriber: Subscriber) -> None:
+        """Ask for key frames of what this subscriber cannot show yet."""
+        for subscription in subscriber.subscriptions.values():
+            if subscription.track.video and not self._forwarder.route(subscription.route).started:
+                self._wish_keyframe(subscription.track)
+
+    def _track_changed(self, track: IncomingTrack) -> None:
+        if track.state != "new":
+            self._emit(TrackState(track=track.info.track, peer=track.info.peer, state=track.state))
+
+    def _end_track(self, track: IncomingTrack) -> None:
+        self._tracks.pop(track.info.track, None)
+        self._untap(track)
+        track.state = "ended"
+        self._apply(self._router.unpublish(track.info.track))
+        self._track_changed(track)
+
+    def _untap(self, track: IncomingTrack) -> None:
+        if track.tap is not None:
+            track.tap.close()
+            track.tap = None
+
+    def _state_changed(self, transport: PeerTransport, state: State, reason: str, detail: str) -> None:
+        owner = self._by_number.get(transport.number)
+        if state == "connected" and isinstance(owner, Subscriber):
+            self._wake(owner)
+        if state == "closed":
+            self._forget(transport)
+        self._emit(PeerState(peer=transport.name, state=state, reason=reason, detail=detail))
+
+    def _forget(self, transport: PeerTransport) -> None:
+        self._by_number.pop(transport.number, None)
+        publisher = self._publishers.pop(transport.name, None)
+        if publisher is not None:
+            for track in publisher.tracks.values():
+                self._end_track(track)
+        if self._subscribers.get(transport.name) is not None:
+            self._apply(self._router.leave(transport.name))
+            del self._subscribers[transport.name]
+
+
+_REFUSALS: dict[str, RefusalId] = {
+    "sdp_invalid": "sdp_invalid",
+    "no_common_codec": "no_common_codec",
+    "stale": "stale",
+}
+T = TypeVar("T")
+
+
+def _translated(step: Callable[[], T]) -> T:
+    """An SDP that is refused becomes a command that is refused."""
+    try:
+        return step()
+    except SdpError as error:
+        raise CommandRefused(_REFUSALS.get(error.kind, "invalid"), error.detail) from error

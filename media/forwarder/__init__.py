@@ -1,0 +1,1 @@
+"""The hot path: packets in, packets out."""

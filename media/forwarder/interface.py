@@ -1,0 +1,217 @@
+"""What moves packets, as the rest of `media` sees it.
+
+A forwarder owns the UDP socket's traffic. The control code tells it of peers, sources and routes by numbers of its own
+choosing and calls `pump` when the socket is readable. The forwarder handles RTP entirely: unprotect once, keep the
+plain packet once, rewrite and protect for each route. All else comes back as `Handed`.
+
+A *source* is one incoming track; its packets get *numbers*: the publisher's extended sequence numbers, made continuous
+over mutes and changes of SSRC. A *route* is one source towards one peer; its sequence numbers, timestamps and SSRC are
+the numbers plus constants, so that a receiver never sees a seam and a request for a repair needs no table.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import Enum, auto
+from typing import Protocol
+
+from media.rtcp import ReportBlock
+from media.transport.srtp import SrtpPair
+from media.transport.stun import Address
+
+PacketSink = Callable[[bytes, bool, int, int, float], None]
+"""payload, marker, timestamp, sequence number, wall clock of arrival"""
+
+
+class Kind(Enum):
+    STUN = auto()
+    DTLS = auto()
+    RTCP = auto()
+    """Unprotected."""
+    UNBOUND = auto()
+    """A plain RTP packet whose SSRC belongs to no source: `bind` it and hand it back by `inject`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A datagram that is not for the forwarder."""
+
+    kind: Kind
+    peer: int
+    """0 for STUN from an address that no peer has proven."""
+    address: Address
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """One incoming track."""
+
+    codec: str
+    video: bool
+    clock_rate: int
+    payload_type: int
+    """Packets of another payload type are dropped, but for RTX."""
+    rtx_payload_type: int | None
+    extensions: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSpec:
+    """One outgoing track."""
+
+    ssrc: int
+    payload_type: int
+    rtx_ssrc: int
+    rtx_payload_type: int | None
+    extensions: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class SourceCounters:
+    """Totals of one source."""
+
+    packets: int = 0
+    octets: int = 0
+    received: int = 0
+    expected: int = 0
+    jitter_s: float = 0.0
+    last_arrival: float = 0.0
+    """Monotonic; 0 before the first packet."""
+    last_timestamp: int = 0
+    """Of the newest packet, in the source's own continuous time."""
+    timestamp_shift: int = 0
+    """What was added to the publisher's timestamps."""
+    keyframes: int = 0
+    keyframe_at: float = 0.0
+    waiting: int = 0
+    """Routes that cannot begin without a key frame."""
+    outages: int = 0
+
+
+@dataclass(slots=True)
+class RouteCounters:
+    """Totals of one route."""
+
+    packets: int = 0
+    octets: int = 0
+    """Payload with header extensions, as in sender reports."""
+    resent: int = 0
+    timestamp_shift: int = 0
+    """From the source's time to the route's."""
+    started: bool = False
+
+
+@dataclass(slots=True)
+class Counters:
+    """Totals of the process; the names are those of `Beat.counters`."""
+
+    packets_in: int = 0
+    packets_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    dropped_empty: int = 0
+    dropped_stranger: int = 0
+    dropped_noise: int = 0
+    dropped_stun: int = 0
+    dropped_stun_rate: int = 0
+    dropped_dtls: int = 0
+    dropped_srtp_auth: int = 0
+    dropped_srtp_replay: int = 0
+    dropped_srtcp: int = 0
+    dropped_rtp: int = 0
+    dropped_rtcp: int = 0
+    dropped_unbound: int = 0
+    dropped_payload_type: int = 0
+    dropped_muted: int = 0
+    dropped_late: int = 0
+    dropped_duplicate: int = 0
+    dropped_protect: int = 0
+    dropped_send: int = 0
+    nacks_in: int = 0
+    nacks_out: int = 0
+    packets_resent: int = 0
+    packets_repaired: int = 0
+    keyframe_requests: int = 0
+    keyframes: int = 0
+    fast_starts: int = 0
+    gso_fallbacks: int = 0
+
+    def totals(self) -> dict[str, float]:
+        """Name to total."""
+        return {each.name: float(getattr(self, each.name)) for each in fields(self)}
+
+
+class Forwarder(Protocol):
+    """See the module's head. Numbers given here (peers, sources, routes) are positive and never used twice."""
+
+    @property
+    def name(self) -> str:
+        """What moves the packets, in words."""
+
+    @property
+    def counters(self) -> Counters: ...
+
+    def pump(self) -> Sequence[Handed]:
+        """Take what the socket holds, up to a bound; forward RTP; give back the rest."""
+
+    def inject(self, peer: int, packet: bytes) -> None:
+        """A plain packet that was handed up as `UNBOUND`."""
+
+    def send(self, address: Address, datagram: bytes) -> None:
+        """As it is: STUN, DTLS."""
+
+    def send_rtcp(self, peer: int, packet: bytes) -> None:
+        """Protect and send a compound packet; nothing happens while the peer has no keys or no address."""
+
+    def admit(self, address: Address, peer: int) -> None:
+        """Packets from this address are this peer's."""
+
+    def dismiss(self, address: Address, peer: int) -> None:
+        """They are no longer."""
+
+    def open_peer(self, peer: int) -> None: ...
+
+    def set_keys(self, peer: int, srtp: SrtpPair) -> None: ...
+
+    def set_destination(self, peer: int, address: Address) -> None: ...
+
+    def close_peer(self, peer: int) -> None:
+        """With its addresses, keys, sources and routes."""
+
+    def open_source(self, source: int, peer: int, spec: SourceSpec) -> None: ...
+
+    def bind(self, peer: int, ssrc: int, source: int, *, rtx: bool) -> None:
+        """Packets with this SSRC belong to this source, as media or as retransmissions of it."""
+
+    def mute(self, source: int, muted: bool) -> None: ...
+
+    def tap(self, source: int, sink: PacketSink | None) -> None: ...
+
+    def close_source(self, source: int) -> None:
+        """With its routes."""
+
+    def open_route(self, route: int, source: int, peer: int, spec: RouteSpec) -> None:
+        """Starts at once where the cache holds a short enough group of pictures, else at the next key frame."""
+
+    def set_route(self, route: int, spec: RouteSpec) -> None:
+        """Another agreement on a running route."""
+
+    def close_route(self, route: int) -> None: ...
+
+    def resend(self, route: int, sequences: Sequence[int]) -> None:
+        """Answer a NACK."""
+
+    def missing(self, source: int, now: float) -> Sequence[int]:
+        """Sequence numbers (16 bits) that the publisher should be asked for now."""
+
+    def start_impatient(self, source: int, now: float) -> None:
+        """Begin routes that waited too long for a key frame that nobody recognises."""
+
+    def gapped(self) -> Sequence[int]:
+        """Sources for which `missing` may have something."""
+
+    def report(self, source: int, ssrc: int, last_report: int, delay_s: float) -> ReportBlock: ...
+
+    def source(self, source: int) -> SourceCounters: ...
+
+    def route(self, route: int) -> RouteCounters: ...

@@ -1,0 +1,621 @@
+"""The forwarder in Python: tables of plain objects, one arena, libsrtp in place, sendmmsg with segmentation offload.
+
+The cost per packet is what this file is about, so its loops are written out: no object per packet, attributes loaded
+once per run, a run's packets laid behind each other in the arena so that the kernel can cut it.
+
+A packet's way: `pump` (receive, look the address up) → `_media` (unprotect, look the SSRC up) → `_keep` (number it, put
+it in the cache, note key frames) → the source's batch → `_fan_out` → `_send_run` for each route.
+"""
+
+import random
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import pylibsrtp
+
+from media import rtp
+from media.errors import RtpError
+from media.feedback import Reception
+from media.forwarder.interface import (
+    Counters,
+    Handed,
+    Kind,
+    PacketSink,
+    RouteCounters,
+    RouteSpec,
+    SourceCounters,
+    SourceSpec,
+)
+from media.forwarder.sendbatch import ARENA_BYTES, MAX_MESSAGES, MAX_PACKET_BYTES, RUN_PACKETS, SendBatch, destination
+from media.forwarder.tables import Peer, Route, Source
+from media.keyframes import is_keyframe_start
+from media.packetcache import PacketCache
+from media.rtcp import ReportBlock
+from media.transport.srtp import REPLAYED, SrtpPair, copying_functions, in_place_functions, length_cell, pointer_to
+from media.transport.stun import Address
+
+RECEIVES_PER_PUMP = 64
+BATCH_PACKETS = RUN_PACKETS
+"""A source's packets are sent on when so many are together, or at the end of a pump."""
+FAST_START_PACKETS = 60
+FAST_START_S = 0.7
+"""A group of pictures longer or older than this is not replayed: the receiver would keep its age as delay."""
+KEYFRAME_PATIENCE_S = 3.0
+"""A route begins without a key frame when none was recognised for this long: the stream may be encrypted end to end."""
+MAX_SSRCS = 64
+"""Bound to one peer."""
+
+_HEADER = rtp.HEADER
+_BEHIND_FIRST = struct.Struct("!BHII")
+_Prepared = tuple[int, int, int, bytes, int]
+"""number, marker bit, timestamp, packet, its length"""
+
+
+class ReferenceForwarder:
+    """See `media.forwarder.interface`."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        cache_packets: int,
+        gso: bool,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._socket = sock
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._cache_packets = cache_packets
+        self._counters = Counters()
+        self._by_address: dict[Address, Peer] = {}
+        self._peers: dict[int, Peer] = {}
+        self._sources: dict[int, Source] = {}
+        self._routes: dict[int, Route] = {}
+        self._batched: list[Source] = []
+        self._gapped: set[Source] = set()
+        in_place = in_place_functions()
+        self._protect, self._unprotect = in_place or copying_functions()
+        self._in_place = in_place is not None
+        self._received = bytearray(MAX_PACKET_BYTES)
+        self._received_view = memoryview(self._received)
+        self._received_at = pointer_to(self._received)
+        self._length = length_cell()
+        self._arena = bytearray(ARENA_BYTES)
+        self._arena_view = memoryview(self._arena)
+        self._arena_at = pointer_to(self._arena)
+        self._batch = SendBatch(sock, self._arena, gso=gso)
+        self._filled = 0
+
+    @property
+    def name(self) -> str:
+        how = "libsrtp in place" if self._in_place else "libsrtp by copying (another libsrtp than we know)"
+        return f"Python, {how}, {'sendmmsg with UDP GSO' if self._batch.gso else 'one call per packet or sendmmsg'}"
+
+    @property
+    def counters(self) -> Counters:
+        self._counters.dropped_send += self._batch.dropped
+        self._counters.gso_fallbacks += self._batch.fallbacks
+        self._batch.dropped = self._batch.fallbacks = 0
+        return self._counters
+
+    # --- the way of a packet ---------------------------------------------------------------------------------------
+
+    def pump(self) -> list[Handed]:
+        handed: list[Handed] = []
+        counters, received, by_address = self._counters, self._received, self._by_address
+        for _ in range(RECEIVES_PER_PUMP):
+            try:
+                size, address = self._socket.recvfrom_into(self._received_view)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # an ICMP error of something we sent; the peer's consent decides about it
+            if not size:
+                counters.dropped_empty += 1
+                continue
+            counters.packets_in += 1
+            counters.bytes_in += size
+            first = received[0]
+            peer = by_address.get(address)
+            if peer is not None and 128 <= first <= 191 and size >= rtp.HEADER_BYTES:
+                if 192 <= received[1] <= 223:
+                    self._control(peer, address, size, handed)
+                else:
+                    self._media(peer, address, size, handed)
+            else:
+                self._other(peer, address, first, size, handed)
+        for source in self._batched:
+            if source.batch:
+                self._fan_out(source)
+        self._batched.clear()
+        self._flush()
+        return handed
+
+    def _other(self, peer: Peer | None, address: Address, first: int, size: int, handed: list[Handed]) -> None:
+        """RFC 7983: STUN may come from anywhere, all else only from an address that a peer has proven."""
+        if first < 4:
+            number = peer.number if peer else 0
+            handed.append(Handed(Kind.STUN, number, address, bytes(self._received_view[:size])))
+        elif peer is None:
+            self._counters.dropped_stranger += 1
+        elif 20 <= first <= 63:
+            handed.append(Handed(Kind.DTLS, peer.number, address, bytes(self._received_view[:size])))
+        else:
+            self._counters.dropped_noise += 1
+
+    def _control(self, peer: Peer, address: Address, size: int, handed: list[Handed]) -> None:
+        plain = peer.srtp.unprotect_rtcp(bytes(self._received_view[:size])) if peer.srtp else None
+        if plain is None:
+            self._counters.dropped_srtcp += 1
+        else:
+            handed.append(Handed(Kind.RTCP, peer.number, address, plain))
+
+    def _media(self, peer: Peer, address: Address, size: int, handed: list[Handed]) -> None:
+        if peer.receive_context is None:
+            self._counters.dropped_srtp_auth += 1
+            return
+        self._length[0] = size
+        status = self._unprotect(peer.receive_context, self._received_at, self._length)
+        if status:
+            if status in REPLAYED:
+                self._counters.dropped_srtp_replay += 1
+            else:
+                self._counters.dropped_srtp_auth += 1
+            return
+        packet = bytes(self._received_view[: self._length[0]])
+        source = peer.streams.get(int.from_bytes(packet[8:12], "big"))
+        if source is not None:
+            self._keep(source, packet)
+        elif not self._repair(peer, packet):
+            handed.append(Handed(Kind.UNBOUND, peer.number, address, packet))
+
+    def inject(self, peer: int, packet: bytes) -> None:
+        owner = self._peers[peer]
+        source = owner.streams.get(int.from_bytes(packet[8:12], "big"))
+        if source is not None:
+            self._keep(source, packet)
+            if source.batch:
+                self._fan_out(source)
+                self._flush()
+        elif not self._repair(owner, packet):
+            self._counters.dropped_unbound += 1
+
+    def _repair(self, peer: Peer, packet: bytes) -> bool:
+        """A retransmission in a stream of its own (RFC 4588)."""
+        source = peer.repairs.get(int.from_bytes(packet[8:12], "big"))
+        if source is None:
+            return False
+        try:
+            original = rtp.unwrap_rtx(packet, source.ssrc, source.payload_type)
+        except RtpError:
+            self._counters.dropped_rtp += 1
+            return True
+        if original is not None and packet[1] & 0x7F == source.spec.rtx_payload_type:
+            sequence = int.from_bytes(original[2:4], "big")
+            number = None if source.muted else source.reception.find(sequence)
+            if number is not None and source.cache.get(number + source.offset) is None:
+                self._counters.packets_repaired += 1
+                source.reception.repaired(number)
+                self._store(source, original, number, self._clock())
+        return True
+
+    def _keep(self, source: Source, packet: bytes) -> None:
+        _, second, sequence, timestamp, _ = _HEADER.unpack_from(packet)
+        if second & 0x7F != source.payload_type:
+            self._counters.dropped_payload_type += 1
+            return
+        now = self._clock()
+        reception = source.reception
+        expected = reception.highest + 1
+        extended = reception.arrived(sequence, timestamp, now)
+        if extended > expected:
+            self._gapped.add(source)
+        source.last_arrival = now
+        source.bytes += len(packet)
+        self._store(source, packet, extended, now)
+
+    def _store(self, source: Source, packet: bytes, extended: int, now: float) -> None:
+        if source.muted:
+            self._counters.dropped_muted += 1
+            return
+        _, second, sequence, timestamp, _ = _HEADER.unpack_from(packet)
+        if source.resumes:
+            self._resume(source, extended, timestamp, now)
+        if extended < source.first:
+            self._counters.dropped_late += 1
+            return
+        try:
+            start, end = rtp.payload_range(packet)
+        except RtpError:
+            self._counters.dropped_rtp += 1
+            return
+        number = extended + source.offset
+        if not source.cache.put(number, packet):
+            self._counters.dropped_duplicate += 1
+            return
+        timestamp = timestamp + source.timestamp_shift & 0xFFFFFFFF
+        if number > source.last_number:
+            source.last_number, source.last_timestamp, source.last_new = number, timestamp, now
+        if source.video and end > start and is_keyframe_start(source.spec.codec, packet[start:end]):
+            self._keyframe(source, number, timestamp, now)
+        if source.sink is not None:
+            source.sink(packet[start:end], second > 127, timestamp, sequence, self._wall_clock())
+        if not source.batch:
+            self._batched.append(source)
+        source.batch.append((number, second & 0x80, timestamp, packet))
+        if len(source.batch) >= BATCH_PACKETS:
+            self._fan_out(source)
+
+    def _resume(self, source: Source, extended: int, timestamp: int, now: float) -> None:
+        """The first packet after a mute or with another SSRC follows the last one that was sent on."""
+        source.resumes = False
+        source.first = extended
+        if source.last_number < 0:
+            return
+        source.offset = source.last_number + 1 - extended
+        if source.retimes:
+            source.retimes = False
+            elapsed = int((now - source.last_new) * source.spec.clock_rate)
+            source.timestamp_shift = source.last_timestamp + elapsed - timestamp & 0xFFFFFFFF
+
+    def _keyframe(self, source: Source, number: int, timestamp: int, now: float) -> None:
+        if timestamp == source.key_timestamp:
+            source.key_number = min(source.key_number, number)
+            return
+        source.keyframes += 1
+        self._counters.keyframes += 1
+        source.key_number, source.key_timestamp, source.key_at = number, timestamp, now
+        if source.waiting:
+            for route in source.waiting:
+                if route.peer.send_context is not None:
+                    self._start(route, number)
+            source.regroup()
+
+    def _fan_out(self, source: Source) -> None:
+        batch, source.batch = source.batch, []
+        for extensions, routes in source.groups:
+            prepared = self._prepare(batch, extensions)
+            for route in routes:
+                self._send_run(route, prepared)
+
+    def _prepare(self, batch: list[tuple[int, int, int, bytes]], extensions: Mapping[int, int]) -> list[_Prepared]:
+        prepared: list[_Prepared] = []
+        for number, marker, timestamp, packet in batch:
+            if packet[0] & 0x10:
+                try:
+                    packet = rtp.renumber_extensions(packet, extensions)
+                except RtpError:
+                    self._counters.dropped_rtp += 1
+                    continue
+            prepared.append((number, marker, timestamp, packet, len(packet)))
+        return prepared
+
+    def _send_run(self, route: Route, prepared: list[_Prepared]) -> None:  # noqa: PLR0915 - one loop, written out
+        """Rewrite, protect and queue packets for one route. The hottest loop of the program."""
+        peer = route.peer
+        to, context = peer.destination, peer.send_context
+        if to is None or context is None:
+            return
+        batch, view, arena, arena_at = self._batch, self._arena_view, self._arena, self._arena_at
+        length, protect = self._length, self._protect
+        ssrc, payload_type, start = route.ssrc, route.payload_type, route.start
+        sequence_shift, timestamp_shift = route.sequence_shift, route.timestamp_shift
+        longest = RUN_PACKETS if to.segments else 1
+        if (
+            self._filled + len(prepared) * MAX_PACKET_BYTES > ARENA_BYTES
+            or batch.messages + len(prepared) > MAX_MESSAGES
+        ):
+            self._flush()
+        offset = run_start = self._filled
+        run = segment = octets = packets = 0
+        for number, marker, timestamp, packet, size in prepared:
+            if number < start:
+                continue
+            view[offset : offset + size] = packet
+            _BEHIND_FIRST.pack_into(
+                arena,
+                offset + 1,
+                marker | payload_type,
+                number + sequence_shift & 0xFFFF,
+                timestamp + timestamp_shift & 0xFFFFFFFF,
+                ssrc,
+            )
+            length[0] = size
+            if protect(context, arena_at + offset, length):
+                self._counters.dropped_protect += 1
+                continue
+            protected = length[0]
+            packets += 1
+            octets += size
+            if run and (protected > segment or run >= longest):
+                batch.add(to, run_start, offset - run_start, segment if run > 1 else 0)
+                run_start, run = offset, 0
+            if not run:
+                segment = protected
+            run += 1
+            offset += protected
+            if protected < segment:
+                # Only the last packet of a run may be shorter.
+                batch.add(to, run_start, offset - run_start, segment)
+                run_start, run = offset, 0
+        if run:
+            batch.add(to, run_start, offset - run_start, segment if run > 1 else 0)
+        self._filled = offset
+        route.packets += packets
+        route.octets += octets - packets * 12
+        self._counters.packets_out += packets
+        self._counters.bytes_out += octets
+
+    def _flush(self) -> None:
+        if self._batch.messages:
+            self._batch.flush()
+        self._filled = 0
+
+    # --- peers -----------------------------------------------------------------------------------------------------
+
+    def send(self, address: Address, datagram: bytes) -> None:
+        try:
+            self._socket.sendto(datagram, address)
+        except OSError:
+            self._counters.dropped_send += 1
+
+    def send_rtcp(self, peer: int, packet: bytes) -> None:
+        owner = self._peers[peer]
+        if owner.srtp is None or owner.destination is None:
+            return
+        try:
+            protected = owner.srtp.protect_rtcp(packet)
+        except (pylibsrtp.Error, ValueError):
+            self._counters.dropped_protect += 1
+            return
+        self.send(owner.destination.address, protected)
+
+    def admit(self, address: Address, peer: int) -> None:
+        owner = self._peers[peer]
+        before = self._by_address.get(address)
+        if before is not None:
+            before.addresses.discard(address)
+        owner.addresses.add(address)
+        self._by_address[address] = owner
+
+    def dismiss(self, address: Address, peer: int) -> None:
+        owner = self._peers[peer]
+        owner.addresses.discard(address)
+        if self._by_address.get(address) is owner:
+            del self._by_address[address]
+
+    def open_peer(self, peer: int) -> None:
+        self._peers[peer] = Peer(peer)
+
+    def set_keys(self, peer: int, srtp: SrtpPair) -> None:
+        owner = self._peers[peer]
+        owner.srtp = srtp
+        owner.send_context = srtp.send_context if self._in_place else srtp.send_session
+        owner.receive_context = srtp.receive_context if self._in_place else srtp.receive_session
+        for number in owner.routes:
+            self._begin(self._routes[number])
+
+    def set_destination(self, peer: int, address: Address) -> None:
+        self._peers[peer].destination = destination(address, segments=self._batch.gso)
+
+    def close_peer(self, peer: int) -> None:
+        owner = self._peers[peer]
+        for source in tuple(owner.sources):
+            self.close_source(source)
+        for route in tuple(owner.routes):
+            self.close_route(route)
+        for address in tuple(owner.addresses):
+            self.dismiss(address, peer)
+        del self._peers[peer]
+
+    # --- sources ---------------------------------------------------------------------------------------------------
+
+    def open_source(self, source: int, peer: int, spec: SourceSpec) -> None:
+        owner = self._peers[peer]
+        self._sources[source] = Source(source, owner, spec, PacketCache(self._cache_packets))
+        owner.sources.add(source)
+
+    def bind(self, peer: int, ssrc: int, source: int, *, rtx: bool) -> None:
+        owner, target = self._peers[peer], self._sources[source]
+        if len(owner.streams) + len(owner.repairs) >= MAX_SSRCS:
+            return
+        if rtx:
+            owner.repairs[ssrc] = target
+            return
+        if target.ssrc != ssrc:
+            self._rebind(owner, target, ssrc)
+        owner.streams[ssrc] = target
+
+    def _rebind(self, owner: Peer, target: Source, ssrc: int) -> None:
+        """The track goes on with another SSRC: numbers continue, and so does time, roughly."""
+        owner.streams.pop(target.ssrc, None)
+        target.ssrc = ssrc
+        if target.reception.highest >= 0:
+            target.reception = Reception(target.spec.clock_rate)
+            target.resumes = target.retimes = True
+
+    def mute(self, source: int, muted: bool) -> None:
+        target = self._sources[source]
+        if target.muted and not muted:
+            target.resumes = True
+        target.muted = muted
+
+    def tap(self, source: int, sink: PacketSink | None) -> None:
+        self._sources[source].sink = sink
+
+    def close_source(self, source: int) -> None:
+        target = self._sources.pop(source, None)
+        if target is None:
+            return
+        for route in tuple(target.routes):
+            self.close_route(route)
+        owner = target.peer
+        owner.sources.discard(source)
+        for table in (owner.streams, owner.repairs):
+            for ssrc in [ssrc for ssrc, each in table.items() if each is target]:
+                del table[ssrc]
+
+    # --- routes ----------------------------------------------------------------------------------------------------
+
+    def open_route(self, route: int, source: int, peer: int, spec: RouteSpec) -> None:
+        owner, origin = self._peers[peer], self._sources[source]
+        opened = Route(route, origin, owner, spec, self._clock())
+        self._routes[route] = origin.routes[route] = opened
+        owner.routes.add(route)
+        origin.regroup()
+        if owner.srtp is not None:
+            self._begin(opened)
+
+    def _begin(self, route: Route) -> None:
+        """Start what can start now: sound, and pictures whose group is short enough to be replayed."""
+        source = route.source
+        if route.started:
+            return
+        if not source.video:
+            self._start(route, source.last_number + 1)
+            source.regroup()
+            return
+        fresh = source.key_number >= 0 and self._clock() - source.key_at <= FAST_START_S
+        if not fresh or source.last_number - source.key_number >= FAST_START_PACKETS:
+            return
+        run = source.cache.run(source.key_number, source.last_number)
+        if run is None:
+            return
+        self._start(route, source.key_number)
+        source.regroup()
+        self._counters.fast_starts += 1
+        self._replay(route, run)
+
+    def _replay(self, route: Route, run: list[tuple[int, bytes]]) -> None:
+        shift = route.source.timestamp_shift
+        batch = []
+        for number, packet in run:
+            timestamp = int.from_bytes(packet[4:8], "big") + shift & 0xFFFFFFFF
+            batch.append((number, packet[1] & 0x80, timestamp, packet))
+        for first in range(0, len(batch), BATCH_PACKETS):
+            self._send_run(route, self._prepare(batch[first : first + BATCH_PACKETS], route.extensions))
+        self._flush()
+
+    def _start(self, route: Route, number: int) -> None:
+        """Sequence numbers begin below 2^15, so that the receiver's rollover count is certain (RFC 3711 3.3.1)."""
+        route.started = True
+        route.start = number
+        route.sequence_shift = random.randrange(1, 0x4000) - number
+        route.timestamp_shift = random.getrandbits(32)
+        route.rtx_sequence = random.randrange(1, 0x4000)
+
+    def set_route(self, route: int, spec: RouteSpec) -> None:
+        changed = self._routes[route]
+        if changed.spec != spec:
+            changed.agree(spec)
+            changed.source.regroup()
+
+    def close_route(self, route: int) -> None:
+        closed = self._routes.pop(route, None)
+        if closed is not None:
+            closed.peer.routes.discard(route)
+            closed.source.routes.pop(route, None)
+            closed.source.regroup()
+
+    def resend(self, route: int, sequences: Sequence[int]) -> None:
+        asked = self._routes[route]
+        source, now = asked.source, self._clock()
+        self._counters.nacks_in += len(sequences)
+        if not asked.started:
+            return
+        for sequence in sequences:
+            number = rtp.nearest(sequence - asked.sequence_shift, source.last_number, 16)
+            packet = source.cache.get(number) if asked.start <= number <= source.last_number else None
+            if packet is not None and asked.resends.grants(number, now):
+                self._resend(asked, number, packet)
+        self._flush()
+
+    def _resend(self, route: Route, number: int, packet: bytes) -> None:
+        shift = route.source.timestamp_shift
+        timestamp = int.from_bytes(packet[4:8], "big") + shift & 0xFFFFFFFF
+        prepared = self._prepare([(number, packet[1] & 0x80, timestamp, packet)], route.extensions)
+        if prepared and route.spec.rtx_payload_type is not None:
+            self._send_rtx(route, prepared[0], route.spec.rtx_payload_type)
+        else:
+            self._send_run(route, prepared)
+        route.resent += len(prepared)
+        self._counters.packets_resent += len(prepared)
+
+    def _send_rtx(self, route: Route, prepared: _Prepared, payload_type: int) -> None:
+        """The original, rewritten for this route, wrapped (RFC 4588); sent as a run of one with nothing to rewrite."""
+        number, marker, timestamp, packet, _ = prepared
+        header = _BEHIND_FIRST.pack(
+            marker | route.payload_type,
+            number + route.sequence_shift & 0xFFFF,
+            timestamp + route.timestamp_shift & 0xFFFFFFFF,
+            route.ssrc,
+        )
+        original = b"".join((packet[:1], header, packet[rtp.HEADER_BYTES :]))
+        wrapped = rtp.wrap_rtx(original, route.spec.rtx_ssrc, payload_type, route.rtx_sequence)
+        route.rtx_sequence = route.rtx_sequence + 1 & 0xFFFF
+        self._send_plain(route.peer, wrapped)
+
+    def _send_plain(self, peer: Peer, packet: bytes) -> None:
+        to, context = peer.destination, peer.send_context
+        if to is None or context is None:
+            return
+        if self._filled + MAX_PACKET_BYTES > ARENA_BYTES or self._batch.messages == MAX_MESSAGES:
+            self._flush()
+        start = self._filled
+        self._arena_view[start : start + len(packet)] = packet
+        self._length[0] = len(packet)
+        if self._protect(context, self._arena_at + start, self._length):
+            self._counters.dropped_protect += 1
+            return
+        self._filled = start + self._length[0]
+        self._batch.add(to, start, self._length[0], 0)
+        self._counters.packets_out += 1
+        self._counters.bytes_out += len(packet)
+
+    # --- what is asked now and then --------------------------------------------------------------------------------
+
+    def missing(self, source: int, now: float) -> list[int]:
+        due = self._sources[source].reception.gaps.due(now)
+        self._counters.nacks_out += len(due)
+        return [number & 0xFFFF for number in due]
+
+    def gapped(self) -> list[int]:
+        self._gapped = {source for source in self._gapped if source.reception.gaps and source.number in self._sources}
+        return [source.number for source in self._gapped]
+
+    def report(self, source: int, ssrc: int, last_report: int, delay_s: float) -> ReportBlock:
+        return self._sources[source].reception.report(ssrc, last_report, delay_s)
+
+    def source(self, source: int) -> SourceCounters:
+        asked = self._sources[source]
+        reception = asked.reception
+        return SourceCounters(
+            packets=reception.received,
+            octets=asked.bytes,
+            received=reception.received,
+            expected=reception.expected,
+            jitter_s=reception.jitter / asked.spec.clock_rate,
+            last_arrival=asked.last_arrival,
+            last_timestamp=asked.last_timestamp,
+            timestamp_shift=asked.timestamp_shift,
+            keyframes=asked.keyframes,
+            keyframe_at=asked.key_at,
+            waiting=len(asked.waiting),
+            outages=reception.gaps.outages,
+        )
+
+    def route(self, route: int) -> RouteCounters:
+        asked = self._routes[route]
+        return RouteCounters(asked.packets, asked.octets, asked.resent, asked.timestamp_shift, asked.started)
+
+    def start_impatient(self, source: int, now: float) -> None:
+        """Begin routes that waited too long for a key frame that nobody recognises."""
+        origin = self._sources[source]
+        late = [route for route in origin.waiting if now - route.opened_at > KEYFRAME_PATIENCE_S and route.peer.srtp]
+        if late and origin.last_arrival and not origin.keyframes:
+            for route in late:
+                self._start(route, origin.last_number + 1)
+            origin.regroup()

@@ -1,0 +1,172 @@
+"""What the reference forwarder knows of each peer, source and route: plain slots, read in its loops."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from media import rtp
+from media.feedback import Reception, Resends
+from media.forwarder.interface import PacketSink, RouteSpec, SourceSpec
+from media.forwarder.sendbatch import Destination
+from media.packetcache import PacketCache
+from media.transport.srtp import SrtpPair
+from media.transport.stun import Address
+
+
+class Peer:
+    """One transport. `streams` and `repairs` say whose an SSRC is."""
+
+    __slots__ = (
+        "addresses",
+        "destination",
+        "number",
+        "receive_context",
+        "repairs",
+        "routes",
+        "send_context",
+        "sources",
+        "srtp",
+        "streams",
+    )
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.srtp: SrtpPair | None = None
+        self.send_context: Any = None
+        self.receive_context: Any = None
+        self.destination: Destination | None = None
+        self.addresses: set[Address] = set()
+        self.streams: dict[int, Source] = {}
+        self.repairs: dict[int, Source] = {}
+        self.sources: set[int] = set()
+        self.routes: set[int] = set()
+
+
+class Source:
+    """One incoming track. Extended sequence number + `offset` = number."""
+
+    __slots__ = (
+        "batch",
+        "bytes",
+        "cache",
+        "first",
+        "groups",
+        "key_at",
+        "key_number",
+        "key_timestamp",
+        "keyframes",
+        "last_arrival",
+        "last_new",
+        "last_number",
+        "last_timestamp",
+        "muted",
+        "number",
+        "offset",
+        "payload_type",
+        "peer",
+        "reception",
+        "resumes",
+        "retimes",
+        "routes",
+        "sink",
+        "spec",
+        "ssrc",
+        "timestamp_shift",
+        "video",
+        "waiting",
+    )
+
+    def __init__(self, number: int, peer: Peer, spec: SourceSpec, cache: PacketCache) -> None:
+        self.number = number
+        self.peer = peer
+        self.spec = spec
+        self.video = spec.video
+        self.payload_type = spec.payload_type
+        self.cache = cache
+        self.ssrc = 0
+        self.reception = Reception(spec.clock_rate)
+        self.offset = 0
+        self.first = 0
+        """Extended numbers below this are from before a mute or another SSRC."""
+        self.timestamp_shift = 0
+        self.last_number = -1
+        self.last_timestamp = 0
+        self.last_arrival = 0.0
+        self.bytes = 0
+        self.muted = False
+        self.last_new = 0.0
+        self.resumes = False
+        self.retimes = False
+        self.key_number = -1
+        self.key_timestamp = -1
+        self.key_at = 0.0
+        self.keyframes = 0
+        self.sink: PacketSink | None = None
+        self.routes: dict[int, Route] = {}
+        self.waiting: list[Route] = []
+        self.groups: list[tuple[Mapping[int, int], list[Route]]] = []
+        """Started routes that share a renumbering of header extensions."""
+        self.batch: list[tuple[int, int, int, bytes]] = []
+        """number, marker bit (0x80 or 0), timestamp, packet"""
+
+    def regroup(self) -> None:
+        """Call after any change of routes."""
+        groups: dict[tuple[tuple[int, int], ...], tuple[Mapping[int, int], list[Route]]] = {}
+        for route in self.routes.values():
+            if route.started:
+                key = tuple(sorted(route.extensions.items()))
+                groups.setdefault(key, (route.extensions, []))[1].append(route)
+        self.groups = list(groups.values())
+        self.waiting = [route for route in self.routes.values() if not route.started]
+
+
+class Route:
+    """One source towards one peer."""
+
+    __slots__ = (
+        "extensions",
+        "number",
+        "octets",
+        "opened_at",
+        "packets",
+        "payload_type",
+        "peer",
+        "resends",
+        "resent",
+        "rtx_sequence",
+        "sequence_shift",
+        "source",
+        "spec",
+        "ssrc",
+        "start",
+        "started",
+        "timestamp_shift",
+    )
+
+    def __init__(self, number: int, source: Source, peer: Peer, spec: RouteSpec, now: float) -> None:
+        self.number = number
+        self.source = source
+        self.peer = peer
+        self.opened_at = now
+        self.started = False
+        self.start = 0
+        self.sequence_shift = 0
+        self.timestamp_shift = 0
+        self.rtx_sequence = 0
+        self.packets = 0
+        self.octets = 0
+        self.resent = 0
+        self.agree(spec)
+
+    def agree(self, spec: RouteSpec) -> None:
+        """What was sent under another agreement is not sent again: the same number must mean the same bytes."""
+        self.spec = spec
+        self.ssrc = spec.ssrc
+        self.payload_type = spec.payload_type
+        self.extensions = {
+            identifier: spec.extensions[uri]
+            for uri, identifier in self.source.spec.extensions.items()
+            if uri in spec.extensions and uri not in rtp.HOP_BY_HOP
+        }
+        self.resends = Resends()
+        if self.started:
+            self.start = self.source.last_number + 1

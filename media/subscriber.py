@@ -1,0 +1,189 @@
+"""A peer that we send tracks to: its negotiation, its reports, its requests.
+
+The forwarder moves the packets. Here sit sender reports (the publisher's clock, our timestamps), what the subscriber
+reports back, and its requests for repairs and key frames.
+"""
+
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from media.forwarder.interface import Forwarder, RouteCounters, RouteSpec
+from media.messages import TrackQuality
+from media.negotiation import SubscriberNegotiation
+from media.publisher import IncomingTrack
+from media.quality import Measures, judge
+from media.rtcp import Fir, Nack, Packet, Pli, ReceiverReport, ReportBlock, SenderReport, SourceDescription, compound
+from media.rtpparameters import SendingMedia, WantedTrack
+from media.sourcetime import middle
+from media.transport.peer import PeerTransport
+
+REPORTS_REMEMBERED = 8
+"""Sender reports whose echo still gives a round-trip time."""
+MAX_NACKED = 512
+"""Packets of one NACK that are looked at."""
+
+
+@dataclass(slots=True)
+class Subscription:
+    """One track on its way to one subscriber."""
+
+    track: IncomingTrack
+    media: SendingMedia
+    wanted: WantedTrack
+    route: int
+    echoes: OrderedDict[int, float] = field(default_factory=OrderedDict)
+    """Middle bits of NTP times that we sent, and when."""
+    losses: list[float] = field(default_factory=list)
+    """As reported since the last quality report."""
+    jitter_s: float = 0.0
+    rtt_s: float | None = None
+    reported: RouteCounters = field(default_factory=RouteCounters)
+    reported_at: float = 0.0
+
+    def spec(self) -> RouteSpec:
+        return RouteSpec(
+            ssrc=self.wanted.ssrc,
+            payload_type=self.media.payload_type,
+            rtx_ssrc=self.wanted.rtx_ssrc,
+            rtx_payload_type=self.media.rtx_payload_type,
+            extensions=self.media.extensions,
+        )
+
+
+def new_wanted(track: IncomingTrack, cname: str) -> WantedTrack:
+    """A track as it is put on offer, with SSRCs of its own."""
+    return WantedTrack(
+        track=track.info.track,
+        kind=track.media.kind,
+        codec=track.codec,
+        stream=track.info.stream or track.info.peer,
+        ssrc=random.randrange(1, 1 << 32),
+        rtx_ssrc=random.randrange(1, 1 << 32),
+        cname=cname,
+    )
+
+
+class Subscriber:
+    """One subscribing peer; `negotiation` is None for a WHEP player, which offers itself."""
+
+    def __init__(
+        self, transport: PeerTransport, forwarder: Forwarder, negotiation: SubscriberNegotiation | None
+    ) -> None:
+        self.transport = transport
+        self.negotiation = negotiation
+        self.generation = 0
+        self.mids: dict[str, str] = {}
+        self.subscriptions: dict[str, Subscription] = {}
+        """By track."""
+        self._forwarder = forwarder
+        self._wanted: dict[str, WantedTrack] = {}
+        self._cname = f"{random.getrandbits(64):016x}"
+
+    def wanted(self, tracks: Sequence[IncomingTrack]) -> tuple[WantedTrack, ...]:
+        """What is put on offer. A track keeps its SSRCs as long as it stays on the list."""
+        kept: dict[str, WantedTrack] = {}
+        for track in tracks:
+            known = self._wanted.get(track.info.track)
+            if known is None or known.codec != track.codec:
+                known = new_wanted(track, self._cname)
+            kept[track.info.track] = known
+        self._wanted = kept
+        return tuple(kept.values())
+
+    def connect(self, track: IncomingTrack, media: SendingMedia, route: int) -> None:
+        """Begin to send."""
+        wanted = self._wanted.get(media.track) or new_wanted(track, self._cname)
+        subscription = Subscription(track, media, wanted, route)
+        self.subscriptions[media.track] = subscription
+        self._forwarder.open_route(route, track.source, self.transport.number, subscription.spec())
+
+    def update(self, media: SendingMedia) -> None:
+        """Go on with other parameters."""
+        subscription = self.subscriptions[media.track]
+        subscription.media = media
+        self._forwarder.set_route(subscription.route, subscription.spec())
+
+    def disconnect(self, track: str) -> None:
+        subscription = self.subscriptions.pop(track, None)
+        if subscription is not None:
+            self._forwarder.close_route(subscription.route)
+
+    # --- what the subscriber says -----------------------------------------------------------------------------------
+
+    def rtcp(self, packets: Sequence[Packet], now: float, needs_keyframe: Callable[[IncomingTrack], None]) -> None:
+        for packet in packets:
+            if isinstance(packet, SenderReport | ReceiverReport):
+                for block in packet.reports:
+                    self._reported(block, now)
+            elif isinstance(packet, Nack):
+                subscription = self._by_ssrc(packet.media)
+                if subscription is not None:
+                    self._forwarder.resend(subscription.route, packet.sequences[:MAX_NACKED])
+            elif isinstance(packet, Pli | Fir):
+                ssrcs = (packet.media,) if isinstance(packet, Pli) else tuple(ssrc for ssrc, _ in packet.entries)
+                for subscription in filter(None, map(self._by_ssrc, ssrcs)):
+                    needs_keyframe(subscription.track)
+
+    def _by_ssrc(self, ssrc: int) -> Subscription | None:
+        return next((each for each in self.subscriptions.values() if each.wanted.ssrc == ssrc), None)
+
+    def _reported(self, block: ReportBlock, now: float) -> None:
+        subscription = self._by_ssrc(block.ssrc)
+        if subscription is None:
+            return
+        if len(subscription.losses) < 16:
+            subscription.losses.append(block.fraction_lost / 256)
+        subscription.jitter_s = block.jitter / subscription.track.codec.clock_rate
+        sent = subscription.echoes.get(block.last_report)
+        if sent is not None:
+            subscription.rtt_s = max(0.0, now - sent - block.delay / 65536)
+
+    # --- what we tell it --------------------------------------------------------------------------------------------
+
+    def report(self, now: float, wall: float) -> None:
+        """Sender reports of all tracks that flow. Once a second."""
+        for subscription in self.subscriptions.values():
+            route = self._forwarder.route(subscription.route)
+            if not route.started or not route.packets:
+                continue
+            source = self._forwarder.source(subscription.track.source)
+            raw = source.last_timestamp - source.timestamp_shift & 0xFFFFFFFF
+            time = subscription.track.time.at(now, wall, (raw, source.last_arrival))
+            if time is None:
+                continue
+            ssrc, timestamp = subscription.wanted.ssrc, time[1] + source.timestamp_shift + route.timestamp_shift
+            report = SenderReport(ssrc, time[0], timestamp & 0xFFFFFFFF, route.packets, route.octets)
+            subscription.echoes[middle(time[0])] = now
+            if len(subscription.echoes) > REPORTS_REMEMBERED:
+                subscription.echoes.popitem(last=False)
+            description = SourceDescription(((ssrc, subscription.wanted.cname),))
+            self._forwarder.send_rtcp(self.transport.number, compound([report, description]))
+
+    def quality(self, now: float) -> tuple[TrackQuality, ...]:
+        """Of each track since the last call."""
+        return tuple(self._track_quality(each, now) for each in self.subscriptions.values())
+
+    def _track_quality(self, subscription: Subscription, now: float) -> TrackQuality:
+        counters, before = self._forwarder.route(subscription.route), subscription.reported
+        elapsed = now - subscription.reported_at
+        packets = counters.packets - before.packets
+        losses = subscription.losses
+        loss = sum(losses) / len(losses) if losses else 0.0
+        bitrate = (counters.octets - before.octets) * 8 / elapsed if subscription.reported_at and elapsed > 0 else 0.0
+        subscription.losses = []
+        subscription.reported, subscription.reported_at = counters, now
+        waits = subscription.track.video and not counters.started and subscription.track.state == "live"
+        level, reason = judge(Measures(packets, loss, subscription.jitter_s, subscription.rtt_s, waits))
+        rtt = subscription.rtt_s
+        return TrackQuality(
+            track=subscription.media.track,
+            packets=packets,
+            bitrate_bps=round(bitrate),
+            loss=round(loss, 4),
+            jitter_ms=round(subscription.jitter_s * 1000, 2),
+            rtt_ms=None if rtt is None else round(rtt * 1000, 2),
+            level=level,
+            reason=reason,
+        )

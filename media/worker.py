@@ -1,0 +1,256 @@
+"""The media worker: one UDP socket, one event loop, one link to the server.
+
+Run as `python -m media.worker --fd N`, where N is one end of a socket pair on which `media.messages` are spoken, or
+held in another process as `MediaWorker(settings, link)`. It ends when the link closes, on SIGTERM, and never sooner.
+"""
+
+import argparse
+import asyncio
+import datetime
+import logging
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from config.settings import MediaSettings
+from media.errors import CommandRefused, PortError
+from media.exchange import TICKS_PER_S, Exchange
+from media.forwarder.reference import ReferenceForwarder
+from media.link import Link, LinkError
+from media.messages import (
+    COMMANDS,
+    Accept,
+    AnyCommand,
+    Beat,
+    Close,
+    Configure,
+    GetStatistics,
+    Message,
+    Mute,
+    Play,
+    Publish,
+    Quality,
+    Refused,
+    Reply,
+    Started,
+    Subscribe,
+    Tap,
+)
+from media.transport import udpsocket
+from media.transport.dtls import new_identity
+from media.transport.guard import StrangerGuard
+from media.transport.mux import Mux
+
+log = logging.getLogger(__name__)
+
+REPAIR_S = 0.02
+"""How often missing packets are looked at while there are any."""
+LINK_FULL_BYTES = 1 << 20
+"""With more waiting, the server is slow: qualities and beats are left out."""
+
+
+class CommandLink(Protocol):
+    """What the worker needs of a link; `media.link.Link` is one."""
+
+    async def receive(self) -> AnyCommand | None: ...
+
+    def send(self, message: Message) -> None: ...
+
+    @property
+    def waiting_bytes(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class MediaWorker:
+    """Runs until the link closes or `stop` is called. Without settings it waits for `Configure`."""
+
+    def __init__(self, settings: MediaSettings | None, link: CommandLink) -> None:
+        self._settings = settings
+        self._link = link
+        self._stopping = asyncio.Event()
+        self._running: _Running | None = None
+
+    def stop(self) -> None:
+        """End soon."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Raises:
+        PortError: the UDP port of the settings given cannot be had.
+        LinkError: the server sent what is no message.
+        """
+        if self._settings is not None:
+            self._running = _Running(self._settings, self._send)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(each) for each in (self._serve(), self._ticks(), self._beats())]
+                await self._stopping.wait()
+                for task in tasks:
+                    task.cancel()
+        except* LinkError as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            if self._running is not None:
+                self._running.close()
+            self._link.close()
+
+    async def _serve(self) -> None:
+        while (command := await self._link.receive()) is not None:
+            try:
+                reply = self._obey(command)
+            except CommandRefused as refused:
+                log.info("Command %s was refused (%s): %s", command.type, refused.error, refused.detail)
+                self._link.send(Refused(request=command.request, error=refused.error, detail=refused.detail))
+            else:
+                self._link.send(reply)
+        self._stopping.set()
+
+    def _obey(self, command: AnyCommand) -> Reply:
+        if isinstance(command, Configure):
+            return self._configure(command)
+        if self._running is None:
+            raise CommandRefused("invalid", "The worker has not been configured yet.")
+        return self._running.obey(command)
+
+    def _configure(self, command: Configure) -> Reply:
+        if self._running is None:
+            try:
+                settings = MediaSettings.model_validate(command.settings)
+                self._running = _Running(settings, self._send)
+            except (ValidationError, PortError) as error:
+                raise CommandRefused("invalid", str(error)) from error
+        return Reply(request=command.request, started=self._running.started)
+
+    def _send(self, message: Message) -> None:
+        """Events; those that the next one replaces are left out when the server is slow."""
+        if isinstance(message, Quality | Beat) and self._link.waiting_bytes > LINK_FULL_BYTES:
+            return
+        self._link.send(message)
+
+    async def _ticks(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due = max(due + 1 / TICKS_PER_S, loop.time())
+            await asyncio.sleep(due - loop.time())
+            if self._running is not None:
+                self._running.tick(loop.time() - due)
+
+    async def _beats(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            if self._running is not None:
+                self._send(self._running.beat())
+
+
+class _Running:
+    """A configured worker: the socket, the forwarder and the exchange."""
+
+    def __init__(self, settings: MediaSettings, send: Callable[[Message], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = udpsocket.bind(settings.listen_host, settings.udp_port)
+        port: int = self._socket.getsockname()[1]
+        addresses = udpsocket.advertised(settings.listen_host, settings.advertise)
+        identity = new_identity(datetime.datetime.now(datetime.UTC))
+        self._forwarder = ReferenceForwarder(
+            self._socket, cache_packets=settings.packet_cache_packets, gso=settings.gso
+        )
+        self._exchange = Exchange(
+            self._forwarder,
+            lambda listener: Mux(
+                self._forwarder,
+                identity,
+                tuple((address, port) for address in addresses),
+                StrangerGuard(settings.stranger_packets_per_s),
+                listener,
+            ),
+            send,
+            keyframe_interval_s=settings.keyframe_interval_s,
+            stalled_after_s=settings.stalled_after_s,
+            max_peers=settings.max_peers,
+            clock=time.monotonic,
+            wall_clock=time.time,
+        )
+        self._repair: asyncio.TimerHandle | None = None
+        self._lag_s = 0.0
+        self.started = Started(
+            udp_port=port, addresses=addresses, fingerprint=identity.fingerprint, forwarder=self._forwarder.name
+        )
+        self._loop.add_reader(self._socket, self._pump)
+
+    def _pump(self) -> None:
+        if self._exchange.pump() and self._repair is None:
+            self._repair = self._loop.call_later(REPAIR_S, self._repair_now)
+
+    def _repair_now(self) -> None:
+        again = self._exchange.repair()
+        self._repair = self._loop.call_later(REPAIR_S, self._repair_now) if again else None
+
+    def obey(self, command: AnyCommand) -> Reply:
+        """Raises:
+        CommandRefused: the command did nothing.
+        """
+        exchange, request = self._exchange, command.request
+        match command:
+            case Publish():
+                return exchange.publish(request, command.peer, command.sdp, command.allow)
+            case Subscribe():
+                return exchange.subscribe(request, command.peer, command.tracks, command.ice_restart)
+            case Accept():
+                return exchange.accept(request, command.peer, command.generation, command.sdp)
+            case Play():
+                return exchange.play(request, command.peer, command.sdp, command.tracks)
+            case Close():
+                return exchange.close(request, command.peer, command.reason)
+            case Mute():
+                return exchange.mute(request, command.track, command.muted)
+            case Tap():
+                return exchange.tap(request, command.track, command.address)
+            case GetStatistics():
+                return exchange.statistics(request)
+            case _:
+                raise CommandRefused("invalid", f"The worker does not know the command {command.type}.")
+
+    def tick(self, lag_s: float) -> None:
+        self._lag_s = max(self._lag_s, lag_s)
+        self._exchange.tick()
+
+    def beat(self) -> Beat:
+        lag, self._lag_s = self._lag_s, 0.0
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        counters = self._forwarder.counters
+        return Beat(loop_lag_s=round(lag, 4), cpu_s=usage.ru_utime + usage.ru_stime, counters=counters.totals())
+
+    def close(self) -> None:
+        if self._repair is not None:
+            self._repair.cancel()
+        self._exchange.close_all()
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+
+
+async def _main(fd: int) -> None:
+    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=fd))
+    worker = MediaWorker(None, Link[AnyCommand](reader, writer, COMMANDS))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop)
+    await worker.run()
+
+
+def main() -> None:
+    """Entry of the process."""
+    parser = argparse.ArgumentParser(prog="python -m media.worker", description="Forwards media for one server.")
+    parser.add_argument("--fd", type=int, required=True, help="one end of the server's socket pair")
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    asyncio.run(_main(parser.parse_args().fd))
+
+
+if __name__ == "__main__":
+    main()
