@@ -108,14 +108,11 @@ class MediaClient:
         """
         if self._link is None or not self.ready.is_set():
             raise MediaDown("The media worker is being started.")
-        return await self._request(self._link, command)
-
-    async def _request(self, link: Link[AnyAnswer], command: AnyCommand) -> Reply:
         self._last_request += 1
         number = self._last_request
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._pending[number] = future
-        link.send(command.model_copy(update={"request": number}))
+        self._link.send(command.model_copy(update={"request": number}))
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 return await future
@@ -143,18 +140,17 @@ class MediaClient:
 
     async def _configure(self, link: Link[AnyAnswer]) -> None:
         settings = self._settings.model_copy(update={"udp_port": self._udp_port})
-        command = Configure(settings=settings.model_dump(mode="json"))
-        async with asyncio.TaskGroup() as group:
-            # The answer comes by the same reader, so read until it is there.
-            answer = group.create_task(self._request(link, command))
-            while not answer.done():
-                async with asyncio.timeout(START_TIMEOUT_S):
-                    self._take(await link.receive())
-                await asyncio.sleep(0)
-        started = answer.result().started
-        if started is None:
-            raise MediaWorkerDied("The media worker did not say how it started.")
-        self.started = started
+        link.send(Configure(settings=settings.model_dump(mode="json")))
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                message = await link.receive()
+        except TimeoutError as error:
+            raise MediaWorkerDied(f"The media worker did not start in {START_TIMEOUT_S:.0f} s.") from error
+        if isinstance(message, Refused):
+            raise MediaWorkerDied(message.detail)
+        if not isinstance(message, Reply) or message.started is None:
+            raise MediaWorkerDied("The media worker ended before it had started.")
+        started = self.started = message.started
         self._udp_port = started.udp_port  # the same port after a restart: firewalls and browsers know it
         self.ready.set()
         log.info("media_worker_ready", udp_port=started.udp_port, forwarder=started.forwarder, pid=self.pid)

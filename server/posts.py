@@ -8,14 +8,13 @@ import asyncio
 import base64
 import time
 from collections import deque
-from pathlib import Path
 
 import structlog
 
 from analytics.finding import Finding
 from analytics.messages import Blind, Observed
-from analytics.rules.absence import DutyChange, DutyPost
-from config.settings import AnalyticsSettings
+from analytics.rules.absence import DutyChange, DutyPost, Output
+from config.settings import Settings
 from server.alerts.service import AlertService
 from server.bus import Bus
 from server.sessions.service import SessionService
@@ -37,8 +36,7 @@ class DutyPosts:
 
     def __init__(
         self,
-        settings: AnalyticsSettings,
-        data_dir: Path,
+        settings: Settings,
         database: Database,
         tree: SiteTree,
         bus: Bus,
@@ -46,18 +44,18 @@ class DutyPosts:
         streams: Streams,
         sessions: SessionService,
     ) -> None:
-        self._data_dir = data_dir
+        self._data_dir = settings.server.data_dir
         self._database = database
         self._tree = tree
         self._bus = bus
         self._alerts = alerts
         self._streams = streams
         self._sessions = sessions
-        now = time.monotonic()
-        self._posts = {one.post: DutyPost(one, started_at=now) for one in settings.posts}
-        self._settings = {one.post: one for one in settings.posts}
+        self._simulated = settings.server.simulated
+        self._settings = {one.post: one for one in settings.analytics.posts}
+        self._posts: dict[str, DutyPost] = {}
         self._cameras: dict[str, Camera] = {}
-        self._outcomes: deque[Finding | DutyChange] = deque()
+        self._outcomes: deque[Output] = deque()
         self._wake = asyncio.Event()
         self._to_tap: dict[str, Camera] = {}
         self.vision: VisionWorker | None = None
@@ -82,18 +80,30 @@ class DutyPosts:
 
     def observed(self, seen: Observed) -> None:
         now = time.monotonic()
-        for post, settings in self._settings.items():
-            if f"{settings.site}/{settings.camera}" == seen.camera and settings.detector == seen.detector:
-                self._take(self._posts[post].observe(seen.at, now, seen.picture, seen.detections))
+        for rule in self._watching(seen.camera, seen.detector):
+            if self.vision is not None:
+                rule.model, rule.trained_on = self.vision.model, self.vision.trained_on
+            self._take(rule.observe(seen.at, now, seen.picture, seen.detections))
 
     def blind(self, blind: Blind) -> None:
+        """The detector cannot look at this camera, or its worker is gone."""
         log.warning("detector_blind", camera=blind.camera, detector=blind.detector, reason=blind.reason)
+        for rule in self._watching(blind.camera, blind.detector):
+            self._take(rule.blind(time.monotonic(), blind.reason))
+
+    def _watching(self, camera: str, detector: str) -> list[DutyPost]:
+        """The posts that this camera and detector serve."""
+        return [
+            rule
+            for rule in self._posts.values()
+            if f"{rule.settings.site}/{rule.settings.camera}" == camera and rule.settings.detector == detector
+        ]
 
     def vision_state(self, state: str) -> None:
         """The worker came, went or is blind; the rules notice by themselves that nothing is seen."""
         log.info("vision_worker", state=state)
 
-    def _take(self, outcomes: list[Finding | DutyChange]) -> None:
+    def _take(self, outcomes: list[Output]) -> None:
         if outcomes:
             self._outcomes.extend(outcomes)
             self._wake.set()
@@ -105,7 +115,7 @@ class DutyPosts:
         return [self._state(post) for post, one in self._settings.items() if one.site in sites]
 
     def _state(self, post: str) -> dict[str, object]:
-        settings, rule = self._settings[post], self._posts[post]
+        settings, rule = self._settings[post], self._posts.get(post)
         camera = self._cameras.get(f"{settings.site}/{settings.camera}")
         return {
             "post": post,
@@ -117,9 +127,12 @@ class DutyPosts:
             "minimum_persons": settings.minimum_persons,
             "warn_after_s": settings.warn_after_s,
             "alarm_after_s": settings.alarm_after_s,
-            "state": rule.state.value,
-            "since": rule.since,
-            "picture": rule.picture,
+            "state": rule.state.value if rule is not None else "unknown",
+            "since": rule.since if rule is not None else None,
+            "warned": rule.warned if rule is not None else False,
+            "reason": rule.reason if rule is not None else "starting",
+            "picture": rule.camera.picture if rule is not None else "none",
+            "simulated": self._simulated,
             "model": self.vision.model if self.vision is not None else "",
             "trained_on": self.vision.trained_on if self.vision is not None else "",
         }
@@ -127,7 +140,17 @@ class DutyPosts:
     # --- tasks ---
 
     async def run(self) -> None:
-        """Ticks the rules and carries out what they conclude."""
+        """Ticks the rules and carries out what they conclude. Alerts of before a restart are gone on with."""
+        for post, settings in self._settings.items():
+            if settings.site not in self._tree:
+                log.error("post_without_site", post=post, site=settings.site)
+                continue
+            standing = {
+                alert.key: (alert.severity, alert.opened_at) for alert in await self._alerts.open_for(settings.site)
+            }
+            self._posts[post] = DutyPost(
+                settings, now=time.monotonic(), at=time.time(), open_alerts=standing, simulated=self._simulated
+            )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tick())
             group.create_task(self._carry_out(group))
@@ -135,9 +158,9 @@ class DutyPosts:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            now, at = time.monotonic(), time.time()
-            for post in self._posts.values():
-                self._take(post.tick(now, at))
+            now = time.monotonic()
+            for rule in self._posts.values():
+                self._take(rule.tick(now))
 
     async def _carry_out(self, group: asyncio.TaskGroup) -> None:
         while True:

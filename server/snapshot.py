@@ -8,7 +8,7 @@ from server.sessions.service import SessionService
 from server.store import timeline
 from server.store.database import Database
 from server.store.sites import SiteTree
-from server.telemetry import TelemetryIngest
+from server.telemetry import TelemetryIngest, position_body, reading_body
 from signaling.room.messages import Event, Snapshot
 
 RECENT_ENTRIES = 100
@@ -65,8 +65,8 @@ class Rooms:
             alerts=tuple(alert.as_dict() for alert in await self._alerts.open_for(site)),
             sessions=tuple(state.as_dict() for state in states if state is not None),
             duty=tuple(self._posts.states(below)),
-            readings=tuple(readings),
-            positions=tuple(positions),
+            readings=tuple(map(reading_body, readings)),
+            positions=tuple(map(position_body, positions)),
             recent=tuple(map(event_of, recent)),
         )
         return snapshot, last

@@ -82,7 +82,7 @@ def user(
         async with opened(_settings(config)) as (identity, _):
             secret = password or secrets.token_urlsafe(32)  # nobody knows it: such an account logs in by link
             made = await identity.add_user(login, secret, name=name, role=_role(role), site=site)
-            typer.echo(made.id)
+            typer.echo(made.user)
 
     _run(add())
 
@@ -108,7 +108,7 @@ def link(
             if found is None:
                 typer.echo(f"There is no account {login}.", err=True)
                 raise typer.Exit(1)
-            typer.echo(f"{base}/enter/{await identity.make_link(found[0].id)}")
+            typer.echo(f"{base}/enter/{await identity.make_link(found[0].user)}")
 
     _run(make())
 

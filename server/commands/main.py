@@ -1,7 +1,9 @@
 """`run`, `check`, `ports`, `demo`, `doctor`, `publish`; accounts and tokens are in `accounts`."""
 
 import asyncio
+import http.client
 import os
+import ssl
 from pathlib import Path
 from typing import Annotated
 
@@ -101,6 +103,28 @@ def doctor(config: ConfigFile = None) -> None:
         table.add_row({"pass": "✔", "warn": "!", "fail": "✘"}[finding.state], finding.what, finding.result)
     console.print(table)
     raise typer.Exit(1 if any(finding.state == "fail" for finding in findings) else 0)
+
+
+@app.command()
+def healthy(config: ConfigFile = None) -> None:
+    """Ask the running server of this machine whether it is ready; for health checks."""
+    settings = settings_or_exit(config).server
+    host = "127.0.0.1" if settings.listen_host == "0.0.0.0" else settings.listen_host
+    secure = wants_tls(settings)
+    trust = ssl.create_default_context()
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE  # our own, on our own address
+    door: http.client.HTTPConnection = (
+        http.client.HTTPSConnection(host, settings.listen_port, timeout=3.0, context=trust)
+        if secure
+        else http.client.HTTPConnection(host, settings.listen_port, timeout=3.0)
+    )
+    try:
+        door.request("GET", "/-/ready")
+        status = door.getresponse().status
+    except OSError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    raise typer.Exit(0 if status == 200 else 1)
 
 
 @app.command()

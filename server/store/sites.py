@@ -4,7 +4,7 @@ A site reaches itself and all below it, never sideways or upwards. Sites are add
 stand in timelines, alerts and the audit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
@@ -90,6 +90,9 @@ class SiteTree:
 
     def __len__(self) -> int:
         return len(self._sites)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sites)
 
     def get(self, site: str) -> Site | None:
         return self._sites.get(site)

@@ -1,0 +1,206 @@
+"""Consultations, timelines, cameras and duty posts over HTTP."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from aiohttp import web
+from pydantic import Field
+
+from server.api.context import Context
+from server.api.http import ApiProblem, Input, Output, Query, Routes, query, require, visitor
+from server.conductor import Conductor
+from server.identity.service import Visitor
+from server.posts import DutyPosts
+from server.sessions.machine import Actor, Answered, Declined, Ended, Invited, State
+from server.sessions.service import SessionService
+from server.store import timeline
+from signaling.room.messages import TrackNotice
+
+Level = Literal["nation", "province", "city", "county"]
+SiteId = Annotated[str, Field(min_length=1, max_length=63)]
+MAX_KEY = 128
+
+
+class Start(Input):
+    """One click: about which site, and whom to call."""
+
+    site: SiteId
+    levels: Annotated[tuple[Level, ...], Field(max_length=4)] = ("county",)
+    """Authorities above the site that are rung; the site's own dispatcher is rung when the caller is another."""
+    alert: Annotated[str, Field(max_length=64)] | None = None
+    title: Annotated[str, Field(max_length=120)] = ""
+
+
+class Invite(Input):
+    site: SiteId
+
+
+class SiteQuery(Query):
+    site: SiteId
+
+
+class TimelineQuery(Query):
+    after: int = Field(default=0, ge=0)
+    limit: int = Field(default=100, ge=1, le=500)
+
+
+class TimelineEntry(Output):
+    room: str
+    seq: int
+    at: float
+    kind: str
+    body: dict[str, object]
+
+
+class TimelinePage(Output):
+    items: tuple[TimelineEntry, ...]
+    next: int | None
+
+
+class Cameras(Output):
+    items: tuple[TrackNotice, ...]
+
+
+class Posts(Output):
+    items: tuple[dict[str, object], ...]
+
+
+@dataclass(slots=True)
+class SessionDoor:
+    """The endpoints, over the services that they speak to."""
+
+    sessions: SessionService
+    conductor: Conductor
+    posts: DutyPosts
+
+    def routes(self) -> Routes:
+        routes = Routes()
+        one = "/api/sessions/{session}"
+        state = dict[str, object]
+        declare = routes.route
+        declare("POST", "/api/sessions", access="consult", summary="Call a consultation", body=Start, ok=state,
+                status=201, errors=("not_found", "not_allowed"))(self.start)  # fmt: skip
+        declare("GET", one, access="read", summary="A consultation", ok=state, errors=("not_found",))(self.get)
+        declare("POST", f"{one}/answer", access="answer", summary="Answer the ring", ok=state,
+                errors=("not_found", "session_over"))(self.answer)  # fmt: skip
+        declare("POST", f"{one}/decline", access="answer", summary="Decline the ring", ok=state,
+                errors=("not_found", "session_over"))(self.decline)  # fmt: skip
+        declare("POST", f"{one}/invite", access="consult", summary="Ring a further site, or ring again", body=Invite,
+                ok=state, errors=("not_found", "not_allowed", "session_over"))(self.invite)  # fmt: skip
+        declare("POST", f"{one}/end", access="consult", summary="End the consultation for everybody", ok=state,
+                errors=("not_found", "session_over"))(self.end)  # fmt: skip
+        declare("GET", "/api/rooms/{room}/timeline", access="read", summary="Entries of a room", query=TimelineQuery,
+                ok=TimelinePage, errors=("not_found",))(self.timeline)  # fmt: skip
+        declare("GET", "/api/cameras", access="read", summary="Cameras that are on", query=SiteQuery, ok=Cameras,
+                errors=("not_found",))(self.cameras)  # fmt: skip
+        declare("GET", "/api/posts", access="read", summary="Duty posts of a site and below", query=SiteQuery, ok=Posts,
+                errors=("not_found",))(self.duty_posts)  # fmt: skip
+        return routes
+
+    # --- consultations ---
+
+    async def start(self, context: Context, request: web.Request, body: Start) -> dict[str, object]:
+        """Ring the chosen levels. The same alert has one consultation: calling again rings those who are missing."""
+        who = require(context, request, "consult", body.site)
+        by = _actor(context, who)
+        if body.alert is not None and not await self._alert_is_of(context, body):
+            raise ApiProblem("not_found", "There is no such alert at this site.")
+        wanted = [one for one in context.tree.ancestors(body.site) if context.tree.level(one) in body.levels]
+        invite = [site for site in (body.site, *wanted) if site != by.site]
+        for state in self.sessions.about(body.site):
+            if body.alert is not None and state.alert == body.alert:
+                return await self._again(context, state, by, invite)
+        key = request.headers.get("Idempotency-Key", "")
+        if len(key) > MAX_KEY:
+            raise ApiProblem("bad_request", f"An Idempotency-Key has at most {MAX_KEY} characters.")
+        title = body.title or context.tree[body.site].name_zh
+        return await self.sessions.start(
+            body.site, by, invite, title=title, alert=body.alert, once=(key, by.user) if key else None
+        )
+
+    async def _alert_is_of(self, context: Context, body: Start) -> bool:
+        alert = await context.alerts.get(body.alert or "")
+        return alert is not None and context.tree.reaches(body.site, alert.site)
+
+    async def _again(self, context: Context, state: State, by: Actor, invite: list[str]) -> dict[str, object]:
+        for site in invite:
+            known = state.invitations.get(site)
+            if known is None or known.state not in ("ringing", "answered"):
+                await self.sessions.handle(state.session, Invited(site, context.tree.level(site), by))
+        return state.as_dict()
+
+    async def get(self, context: Context, request: web.Request, _body: None) -> dict[str, object]:
+        return (await self._visible(context, request)).as_dict()
+
+    async def answer(self, context: Context, request: web.Request, _body: None) -> dict[str, object]:
+        state = await self._of_mine(context, request)
+        return (await self.sessions.handle(state.session, Answered(_actor(context, visitor(request))))).as_dict()
+
+    async def decline(self, context: Context, request: web.Request, _body: None) -> dict[str, object]:
+        state = await self._of_mine(context, request)
+        return (await self.sessions.handle(state.session, Declined(_actor(context, visitor(request))))).as_dict()
+
+    async def invite(self, context: Context, request: web.Request, body: Invite) -> dict[str, object]:
+        """A site above or below the one it is about; nobody else's business."""
+        state = await self._of_mine(context, request)
+        tree = context.tree
+        if not (tree.reaches(body.site, state.site) or tree.reaches(state.site, body.site)):
+            raise ApiProblem("not_found", "That site is neither above nor below.")
+        event = Invited(body.site, tree.level(body.site), _actor(context, visitor(request)))
+        return (await self.sessions.handle(state.session, event)).as_dict()
+
+    async def end(self, context: Context, request: web.Request, _body: None) -> dict[str, object]:
+        state = await self._of_mine(context, request)
+        return (await self.sessions.handle(state.session, Ended(_actor(context, visitor(request))))).as_dict()
+
+    async def _visible(self, context: Context, request: web.Request) -> State:
+        state = await self.sessions.get(request.match_info["session"])
+        who = visitor(request).user
+        if state is None or not (who.site in state.sites() or context.tree.reaches(who.site, state.site)):
+            raise ApiProblem("not_found")
+        return state
+
+    async def _of_mine(self, context: Context, request: web.Request) -> State:
+        """A consultation in which the visitor's own site takes part."""
+        state = await self._visible(context, request)
+        if visitor(request).user.site not in state.sites():
+            raise ApiProblem("not_found")
+        return state
+
+    # --- what happened, what is there ---
+
+    async def timeline(self, context: Context, request: web.Request, _body: None) -> TimelinePage:
+        asked = query(request, TimelineQuery)
+        room = request.match_info["room"]
+        await self._check_room(context, request, room)
+        async with context.database.reading() as connection:
+            found = await timeline.since(connection, room, asked.after, asked.limit)
+        items = tuple(
+            TimelineEntry(room=one.room, seq=one.seq, at=one.at, kind=one.kind, body=one.body) for one in found
+        )
+        return TimelinePage(items=items, next=found[-1].seq if len(found) == asked.limit else None)
+
+    async def _check_room(self, context: Context, request: web.Request, room: str) -> None:
+        if room.startswith("site:"):
+            require(context, request, "read", room.removeprefix("site:"))
+            return
+        state = await self.sessions.get(room.removeprefix("session:")) if room.startswith("session:") else None
+        who = visitor(request).user
+        if state is None or not (who.site in state.sites() or context.tree.reaches(who.site, state.site)):
+            raise ApiProblem("not_found")
+
+    async def cameras(self, context: Context, request: web.Request, _body: None) -> Cameras:
+        site = query(request, SiteQuery).site
+        require(context, request, "read", site)
+        found = self.conductor.tracks_in(f"site:{site}")
+        return Cameras(items=tuple(client.notice(own) for client, own in found if own.kind == "video"))
+
+    async def duty_posts(self, context: Context, request: web.Request, _body: None) -> Posts:
+        site = query(request, SiteQuery).site
+        require(context, request, "read", site)
+        return Posts(items=tuple(self.posts.states([site, *context.tree.descendants(site)])))
+
+
+def _actor(context: Context, who: Visitor) -> Actor:
+    user = who.user
+    return Actor(user.user, user.name, user.site, context.tree.level(user.site), user.role)

@@ -1,0 +1,267 @@
+"""The whole server of one level: opens what it needs, starts what runs, and ends it in order.
+
+Everything that may fail alone runs under `supervise`. The first SIGTERM or SIGINT tells the browsers to come back,
+gives them a moment and ends all; the second ends at once.
+"""
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+
+from analytics.telemetry.mqtt import MqttSource
+from config import VERSION
+from config.settings import Settings, SiteSettings
+from server import tls
+from server.alerts.service import AlertService
+from server.api import alerts, health, login, sites, telemetry, tokens, users
+from server.api.context import Check, Context
+from server.api.http import Routes, install
+from server.api.openapi import routes_of
+from server.api.pages import Pages
+from server.api.room import RoomDoor
+from server.api.sessions import SessionDoor
+from server.api.whip import WhipDoor
+from server.bus import Bus
+from server.bus.memory import MemoryBus
+from server.bus.redis import RedisBus
+from server.conductor import Conductor
+from server.identity.service import Identity
+from server.media import MediaClient
+from server.observe import Metrics
+from server.posts import DutyPosts
+from server.sessions.service import SessionService
+from server.snapshot import Rooms
+from server.store.database import Database, sqlite_url
+from server.store.sites import SiteTree
+from server.streams import Streams
+from server.supervise import Health, supervise
+from server.telemetry import TelemetryIngest
+from server.vision import VisionWorker
+
+log = structlog.get_logger()
+
+GOODBYE_S = 1.0
+"""How long browsers have to take the word that the server restarts."""
+COME_BACK_S = 2.0
+"""Browsers come back spread over this time."""
+RETENTION_EVERY_S = 3600.0
+DAY_S = 86400.0
+
+DEFAULT_SITE = SiteSettings(site="mine", level="mine", name_zh="本矿", name_en="Our mine")
+"""The tree of a server whose settings name no site."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that lives as long as the server."""
+
+    settings: Settings
+    health: Health
+    database: Database
+    tree: SiteTree
+    identity: Identity
+    alerts: AlertService
+    sessions: SessionService
+    conductor: Conductor
+    media: MediaClient
+    streams: Streams
+    telemetry: TelemetryIngest
+    posts: DutyPosts
+    vision: VisionWorker
+    rooms: Rooms
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started server."""
+
+    url: str
+    port: int
+    parts: Parts
+
+
+@contextlib.asynccontextmanager
+async def open_bus(settings: Settings) -> AsyncIterator[Bus]:
+    """In this process, or Redis."""
+    if settings.bus.url is None:
+        memory = MemoryBus()
+        try:
+            yield memory
+        finally:
+            memory.close()
+    else:
+        async with RedisBus.open(settings.bus.url, settings.bus.prefix) as redis:
+            yield redis
+
+
+@contextlib.asynccontextmanager
+async def assemble(settings: Settings) -> AsyncIterator[Parts]:
+    """Open the store and the bus and join the parts; nothing runs yet."""
+    data_dir = settings.server.data_dir
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    url = settings.store.url or sqlite_url(data_dir)
+    async with Database.open(url) as database, open_bus(settings) as bus:
+        tree = await SiteTree.load(database)
+        await tree.ensure(settings.sites or (() if len(tree) else (DEFAULT_SITE,)))
+        sessions = SessionService(
+            database, tree, bus, settings.duty.ring_timeout_s, simulated=settings.server.simulated
+        )
+        await sessions.load()
+        alert_service = AlertService(database, tree, bus, further_rooms=sessions.rooms_about)
+        ingest = TelemetryIngest(database, tree, bus, further_rooms=sessions.rooms_about)
+        identity = await Identity.open(database, tree, settings.auth, data_dir)
+        identity.sites_of_session = sessions.sites_of
+        conductor = Conductor(database, bus, sessions, resume_s=settings.media.peer_grace_s)
+        identity.on_revoked(conductor.revoke)
+        media = MediaClient(settings.media)
+        streams = Streams(conductor, media)
+        media.listener = streams
+        conductor.on_removed = streams.client_removed
+        posts = DutyPosts(settings, database, tree, bus, alert_service, streams, sessions)
+        vision = VisionWorker(
+            settings.analytics, on_observed=posts.observed, on_blind=posts.blind, on_state=posts.vision_state
+        )
+        posts.vision = vision
+        streams.on_camera, streams.on_camera_gone = posts.camera_started, posts.camera_gone
+        rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts)
+        yield Parts(
+            settings, Health(), database, tree, identity, alert_service, sessions, conductor, media, streams, ingest,
+            posts, vision, rooms, Metrics(),
+        )  # fmt: skip
+
+
+def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
+    """What runs, by name; each may fail alone and is started again."""
+    running: dict[str, Callable[[], Awaitable[None]]] = {
+        "conductor": parts.conductor.run,
+        "sessions": parts.sessions.run,
+        "streams": parts.streams.run,
+        "media": parts.media.run,
+        "retention": lambda: _retain(parts),
+    }
+    if parts.settings.analytics.posts:
+        running |= {"posts": parts.posts.run, "vision": parts.vision.run}
+    if parts.settings.mqtt.host is not None and "mqtt" in parts.settings.analytics.telemetry:
+        running["mqtt"] = lambda: _take_in(parts)
+    return running
+
+
+async def _take_in(parts: Parts) -> None:
+    """From the MQTT broker into the store; the broker is told only then."""
+    source = MqttSource(parts.settings.mqtt, lambda: parts.tree)
+    async for batch in source.batches():
+        await parts.telemetry.store(batch)
+
+
+async def _retain(parts: Parts) -> None:
+    keep_s = parts.settings.store.reading_retention_days * DAY_S
+    while True:
+        await parts.telemetry.forget(time.time() - keep_s)
+        await asyncio.sleep(RETENTION_EVERY_S)
+
+
+def checks(parts: Parts) -> dict[str, Check]:
+    """What must work for `/-/ready`."""
+
+    async def media() -> str | None:
+        return None if parts.media.ready.is_set() else "The media worker is not running."
+
+    async def running() -> str | None:
+        return "; ".join(f"{name}: {why}" for name, why in parts.health.failing.items()) or None
+
+    async def store() -> str | None:
+        async with parts.database.reading():
+            return None
+
+    return {"media": media, "units": running, "store": store}
+
+
+def application(parts: Parts) -> web.Application:
+    """The HTTP door over the parts."""
+    settings = parts.settings
+    app = web.Application(client_max_size=1 << 20)
+    context = Context(
+        settings=settings,
+        database=parts.database,
+        tree=parts.tree,
+        identity=parts.identity,
+        alerts=parts.alerts,
+        telemetry=parts.telemetry,
+        metrics=parts.metrics,
+        checks=checks(parts),
+    )
+    install(app, context)
+    sessions = SessionDoor(parts.sessions, parts.conductor, parts.posts)
+    whip = WhipDoor(parts.conductor, parts.streams)
+    shared = (part.routes for part in (alerts, health, login, sites, telemetry, tokens, users))
+    routes = Routes.of(*shared, sessions.routes(), whip.routes())
+    Routes.of(routes, routes_of(routes, VERSION)).mount(app)
+    door = RoomDoor(
+        parts.conductor,
+        parts.streams,
+        parts.sessions,
+        parts.rooms,
+        parts.identity,
+        settings.server,
+        settings.media.peer_grace_s,
+    )
+    app.router.add_get("/api/ws", door.handle)
+    Pages().mount(app)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    """A server that serves while the block runs."""
+    async with assemble(settings) as parts, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(supervise(name, run, parts.health)) for name, run in units(parts).items()]
+        secure = tls.context(settings.server)
+        runner = web.AppRunner(application(parts), access_log=None, shutdown_timeout=2.0)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, settings.server.listen_host, settings.server.listen_port, ssl_context=secure)
+            await site.start()
+            port: int = runner.addresses[0][1]
+            url = settings.server.public_url or _url(settings, port, secure is not None)
+            log.info("listening", url=url)
+            yield Running(url, port, parts)
+            parts.conductor.say_goodbye(lambda: random.uniform(0.0, COME_BACK_S))
+            await asyncio.sleep(GOODBYE_S if parts.conductor.clients else 0)
+        finally:
+            await runner.cleanup()
+            for task in tasks:
+                task.cancel()
+
+
+def _url(settings: Settings, port: int, secure: bool) -> str:
+    host = settings.server.listen_host
+    shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+    return f"{'https' if secure else 'http'}://{shown}:{port}"
+
+
+async def serve(settings: Settings, *, on_ready: Callable[[Running], None] = lambda running: None) -> None:
+    """Run until SIGTERM or SIGINT; a second one ends at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    this = asyncio.current_task()
+    assert this is not None
+
+    def stop_or_force() -> None:
+        if stop.is_set():
+            this.cancel()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop_or_force)
+    async with running(settings) as server:
+        on_ready(server)
+        await stop.wait()
+        log.info("stopping")
