@@ -138,12 +138,14 @@ class Client:
         self.connection = new_connection()
         self.tracks: dict[str, MediaStreamTrack] = {}
         """What arrives, by mid."""
+        self._arrived = asyncio.Event()
         self.connection.on("track", self._on_track)
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         for transceiver in self.connection.getTransceivers():
             if transceiver.receiver.track is track:
-                self.tracks[transceiver.mid] = track
+                self.tracks[transceiver.mid or ""] = track
+                self._arrived.set()
 
     async def publish(
         self, *tracks: MediaStreamTrack, prefer: str = "", change: Callable[[str], str] = lambda sdp: sdp
@@ -171,7 +173,8 @@ class Client:
         """So many decoded frames of one m-line."""
         async with asyncio.timeout(timeout_s):
             while mid not in self.tracks:
-                await asyncio.sleep(0.01)
+                self._arrived.clear()
+                await self._arrived.wait()
             return [await self.tracks[mid].recv() for _ in range(count)]
 
     async def close(self) -> None:

@@ -1,0 +1,90 @@
+"""Two pages for a real browser, and the HTTP signalling between them and a worker's link."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiohttp import web
+
+from media.messages import Accept, Publish, Subscribe
+from tests.fakes.mediaserver import MemoryLink
+
+PAGE = """<!doctype html><meta charset="utf-8"><title>media</title><video id="v" autoplay muted playsinline></video>
+<script>
+async function post(path, body) {
+  const answer = await fetch(path, {method: "POST", body: JSON.stringify(body)});
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.json();
+}
+const pc = new RTCPeerConnection();
+window.pc = pc;
+async function publish(codec, constraints) {
+  const stream = await navigator.mediaDevices.getUserMedia(constraints);
+  for (const track of stream.getTracks()) {
+    const transceiver = pc.addTransceiver(track, {direction: "sendonly", streams: [stream]});
+    if (codec && track.kind === "video") {
+      const all = RTCRtpSender.getCapabilities("video").codecs;
+      const first = all.filter(c => c.mimeType === "video/" + codec);
+      if (!first.length) throw new Error("no " + codec);
+      transceiver.setCodecPreferences([...first, ...all.filter(c => c.mimeType === "video/rtx")]);
+    }
+  }
+  await pc.setLocalDescription();
+  const answer = await post("/publish", {sdp: pc.localDescription.sdp});
+  await pc.setRemoteDescription({type: "answer", sdp: answer.sdp});
+  return answer.tracks;
+}
+async function subscribe(tracks) {
+  pc.ontrack = event => {
+    if (event.track.kind === "video") document.getElementById("v").srcObject = event.streams[0];
+  };
+  const offer = await post("/subscribe", {tracks});
+  await pc.setRemoteDescription({type: "offer", sdp: offer.sdp});
+  await pc.setLocalDescription();
+  await post("/accept", {generation: offer.generation, sdp: pc.localDescription.sdp});
+  return offer.mids;
+}
+async function stats() {
+  const found = {};
+  for (const each of (await pc.getStats()).values()) {
+    if (each.type === "inbound-rtp" || each.type === "outbound-rtp") found[each.kind] = each;
+    if (each.type === "transport") found.transport = each;
+  }
+  return found;
+}
+</script>
+"""
+
+
+@contextlib.asynccontextmanager
+async def serving_pages(link: MemoryLink) -> AsyncIterator[str]:
+    """Gives the address; `/?peer=NAME` is a page whose requests are for that peer."""
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text=PAGE, content_type="text/html")
+
+    async def signal(request: web.Request) -> web.Response:
+        peer = request.headers["Referer"].partition("peer=")[2]
+        body: dict[str, Any] = json.loads(await request.text())
+        match request.path:
+            case "/publish":
+                reply = await link.ask(Publish(peer=peer, sdp=body["sdp"]))
+            case "/subscribe":
+                reply = await link.ask(Subscribe(peer=peer, tracks=tuple(body["tracks"])))
+            case _:
+                reply = await link.ask(Accept(peer=peer, generation=body["generation"], sdp=body["sdp"]))
+        return web.Response(text=reply.model_dump_json(), status=200 if reply.type == "reply" else 400)
+
+    application = web.Application(client_max_size=1 << 20)
+    application.add_routes(
+        [web.get("/", page), *(web.post(f"/{name}", signal) for name in ("publish", "subscribe", "accept"))]
+    )
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
