@@ -1,4 +1,4 @@
-"""Reading descriptions: real ones as another implementation reads them, broken ones with our own error or not at all."""
+"""Reading descriptions: real ones as another implementation reads them, broken ones with our own error or none."""
 
 import random
 import time
