@@ -13,6 +13,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -91,9 +92,14 @@ def configure_log(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    web_log = logging.getLogger("aiohttp.server")
+    web_log.filters[:] = [BadRequestFilter()]
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(max(number, logging.WARNING) if number > logging.DEBUG else number)
+    # Never more than warnings from libraries, whatever our own level: at `debug` a database driver writes every value
+    # of every statement, and the access log writes the codes of one-time links.
+    root.setLevel(max(number, logging.WARNING))
+    logging.getLogger("aiohttp.access").setLevel(logging.CRITICAL)
 
 
 class OncePerSecond:
@@ -116,6 +122,27 @@ class OncePerSecond:
         while len(self._last) > self._max_keys:
             self._last.popitem(last=False)
         return held
+
+
+class BadRequestFilter(logging.Filter):
+    """aiohttp logs every request it cannot parse as an error of ours, with a traceback. It is theirs: one short line a
+    second, whoever sends them."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._limiter = OncePerSecond()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            return True
+        if self._limiter.admit("any", "http_malformed", self._clock()) is None:
+            return False
+        record.exc_info, record.exc_text = None, None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args = "A request that is not HTTP was refused: %s.", (type(error).__name__,)
+        return True
 
 
 class HostileLog:

@@ -65,19 +65,19 @@ log = structlog.get_logger()
 class Input(BaseModel):
     """Base of all bodies: unknown members are refused, no value is bent to another type."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class Query(BaseModel):
     """Base of all query strings: unknown names are refused; numbers are read from their digits."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Output(BaseModel):
     """Base of all answers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +237,9 @@ async def frame(
     try:
         response = await _answer(request, handler)
         status = response.status
+    except web.HTTPException as error:
+        status = error.status
+        raise
     finally:
         resource = request.match_info.route.resource
         where = resource.canonical if resource is not None else "none"

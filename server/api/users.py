@@ -90,7 +90,7 @@ async def _managed(context: Context, request: web.Request, user: str) -> tuple[V
 
 @routes.route(
     "GET", "/api/users", access="administer", summary="Accounts of a site and all below it", query=UserQuery,
-    ok=UserPage, errors=("no_such_site",),
+    ok=UserPage, errors=("not_found",),
 )  # fmt: skip
 async def users(context: Context, request: web.Request, _body_: None) -> dict[str, object]:
     wish = query(request, UserQuery)
