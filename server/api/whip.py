@@ -196,7 +196,7 @@ class WhipDoor:
         headers = {"Location": f"/{kind}-session/{key}", "ETag": resource.etag}
         if (origin := origin_of(f"{request.scheme}://{request.host}")) is not None:
             headers["Location"] = origin + headers["Location"]  # some players do not resolve a relative one
-        return web.Response(text=answer, status=201, content_type=sdp_lines.CONTENT_TYPE, headers=headers)
+        return web.Response(body=answer.encode(), status=201, content_type=sdp_lines.CONTENT_TYPE, headers=headers)
 
     def _resource(self, request: web.Request) -> _Resource:
         resource = self._resources.get(request.match_info["session"])

@@ -104,9 +104,10 @@ class Instance:
                     break
             else:
                 raise AssertionError(f"the server ended: {self.log.read_text()[-3000:]}")
-            await self._until_ready()
+            await self.until_ready()
 
-    async def _until_ready(self) -> None:
+    async def until_ready(self) -> None:
+        """All units work."""
         async with aiohttp.ClientSession() as http:
             while True:
                 async with http.get(f"{self.url}/-/ready") as answer:

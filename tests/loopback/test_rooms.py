@@ -9,40 +9,13 @@ import pytest_asyncio
 
 from signaling.room import messages as m
 from tests.fakes.instance import Instance
-from tests.fakes.roomclient import RoomClient
+from tests.fakes.people import People
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Instance]:
     async with Instance(tmp_path_factory.mktemp("server"), duty={"ring_timeout_s": 3.0}) as running:
         yield running
-
-
-class People:
-    """Logged-in people, closed at the end."""
-
-    def __init__(self, server: Instance) -> None:
-        self._server = server
-        self._sessions: dict[str, aiohttp.ClientSession] = {}
-        self._clients: list[RoomClient] = []
-
-    async def http(self, login: str) -> aiohttp.ClientSession:
-        if login not in self._sessions:
-            self._sessions[login] = await self._server.session(login)
-        return self._sessions[login]
-
-    async def enter(self, login: str, *rooms: str, **more: object) -> RoomClient:
-        client = RoomClient(await self.http(login))
-        self._clients.append(client)
-        await client.connect(*rooms, **more)
-        await client.hear(m.Joined, lambda one: one.room == rooms[-1])
-        return client
-
-    async def close(self) -> None:
-        for client in self._clients:
-            await client.close()
-        for session in self._sessions.values():
-            await session.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
