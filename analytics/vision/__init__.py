@@ -1,0 +1,1 @@
+"""Detectors, and what else can be told from one picture."""
