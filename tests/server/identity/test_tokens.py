@@ -236,6 +236,12 @@ def test_no_single_changed_character_is_accepted(data: st.DataObject) -> None:
         assert refused(changed) == "token_invalid"
 
 
+@settings(max_examples=500, deadline=None)
+@given(token=st.text(max_size=200) | st.lists(st.binary(max_size=60).map(b64), min_size=1, max_size=4).map(".".join))
+def test_anything_else_is_refused_with_our_error_only(token: str) -> None:
+    assert refused(token) == "token_invalid"
+
+
 def test_hidden_is_never_issued() -> None:
     with pytest.raises(ValidationError):
         Grants(hidden=True)  # type: ignore[arg-type]
