@@ -28,9 +28,7 @@ from server.api.pages import Pages
 from server.api.room import RoomDoor
 from server.api.sessions import SessionDoor
 from server.api.whip import WhipDoor
-from server.bus import Bus
-from server.bus.memory import MemoryBus
-from server.bus.redis import RedisBus
+from server.bus.start import open_bus
 from server.conductor import Conductor
 from server.identity.service import Identity
 from server.media import MediaClient
@@ -89,26 +87,12 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def open_bus(settings: Settings) -> AsyncIterator[Bus]:
-    """In this process, or Redis."""
-    if settings.bus.url is None:
-        memory = MemoryBus()
-        try:
-            yield memory
-        finally:
-            memory.close()
-    else:
-        async with RedisBus.open(settings.bus.url, settings.bus.prefix) as redis:
-            yield redis
-
-
-@contextlib.asynccontextmanager
 async def assemble(settings: Settings) -> AsyncIterator[Parts]:
     """Open the store and the bus and join the parts; nothing runs yet."""
     data_dir = settings.server.data_dir
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     url = settings.store.url or sqlite_url(data_dir)
-    async with Database.open(url) as database, open_bus(settings) as bus:
+    async with Database.open(url) as database, open_bus(settings.bus) as bus:
         tree = await SiteTree.load(database)
         await tree.ensure(settings.sites or (() if len(tree) else (DEFAULT_SITE,)))
         sessions = SessionService(
