@@ -59,11 +59,10 @@ class MemoryBus:
         for reader in self._readers.get(topic, ()):
             reader.put(body)
 
-    def lag_all(self) -> None:
-        """Tell every reader that something may have been missed."""
-        for readers in self._readers.values():
-            for reader in readers:
-                reader.lagged = True
+    def lag(self, topic: str) -> None:
+        """Tell every reader of the topic that something may have been missed."""
+        for reader in self._readers.get(topic, ()):
+            reader.lagged = True
 
     @asynccontextmanager
     async def subscribe(self, topic: str, limit: int = 1024) -> AsyncIterator[MemorySubscription]:
