@@ -1,0 +1,94 @@
+// HTTP to our own server. Every failure becomes an ApiError whose `text` can be shown to a person.
+import { pick, t } from './i18n.js';
+
+const TIMEOUT_MS = 10_000;
+
+export class ApiError extends Error {
+  /** @param {number} status 0 when the server was not reached @param {string} error stable id @param {{zh: string, en: string} | null} text */
+  constructor(status, error, text) {
+    super(`${status} ${error}`);
+    this.status = status;
+    this.error = error;
+    this.text = text;
+  }
+
+  /** In the language of the page. */
+  get words() {
+    if (this.text) return pick(this.text);
+    return this.status === 0 ? t('api.unreachable') : t('api.failed', { status: this.status });
+  }
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @param {Record<string, string>} [headers]
+ * @returns {Promise<any>}
+ */
+async function call(method, path, body, headers = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      credentials: 'same-origin',
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+      headers: {
+        Accept: 'application/json',
+        ...(method === 'GET' ? {} : { 'X-Lamproom': '1' }),
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...headers,
+      },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch {
+    throw new ApiError(0, 'unreachable', null);
+  }
+  const type = answer.headers.get('Content-Type') ?? '';
+  const content = type.includes('json') ? await answer.json().catch(() => null) : null;
+  if (!answer.ok) throw new ApiError(answer.status, content?.error ?? 'failed', content?.text ?? null);
+  return content;
+}
+
+/** A list that may be answered as such or as a page of `{items, next}`. @param {any} answer @returns {any[]} */
+export function items(answer) {
+  return Array.isArray(answer) ? answer : (answer?.items ?? []);
+}
+
+/** @param {Record<string, string | number | undefined>} values */
+function query(values) {
+  const known = Object.entries(values).filter(([, value]) => value !== undefined && value !== '');
+  return known.length ? `?${new URLSearchParams(known.map(([key, value]) => [key, String(value)]))}` : '';
+}
+
+const id = encodeURIComponent;
+
+export const api = {
+  /** @param {string} login @param {string} password */
+  login: (login, password) => call('POST', '/api/login', { login, password }),
+  logout: () => call('DELETE', '/api/login'),
+  me: () => call('GET', '/api/me'),
+  /** @param {string} room @returns {Promise<{token: string, room: string, expires_at: number, grants: object}>} */
+  token: (room) => call('POST', '/api/token', { room }),
+  sites: async () => items(await call('GET', '/api/sites')),
+  /** @param {string} site */
+  posts: async (site) => items(await call('GET', `/api/posts${query({ site })}`)),
+  /** @param {string} alert @param {string} comment */
+  acknowledge: (alert, comment) => call('POST', `/api/alerts/${id(alert)}/ack`, { comment }),
+  /** @param {string} alert @param {string} outcome @param {string} reason @param {string} comment */
+  close: (alert, outcome, reason, comment) => call('POST', `/api/alerts/${id(alert)}/close`, { outcome, reason, comment }),
+  /** @param {{site: string, levels: string[], alert?: string, title?: string}} wanted @param {string} key the same press gives the same consultation */
+  startSession: (wanted, key) => call('POST', '/api/sessions', wanted, { 'Idempotency-Key': key }),
+  /** @param {string} session */
+  session: (session) => call('GET', `/api/sessions/${id(session)}`),
+  /** @param {string} session */
+  answer: (session) => call('POST', `/api/sessions/${id(session)}/answer`, {}),
+  /** @param {string} session */
+  decline: (session) => call('POST', `/api/sessions/${id(session)}/decline`, {}),
+  /** @param {string} session */
+  end: (session) => call('POST', `/api/sessions/${id(session)}/end`, {}),
+  /** @param {string} session @param {string} site */
+  invite: (session, site) => call('POST', `/api/sessions/${id(session)}/invite`, { site }),
+  /** @param {{site: string, device?: string, quantity?: string, start?: number, end?: number}} wanted */
+  readings: async (wanted) => items(await call('GET', `/api/readings${query(wanted)}`)),
+};

@@ -1,0 +1,452 @@
+// The page's one application: who I am, my link, my media, the rooms I am in, the consultation I take part in.
+// Parts of the page read `app` and subscribe to its stores; they never talk to the socket themselves.
+import { ApiError, api } from './api.js';
+import { language, startLanguage, pick, pickField, t } from './i18n.js';
+import { pageFacts } from './facts.js';
+import { MediaClient } from './media.js';
+import { DeviceError, openCamera, openMicrophone, openScreen } from './devices.js';
+import { heard } from './quality.js';
+import { RoomClient, RoomProblem } from './room.js';
+import { RoomView } from './roomview.js';
+import { Store, memory } from './state.js';
+import { tuneFor } from './alerts.js';
+import { soundFor, startSound } from './sound.js';
+import { startShortcuts } from './shortcuts.js';
+
+const REOPEN_MS = 3_000;
+const MAX_WATCHED_SITES = 32;
+export const LEVELS = ['mine', 'county', 'city', 'province', 'nation'];
+
+/** A name that may stand for a source: lower case, digits, `-` and `_`. @param {string} text */
+function slug(text) {
+  const clean = text.toLowerCase().replace(/[^a-z0-9_-]+/g, '-').replace(/^[^a-z0-9]+/, '').slice(0, 48);
+  return clean || 'x';
+}
+
+class App {
+  facts = pageFacts();
+  /** @type {Record<string, any>} */
+  me = this.facts.me ?? {};
+  /** @type {Store<Record<string, any>[]>} the tree I may see */
+  sites = new Store(/** @type {Record<string, any>[]} */ ([]));
+  /** Touched when a room's lasting state changed. @type {Store<Map<string, RoomView>>} */
+  rooms = new Store(new Map());
+  /** Touched when newest values came. */
+  live = new Store(0);
+  /** Ticks every second. */
+  tick = new Store(0);
+  /** Consultation I am in, by id. @type {Store<string | null>} */
+  session = new Store(/** @type {string | null} */ (null));
+  /** Short messages. @type {Store<{id: number, text: string, kind: string}[]>} */
+  toasts = new Store(/** @type {{id: number, text: string, kind: string}[]} */ ([]));
+  /** Why a device of ours is not there. @type {Store<Record<string, string>>} */
+  deviceErrors = new Store(/** @type {Record<string, string>} */ ({}));
+
+  /** Called by the page: which tracks the wall shows besides the consultation. */
+  #wallTracks = /** @type {string[]} */ ([]);
+  /** Name our camera is published under, and the rooms that always see it. */
+  #cameraName = 'desk';
+  /** @type {string[]} */
+  #standing = [];
+  #toastNumber = 0;
+  #reopenTimer = 0;
+
+  room = new RoomClient({
+    fetchToken: (name) => api.token(name),
+    url: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/api/ws`,
+    language: () => language.value,
+  });
+  media = new MediaClient(this.room);
+
+  get ownRoom() {
+    return `site:${this.me.site}`;
+  }
+
+  get own() {
+    return this.rooms.value.get(this.ownRoom);
+  }
+
+  get sessionRoom() {
+    return this.session.value ? this.rooms.value.get(`session:${this.session.value}`) : undefined;
+  }
+
+  get simulated() {
+    return Boolean(this.facts.config?.simulated || this.me.simulated || this.room.welcome?.simulated);
+  }
+
+  get mayAcknowledge() {
+    return ['admin', 'supervisor', 'dispatcher'].includes(this.me.role);
+  }
+
+  /** A dispatcher takes alerts but does not close them: many are about the dispatch room itself. */
+  get mayClose() {
+    return ['admin', 'supervisor'].includes(this.me.role);
+  }
+
+  get mayCall() {
+    return ['admin', 'supervisor', 'dispatcher'].includes(this.me.role);
+  }
+
+  /** Server's clock, seconds. */
+  now() {
+    return this.room.now();
+  }
+
+  // --- start ---
+
+  async start() {
+    this.#listen();
+    setInterval(() => this.tick.set(this.tick.value + 1), 1000);
+    this.room.join(this.ownRoom);
+    try {
+      this.sites.set(await api.sites());
+    } catch (error) {
+      this.report(error);
+    }
+  }
+
+  #listen() {
+    const on = (/** @type {string} */ name, /** @type {(detail: any) => void} */ run) =>
+      this.room.addEventListener(name, (event) => run(/** @type {CustomEvent} */ (event).detail));
+    on('joined', (message) => this.#change(message.room, (view) => view.joined(message)));
+    on('event', (message) => {
+      this.#change(message.room, (view) => view.event(message));
+      this.#react(message);
+    });
+    on('roster', (message) => this.#change(message.room, (view) => view.roster(message)));
+    on('live', (message) => {
+      this.rooms.value.get(message.room)?.live(message);
+      this.live.set(this.live.value + 1);
+    });
+    on('quality', heard);
+    on('refused', (detail) => this.#refused(detail));
+    on('problem', (message) => message.text && this.toast(pick(message.text), 'bad'));
+    this.room.link.subscribe((link) => {
+      if (link.state === 'ended' && link.error === 'login_lost') location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+    });
+  }
+
+  /** @param {string} name @param {(view: RoomView) => void} apply */
+  #change(name, apply) {
+    const rooms = this.rooms.value;
+    const view = rooms.get(name) ?? new RoomView(name);
+    rooms.set(name, view);
+    apply(view);
+    this.rooms.touch();
+    this.#sounds();
+    this.#wantTracks();
+    if (name === this.ownRoom || name.startsWith('session:')) this.#checkSession();
+  }
+
+  /** @param {{room: string, text: any}} detail */
+  #refused({ room, text }) {
+    this.rooms.value.delete(room);
+    if (room === `session:${this.session.value}`) this.#leftSession();
+    this.rooms.touch();
+    this.toast(pick(text) || t('room.refused', { room: this.siteName(room.split(':')[1]) }), 'bad');
+  }
+
+  /** @param {any} event */
+  #react(event) {
+    if (event.kind !== 'session' || event.room !== `session:${this.session.value}`) return;
+    const { change, participant, invitation } = event.body;
+    if (change === 'joined' && participant.client !== this.room.client) this.toast(t('session.toast_joined', { name: participant.name }));
+    if (change === 'declined') this.toast(t('session.toast_declined', { site: this.siteName(invitation?.site) }), 'bad');
+    if (change === 'unreachable') this.toast(t('session.toast_unreachable', { site: this.siteName(invitation?.site) }), 'bad');
+  }
+
+  #sounds() {
+    const tune = tuneFor(this.own?.alerts.values() ?? []);
+    soundFor('alerts', tune);
+    soundFor('ring', this.ringing().length ? 'ring' : null);
+  }
+
+  // --- sites ---
+
+  /** @param {string} site */
+  siteOf(site) {
+    return this.sites.value.find((one) => one.site === site);
+  }
+
+  /** @param {string | undefined} site */
+  siteName(site) {
+    if (!site) return '';
+    const known = this.siteOf(site);
+    return (known && pickField(known, 'name')) || site;
+  }
+
+  /** @param {string} site @returns {Record<string, any>[]} parent first */
+  ancestors(site) {
+    const found = [];
+    let next = this.siteOf(site)?.parent;
+    while (next && found.length < 8) {
+      const one = this.siteOf(next);
+      if (!one) break;
+      found.push(one);
+      next = one.parent;
+    }
+    return found;
+  }
+
+  /** The site and everything below it. @param {string} site @returns {Record<string, any>[]} */
+  below(site) {
+    const self = this.siteOf(site);
+    const children = this.sites.value.filter((one) => one.parent === site);
+    return [...(self ? [self] : []), ...children.flatMap((child) => this.below(child.site))];
+  }
+
+  /** Joins the rooms of these mines so that their cameras are known. @param {string[]} sites */
+  visit(sites) {
+    const wanted = new Set(sites.slice(0, MAX_WATCHED_SITES).map((site) => `site:${site}`));
+    for (const name of wanted) this.room.join(name);
+    for (const name of [...this.rooms.value.keys()]) {
+      const discussed = name === this.#sessionSiteRoom();
+      if (name.startsWith('site:') && name !== this.ownRoom && !wanted.has(name) && !discussed) {
+        this.room.leave(name);
+        this.rooms.value.delete(name);
+      }
+    }
+    this.rooms.touch();
+  }
+
+  /** The room of the mine that the consultation is about: its readings and positions are shown beside the faces. */
+  #sessionSiteRoom() {
+    const site = this.sessionRoom?.sessions.get(this.session.value ?? '')?.site;
+    return site && this.siteOf(site) ? `site:${site}` : '';
+  }
+
+  // --- consultations ---
+
+  /** Calls that wait for me. */
+  ringing() {
+    return [...(this.own?.sessions.values() ?? [])].filter(
+      (one) => !one.ended_at && one.invitations?.[this.me.site]?.state === 'ringing' && String(one.session) !== this.session.value,
+    );
+  }
+
+  /** Open consultations that concern my site. */
+  openSessions() {
+    return [...(this.own?.sessions.values() ?? [])].filter((one) => !one.ended_at);
+  }
+
+  /** @param {{site: string, levels: string[], alert?: string, title?: string}} wanted @param {string} key */
+  async call(wanted, key) {
+    const started = await api.startSession(wanted, key);
+    this.enterSession(String(started.session));
+  }
+
+  /** @param {string} session */
+  async answer(session) {
+    this.enterSession(session); // pictures and the room come up while the answer travels
+    try {
+      await api.answer(session);
+    } catch (error) {
+      this.report(error);
+    }
+  }
+
+  /** @param {string} session */
+  async decline(session) {
+    try {
+      await api.decline(session);
+    } catch (error) {
+      this.report(error);
+    }
+  }
+
+  /** @param {string} session */
+  enterSession(session) {
+    if (this.session.value === session) return;
+    if (this.session.value) this.leaveSession();
+    this.session.set(session);
+    this.room.join(`session:${session}`);
+    this.#sounds();
+    this.openOwnMedia();
+  }
+
+  leaveSession() {
+    const session = this.session.value;
+    if (!session) return;
+    this.room.leave(`session:${session}`);
+    this.rooms.value.delete(`session:${session}`);
+    this.#leftSession();
+    this.rooms.touch();
+  }
+
+  #leftSession() {
+    this.session.set(null);
+    this.media.unpublish('microphone');
+    this.media.unpublish('screen');
+    if (this.#standing.length === 0) this.media.unpublish('camera');
+    else this.media.setRooms('camera', this.#standing);
+    this.#wantTracks();
+    this.#sounds();
+  }
+
+  #checkSession() {
+    const session = this.session.value;
+    if (!session) return;
+    const ended = (/** @type {RoomView | undefined} */ view) => Boolean(view?.sessions.get(session)?.ended_at);
+    if (ended(this.own) || ended(this.sessionRoom)) {
+      this.toast(t('session.ended'));
+      this.leaveSession();
+      return;
+    }
+    const about = this.#sessionSiteRoom();
+    if (about) this.room.join(about);
+    if (this.room.isIn(`session:${session}`)) this.#showOwn();
+  }
+
+  // --- own media ---
+
+  /** This page's camera always shows in these rooms. @param {string} name @param {string[]} rooms */
+  standing(name, rooms) {
+    this.#cameraName = name;
+    this.#standing = rooms;
+    this.openCamera();
+    navigator.mediaDevices?.addEventListener('devicechange', () => this.#missingAgain());
+  }
+
+  get isStanding() {
+    return this.#standing.length > 0;
+  }
+
+  /** Camera and microphone for a consultation. */
+  async openOwnMedia() {
+    if (!this.isStanding) this.#cameraName = `desk-${slug(String(this.me.user ?? this.me.login ?? 'x'))}`;
+    await Promise.all([this.openCamera(), this.openMicrophone()]);
+  }
+
+  /** @param {string} [deviceId] */
+  openCamera(deviceId) {
+    return this.#open('camera', () => openCamera(deviceId ?? memory.get('camera')), Boolean(deviceId));
+  }
+
+  /** @param {string} [deviceId] */
+  openMicrophone(deviceId) {
+    return this.#open('microphone', () => openMicrophone(deviceId ?? memory.get('microphone')), Boolean(deviceId));
+  }
+
+  async toggleScreen() {
+    if (this.media.published.has('screen')) this.media.unpublish('screen');
+    else await this.#open('screen', openScreen, false);
+  }
+
+  /** @param {import('./media.js').Slot} slot @param {() => Promise<MediaStreamTrack>} open @param {boolean} change */
+  async #open(slot, open, change) {
+    const before = this.media.published.get(slot);
+    if (before && before.track.readyState === 'live' && !change) {
+      this.#showOwn();
+      return;
+    }
+    try {
+      const track = await open();
+      const { [slot]: _gone, ...others } = this.deviceErrors.value;
+      this.deviceErrors.set(others);
+      before?.track.stop();
+      track.addEventListener('ended', () => this.#lostDevice(slot, track));
+      this.media.publish(slot, track, this.#nameOf(slot), this.#roomsOf(slot));
+    } catch (error) {
+      const reason = error instanceof DeviceError ? error.reason : 'failed';
+      if (slot === 'screen' && reason === 'denied') return; // somebody changed their mind
+      this.deviceErrors.set({ ...this.deviceErrors.value, [slot]: reason });
+    }
+  }
+
+  /** @param {import('./media.js').Slot} slot @param {MediaStreamTrack} track */
+  #lostDevice(slot, track) {
+    if (this.media.published.get(slot)?.track !== track) return;
+    if (slot === 'screen') {
+      this.media.unpublish('screen');
+      return;
+    }
+    this.deviceErrors.set({ ...this.deviceErrors.value, [slot]: 'gone' });
+    clearTimeout(this.#reopenTimer);
+    this.#reopenTimer = setTimeout(() => this.#missingAgain(), REOPEN_MS);
+  }
+
+  /** A device came: use it where one of ours is missing. */
+  #missingAgain() {
+    const lacking = (/** @type {import('./media.js').Slot} */ slot) => this.media.published.get(slot)?.track.readyState !== 'live';
+    if ((this.isStanding || this.session.value) && lacking('camera')) this.openCamera();
+    if (this.session.value && lacking('microphone')) this.openMicrophone();
+  }
+
+  /** @param {string} slot */
+  #nameOf(slot) {
+    return slot === 'screen' ? `${this.#cameraName}-screen`.slice(0, 60) : this.#cameraName;
+  }
+
+  /** @param {string} slot @returns {string[]} a room is named only once we are in it */
+  #roomsOf(slot) {
+    const room = `session:${this.session.value}`;
+    const session = this.session.value && this.room.isIn(room) ? [room] : [];
+    const standing = slot === 'camera' ? this.#standing : [];
+    return [...standing, ...session];
+  }
+
+  /** Our tracks follow us into the consultation. */
+  #showOwn() {
+    for (const slot of this.media.published.keys()) this.media.setRooms(slot, this.#roomsOf(slot));
+  }
+
+  /** @param {'camera' | 'microphone'} slot */
+  toggleMute(slot) {
+    const one = this.media.published.get(slot);
+    if (one) this.media.setMuted(slot, !one.muted);
+    else if (this.session.value) slot === 'camera' ? this.openCamera() : this.openMicrophone();
+  }
+
+  // --- watching ---
+
+  /** @param {string[]} tracks what the wall shows */
+  showOnWall(tracks) {
+    this.#wallTracks = tracks;
+    this.#wantTracks();
+  }
+
+  #wantTracks() {
+    const session = this.sessionRoom?.tracks.filter((track) => track.client !== this.room.client).map((track) => track.track) ?? [];
+    this.media.want([...session, ...this.#wallTracks]);
+  }
+
+  // --- saying things ---
+
+  /** @param {string} text @param {string} [kind] */
+  toast(text, kind = 'plain') {
+    const id = ++this.#toastNumber;
+    this.toasts.set([...this.toasts.value.slice(-3), { id, text, kind }]);
+    setTimeout(() => this.toasts.set(this.toasts.value.filter((one) => one.id !== id)), kind === 'bad' ? 9000 : 5000);
+  }
+
+  /** @param {unknown} error */
+  report(error) {
+    if (error instanceof ApiError) {
+      if (error.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+      this.toast(error.words, 'bad');
+    } else if (error instanceof RoomProblem) {
+      this.toast(pick(error.text) || t(error.error === 'offline' ? 'link.not_now' : 'api.no_answer'), 'bad');
+    } else {
+      console.error(error);
+      this.toast(t('error.unknown'), 'bad');
+    }
+  }
+}
+
+export const app = new App();
+
+/** Words first, then the page. */
+export async function boot() {
+  await startLanguage(app.facts.language, app.facts.language_fixed);
+}
+
+/** For pages that stay open: sound, keys, link. */
+export async function bootWork() {
+  await boot();
+  startSound();
+  startShortcuts();
+  addEventListener('beforeunload', (event) => {
+    if (app.session.value) event.preventDefault();
+  });
+  await app.start();
+}

@@ -1,0 +1,36 @@
+// Base of all parts: drawn into the page itself (one style sheet for all), drawn anew when the language or a store that
+// it watches changes. What comes from the net is only ever bound as text.
+import { LitElement, html, svg, nothing } from 'lit';
+import { language } from '../i18n.js';
+
+export { html, svg, nothing };
+
+export class Part extends LitElement {
+  /** @type {Array<() => void>} */
+  #stops = [];
+
+  createRenderRoot() {
+    return this;
+  }
+
+  /** Stores to follow. @returns {import('../state.js').Store<any>[]} */
+  watches() {
+    return [];
+  }
+
+  connectedCallback() {
+    super.connectedCallback();
+    this.#stops = [language, ...this.watches()].map((store) => store.subscribe(() => this.requestUpdate()));
+  }
+
+  disconnectedCallback() {
+    super.disconnectedCallback();
+    for (const stop of this.#stops) stop();
+    this.#stops = [];
+  }
+}
+
+/** An icon of the sprite; words stand beside it or in the label of its button. @param {string} name @param {string} [kind] */
+export function icon(name, kind = '') {
+  return html`<svg class="icon ${kind}" aria-hidden="true"><use href="/static/vendor/icons.svg#${name}"></use></svg>`;
+}

@@ -1,0 +1,154 @@
+// One picture with its name, level and quality; where there is no picture, the reason in words.
+import { Part, html, icon, nothing } from './part.js';
+import { app } from '../app.js';
+import { bars, describe, levelOf, quality } from '../quality.js';
+import { has, pick, t } from '../i18n.js';
+import { forgetElement, playElement } from '../sound.js';
+
+class TileElement extends Part {
+  static properties = { tile: { attribute: false }, number: { type: Number }, focused: { type: Boolean }, own: { type: Boolean }, plays: { state: true } };
+
+  constructor() {
+    super();
+    /** @type {import('../tiles.js').Tile | null} */
+    this.tile = null;
+    this.number = 0;
+    this.focused = false;
+    this.own = false;
+    this.plays = false;
+  }
+
+  watches() {
+    return this.own
+      ? [app.media.own, app.media.publishState, app.deviceErrors, app.room.link, quality]
+      : [app.media.streams, app.media.watchState, app.rooms, app.room.link, quality, app.sites];
+  }
+
+  disconnectedCallback() {
+    super.disconnectedCallback();
+    for (const element of this.querySelectorAll('audio')) forgetElement(element);
+  }
+
+  updated() {
+    const video = this.querySelector('video');
+    const stream = this.#picture();
+    if (video && video.srcObject !== stream) {
+      video.srcObject = stream;
+      this.plays = false;
+      if (stream) video.play().catch(() => {}); // a muted picture may always play; a change of source interrupts it
+    }
+    const audio = this.querySelector('audio');
+    const sound = this.#sound();
+    if (audio && audio.srcObject !== sound) {
+      audio.srcObject = sound;
+      if (sound) playElement(audio);
+    }
+  }
+
+  /** @returns {MediaStream | null} */
+  #picture() {
+    if (this.own) {
+      const track = app.media.published.get('camera')?.track;
+      if (!track) this.ownStream = null;
+      else if (this.ownStream?.getTracks()[0] !== track) this.ownStream = new MediaStream([track]);
+      return this.ownStream ?? null;
+    }
+    return (this.tile?.video && app.media.streams.value.get(this.tile.video.track)) ?? null;
+  }
+
+  /** @returns {MediaStream | null} */
+  #sound() {
+    return (!this.own && this.tile?.audio && app.media.streams.value.get(this.tile.audio.track)) || null;
+  }
+
+  render() {
+    const why = this.#why();
+    const tile = this.tile;
+    const simulated = this.own ? app.simulated : tile?.simulated;
+    const name = this.own ? t('tile.self') : this.#name();
+    return html`<figure class="tile ${why ? 'blank' : ''} ${this.focused ? 'focused' : ''} ${tile?.screen ? 'screen' : ''}">
+      <video muted playsinline autoplay class=${this.own && !tile?.screen ? 'mirror' : ''} @resize=${this.#draws} @playing=${this.#draws} @emptied=${() => (this.plays = false)}></video>
+      <audio autoplay></audio>
+      ${why ? html`<div class="why" role="status">${icon(why.icon, 'large')}<p>${why.text}</p></div>` : nothing}
+      ${simulated ? html`<span class="simulated corner">${t('simulated')}</span>` : nothing}
+      <figcaption>
+        ${this.number > 0 && this.number < 10 ? html`<kbd>${this.number}</kbd>` : nothing}
+        ${this.#levelChip()}
+        <span class="name">${name}</span>
+        ${this.#muted() ? html`<span class="mute" title=${t('tile.muted')}>${icon('mic-off')}</span>` : nothing}
+        ${this.#quality()}
+      </figcaption>
+    </figure>`;
+  }
+
+  #draws() {
+    const video = this.querySelector('video');
+    this.plays = Boolean(video && video.videoWidth > 0);
+  }
+
+  #name() {
+    const tile = this.tile;
+    if (!tile) return '';
+    const site = app.siteName(tile.site);
+    if (tile.screen) return `${t('tile.screen')} · ${tile.name || site}`;
+    if (tile.source === 'dispatch-room') return `${site} · ${t('tile.dispatch_room')}`;
+    if (tile.source && !tile.source.startsWith('desk')) return `${site} · ${has(`camera.${tile.source}`) ? t(`camera.${tile.source}`) : tile.source}`;
+    return tile.name ? `${site} · ${tile.name}` : site;
+  }
+
+  #levelChip() {
+    const level = this.own ? app.me.level : this.tile?.level;
+    return level && has(`level.${level}`) ? html`<span class="chip level-${level}">${t(`level.${level}`)}</span>` : nothing;
+  }
+
+  #muted() {
+    if (this.own) return app.media.published.get('microphone')?.muted;
+    return this.tile?.audio?.muted || this.tile?.audio?.silenced;
+  }
+
+  /** Why there is no picture. @returns {{icon: string, text: string} | null} */
+  #why() {
+    return this.own ? this.#whyOwn() : this.#whyOther();
+  }
+
+  #whyOwn() {
+    const error = app.deviceErrors.value.camera;
+    if (error) return { icon: 'video-off', text: t(`device.camera.${error}`) };
+    const camera = app.media.published.get('camera');
+    if (!camera) return { icon: 'loader-circle', text: t('device.opening') };
+    if (camera.muted) return { icon: 'video-off', text: t('tile.own_off') };
+    return null;
+  }
+
+  #whyOther() {
+    const tile = this.tile;
+    const video = tile?.video;
+    if (!app.room.online && !this.plays) return { icon: 'wifi-off', text: t('tile.no_link') };
+    if (!video) return { icon: tile?.audio ? 'headset' : 'user', text: tile?.audio ? t('tile.voice_only') : t('tile.no_camera') };
+    const refused = app.media.refused.get(video.track);
+    if (refused) return { icon: 'circle-alert', text: pick(refused) };
+    if (video.silenced) return { icon: 'video-off', text: t('tile.silenced') };
+    if (video.muted) return { icon: 'video-off', text: t('tile.off') };
+    if (video.state === 'stalled') return { icon: 'circle-alert', text: t('reason.no_packets') };
+    if (this.plays) return null;
+    const watch = app.media.watchState.value;
+    if (watch.error) return { icon: 'circle-alert', text: pick(watch.text) || (has(`reason.${watch.error}`) ? t(`reason.${watch.error}`) : t('media.trouble')) };
+    const reason = quality.value.get(video.track)?.reason;
+    if (reason && has(`reason.${reason}`)) return { icon: 'circle-alert', text: t(`reason.${reason}`) };
+    if (video.state === 'starting') return { icon: 'loader-circle', text: t('tile.starting') };
+    return { icon: 'loader-circle', text: t('tile.connecting') };
+  }
+
+  #quality() {
+    const id = this.own ? app.media.published.get('camera')?.id : (this.tile?.video ?? this.tile?.audio)?.track;
+    const body = id ? quality.value.get(id) : undefined;
+    const level = levelOf(body);
+    if (!level || !body) return nothing;
+    const words = describe(level, body);
+    const lit = bars(level);
+    return html`<span class="quality ${level}" role="img" aria-label=${words} title=${words}>
+      ${[1, 2, 3].map((n) => html`<i class="bar-${n} ${n <= lit ? 'lit' : ''}"></i>`)}
+    </span>`;
+  }
+}
+customElements.define('lamproom-tile', TileElement);

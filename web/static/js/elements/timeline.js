@@ -1,0 +1,79 @@
+// The timeline of a room in words, newest first. Entries of a kind we have no words for are named, not hidden.
+import { Part, html, icon, nothing } from './part.js';
+import { repeat } from 'lit/directives/repeat.js';
+import { app } from '../app.js';
+import { severityOf, SHAPE, titleOf } from '../alerts.js';
+import { figure, moment } from '../format.js';
+import { has, pick, t } from '../i18n.js';
+
+const SHOWN = 120;
+
+/** @typedef {Record<string, any>} Body */
+
+/** @param {string} key @param {Record<string, string | number>} [values] @param {string} [otherwise] */
+const words = (key, values, otherwise = '') => (has(key) ? t(key, values) : otherwise);
+
+/** Icon, tone and sentence of each kind. @type {Record<string, (body: Body) => [string, string, string]>} */
+const KINDS = {
+  alert: (body) => [SHAPE[severityOf(body)], body.change === 'raised' || body.change === 'again' ? severityOf(body) : 'plain', `${words(`alert.change.${body.change}`, {}, body.change)}${t('colon')}${titleOf(body)}`],
+  duty: (body) => [body.state === 'absent' ? 'user-x' : 'user-check', body.state === 'absent' ? 'warning' : 'plain', `${pick(body.name) || body.post}${t('colon')}${words(`duty.${body.state}`, {}, body.state)}`],
+  session: (body) => ['video', body.change === 'unreachable' || body.change === 'declined' ? 'warning' : 'plain', sessionWords(body)],
+  track: (body) => [body.change === 'stalled' || body.change === 'ended' ? 'video-off' : 'video', 'plain', `${words(`track.change.${body.change}`, {}, body.change)}${t('colon')}${app.siteName(body.track?.site ?? body.site)} ${sourceName(body.track?.name ?? body.name)}`],
+  chat: (body) => ['message-square', 'plain', `${body.from?.name ?? ''}${t('colon')}${body.text}`],
+  order: (body) => ['clipboard-list', 'plain', `${words(`order.change.${body.change}`, {}, body.change)} → ${app.siteName(body.to_site)}${t('colon')}${body.text}`],
+  reading: (body) => ['activity', 'plain', `${words(`device.name.${body.device}`, {}, body.device)} ${words(`quantity.${body.quantity}`, {}, body.quantity)} ${figure(body.value)} ${body.unit ?? ''} ${words(`reading.change.${body.change}`, {}, '')}`],
+  position: (body) => ['map-pin', 'plain', t('position.moved', { tag: body.label || body.tag, from: zoneName(body.from_zone), to: zoneName(body.zone) })],
+  member: (body) => ['users', 'plain', words(`member.${body.change}`, { name: body.person?.name ?? '', site: app.siteName(body.person?.site) }, body.change)],
+  link: (body) => [body.state === 'back' || body.state === 'up' ? 'wifi' : 'link-2-off', body.state === 'back' || body.state === 'up' ? 'plain' : 'warning', `${words(`linked.${body.what}`, {}, body.what)}${t('colon')}${words(`linked.state.${body.state}`, {}, body.state)}`],
+};
+
+/** @param {unknown} zone */
+export const zoneName = (zone) => words(`zone.${zone}`, {}, String(zone || t('position.nowhere')));
+
+/** @param {unknown} name */
+const sourceName = (name) => (name === 'dispatch-room' ? t('tile.dispatch_room') : words(`camera.${name}`, {}, String(name ?? '')));
+
+/** @param {Body} body */
+function sessionWords(body) {
+  const who = body.participant?.name ?? body.invitation?.answered_by ?? body.by ?? '';
+  const site = app.siteName(body.invitation?.site ?? body.participant?.site ?? body.by_site ?? body.site);
+  return words(`session.change.${body.change}`, { who: String(who), site }, `${t('session.title')} ${body.change}`);
+}
+
+class Timeline extends Part {
+  static properties = { room: { type: String } };
+
+  constructor() {
+    super();
+    this.room = '';
+  }
+
+  watches() {
+    return [app.rooms, app.sites];
+  }
+
+  render() {
+    const view = app.rooms.value.get(this.room || app.ownRoom);
+    const entries = (view?.entries ?? []).slice(-SHOWN).reverse();
+    const now = app.now();
+    return html`<section class="panel timeline" aria-label=${t('timeline.title')}>
+      <h2>${icon('history')} ${t('timeline.title')}</h2>
+      <ol class="scroll">
+        ${entries.length ? nothing : html`<li class="empty">${view?.ready ? t('timeline.none') : t('loading')}</li>`}
+        ${repeat(entries, (entry) => entry.seq, (entry) => this.#entry(entry, now))}
+      </ol>
+    </section>`;
+  }
+
+  /** @param {Body} entry @param {number} now */
+  #entry(entry, now) {
+    const describe = KINDS[entry.kind];
+    const [name, tone, sentence] = describe ? describe(entry.body) : ['info', 'plain', words(`kind.${entry.kind}`, {}, entry.kind)];
+    const far = entry.body.site && entry.body.site !== app.me.site && entry.kind !== 'session';
+    return html`<li class="entry ${tone}">
+      <time class="mono">${moment(entry.at, now)}</time>${icon(name)}
+      <p>${far ? html`<b>${app.siteName(entry.body.site)}</b> ` : nothing}${sentence}${entry.body.simulated ? html` <span class="simulated">${t('simulated')}</span>` : nothing}</p>
+    </li>`;
+  }
+}
+customElements.define('lamproom-timeline', Timeline);

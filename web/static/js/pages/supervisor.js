@@ -1,0 +1,57 @@
+// An authority: the wall of the mines below, their alerts and duty posts, calls that ring, consultations that go on.
+import { app, bootWork } from '../app.js';
+import { t } from '../i18n.js';
+import { addKeys } from '../keys.js';
+import { keepAwake } from '../wakelock.js';
+import { Part, html, icon, nothing } from '../elements/part.js';
+import '../elements/topbar.js';
+import '../elements/beacon.js';
+import '../elements/tile.js';
+import '../elements/duty.js';
+import '../elements/sites.js';
+import '../elements/timeline.js';
+import '../elements/toasts.js';
+import { focusedCamera } from '../elements/wall.js';
+
+class Supervisor extends Part {
+  static properties = { started: { state: true } };
+
+  watches() {
+    return [app.session, app.rooms];
+  }
+
+  async connectedCallback() {
+    super.connectedCallback();
+    await bootWork();
+    this.started = true;
+    addKeys((number) => (number ? /** @type {any} */ (this.querySelector('lamproom-wall'))?.focusNumber(number) : focusedCamera.set('')));
+    keepAwake();
+  }
+
+  render() {
+    if (!this.started) return nothing;
+    const inSession = Boolean(app.session.value);
+    return html`
+      <lamproom-topbar></lamproom-topbar>
+      <lamproom-beacon></lamproom-beacon>
+      <main class="supervisor ${inSession ? 'in-session' : ''}">
+        ${inSession
+          ? html`<lamproom-session></lamproom-session>`
+          : html`<div class="column tree"><lamproom-sites></lamproom-sites>${this.#open()}<lamproom-duty></lamproom-duty></div>
+              <div class="column middle"><lamproom-wall></lamproom-wall></div>`}
+        <div class="column news"><lamproom-alerts></lamproom-alerts><lamproom-timeline></lamproom-timeline></div>
+      </main>
+      <lamproom-call></lamproom-call>
+      <lamproom-incoming></lamproom-incoming>
+      <lamproom-help></lamproom-help>
+      <lamproom-toasts></lamproom-toasts>
+    `;
+  }
+
+  #open() {
+    return app.openSessions().map(
+      (one) => html`<button class="rejoin" @click=${() => app.answer(String(one.session))}>${icon('video')} ${t('session.join_in')} <b>${one.title || app.siteName(one.site)}</b></button>`,
+    );
+  }
+}
+customElements.define('lamproom-supervisor', Supervisor);
