@@ -9,6 +9,7 @@ from aiohttp import web
 from server.api.context import Check, Context
 from server.api.http import LOGIN_COOKIE, ApiProblem, Output, Routes, bearer
 from server.identity.roles import holds
+from server.store.errors import StoreError
 
 routes = Routes()
 log = structlog.get_logger()
@@ -48,6 +49,8 @@ async def _checked(check: Check) -> str | None:
             return await check()
     except TimeoutError:
         return f"There was no answer in {CHECK_TIMEOUT_S:.0f} s."
+    except StoreError as error:
+        return f"The store failed: {error}"
 
 
 @routes.route("GET", "/-/ready", access=None, summary="The server can do its work", ok=Ready, errors=("not_ready",))

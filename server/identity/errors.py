@@ -53,7 +53,9 @@ class AccountError(IdentityError):
     """An account that cannot be made or changed as asked."""
 
     def __init__(
-        self, error: Literal["login_taken", "password_too_short", "no_such_user", "no_such_site"], detail: str
+        self,
+        error: Literal["login_taken", "password_too_short", "no_such_user", "no_such_site", "invalid"],
+        detail: str,
     ) -> None:
         self.error = error
         self.detail = detail

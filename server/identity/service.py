@@ -39,6 +39,7 @@ from server.store.sites import SiteTree
 __all__ = ["Identity", "Revocation", "User", "Visitor"]
 
 LOGIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+DEVICE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 TOUCH_EVERY_S = 300.0
 """`last_seen_at` of a log-in is not written more often."""
 LINK_LIFE_S = 24 * 3600.0
@@ -261,8 +262,11 @@ class Identity:
 
         Raises:
             RoomRefused: not the room of a site of ours.
+            AccountError: `invalid`, not a name for a camera.
             ValueError: the life is out of bounds.
         """
+        if not DEVICE_NAME.fullmatch(name):
+            raise AccountError("invalid", "The name of a camera is made of a-z, 0-9, dash and underscore.")
         site = room.removeprefix(SITE_PREFIX)
         if not room.startswith(SITE_PREFIX) or site not in self.tree:
             raise RoomRefused(f"{room} is not the room of a site.")
@@ -401,13 +405,13 @@ class Identity:
         """A new account.
 
         Raises:
-            AccountError: `login_taken`, `password_too_short`, `no_such_site`.
-            ValueError: the login is not spelled as one, or the role has no log-in.
+            AccountError: `login_taken`, `password_too_short`, `no_such_site`, `invalid` (not spelled as a login, or a
+                role without log-in).
         """
         if not LOGIN_NAME.fullmatch(login):
-            raise ValueError("a login is made of a-z, 0-9, dot, dash and underscore")
+            raise AccountError("invalid", "A login is made of a-z, 0-9, dot, dash and underscore.")
         if role == "device":
-            raise ValueError("a device has tokens and no log-in")
+            raise AccountError("invalid", "A device has tokens and no log-in.")
         if site not in self.tree:
             raise AccountError("no_such_site", "There is no such site.")
         self._check_length(password)
@@ -448,12 +452,12 @@ class Identity:
         """Change an account. A new role, site or password, and disabling, end all its access first.
 
         Raises:
-            AccountError: `no_such_user`, `no_such_site`, `password_too_short`.
+            AccountError: `no_such_user`, `no_such_site`, `password_too_short`, `invalid`.
         """
         if site is not None and site not in self.tree:
             raise AccountError("no_such_site", "There is no such site.")
         if role == "device":
-            raise ValueError("a device has tokens and no log-in")
+            raise AccountError("invalid", "A device has tokens and no log-in.")
         wanted = replace(
             user,
             name=user.name if name is None else name,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from server.store.errors import StoreUnavailable
 from tests.fakes.serving import serve
 
 
@@ -15,6 +16,10 @@ async def fine() -> str | None:
 
 async def broken() -> str | None:
     return "The media worker at 10.0.0.7 is silent."
+
+
+async def storeless() -> str | None:
+    raise StoreUnavailable("no connection")
 
 
 async def hanging() -> str | None:
@@ -38,16 +43,16 @@ async def test_ready_when_every_check_passes(tmp_path: Path) -> None:
 
 async def test_not_ready_names_the_check_and_keeps_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.api.health.CHECK_TIMEOUT_S", 0.05)
-    checks = {"store": fine, "media": broken, "bus": hanging}
+    checks = {"store": storeless, "media": broken, "bus": hanging, "units": fine}
     async with serve(tmp_path, checks=checks) as served, served.browser() as session:
         async with session.get("/-/ready") as response:
             assert response.status == 503
             body = await response.json()
         async with session.get("/metrics") as response:
             text = await response.text()
-    assert body == {"ready": False, "checks": {"store": True, "media": False, "bus": False}}
+    assert body == {"ready": False, "checks": {"store": False, "media": False, "bus": False, "units": True}}
     assert 'lamproom_ready{check="media"} 0.0' in text
-    assert 'lamproom_ready{check="store"} 1.0' in text
+    assert 'lamproom_ready{check="units"} 1.0' in text
 
 
 async def test_metrics_count_what_was_answered(tmp_path: Path) -> None:

@@ -380,8 +380,22 @@ async def test_short_password_and_unknown_site_are_refused(who: Identity) -> Non
 
 
 async def test_device_has_no_account(who: Identity) -> None:
-    with pytest.raises(ValueError, match="no log-in"):
+    with pytest.raises(AccountError, match="no log-in"):
         await who.add_user("cam", PASSWORD, name="Camera", role="device", site="mine-a")
+    with pytest.raises(AccountError, match="no log-in"):
+        await who.change_user(await dispatcher(who), role="device")
+
+
+@pytest.mark.parametrize("login", ["", "Wang", "wang wei", "-wang", "王", "a" * 64, "wang\n", "../wang"])
+async def test_login_is_spelled_as_one(who: Identity, login: str) -> None:
+    with pytest.raises(AccountError, match="made of"):
+        await dispatcher(who, login=login)
+
+
+@pytest.mark.parametrize("name", ["", "gate:other", "Gate", "..", "a" * 64, "gate\n"])
+async def test_camera_is_named_as_one(who: Identity, name: str) -> None:
+    with pytest.raises(AccountError, match="made of"):
+        who.issue_device("site:mine-a", name)
 
 
 async def test_own_password_change_ends_every_other_log_in(who: Identity) -> None:
