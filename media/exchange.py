@@ -202,7 +202,10 @@ class Exchange:
         _, tapped = self._track(track)
         self._untap(tapped)
         if address is not None:
-            tapped.tap = TapSender(address, track, tapped.codec.name)
+            try:
+                tapped.tap = TapSender(address, track, tapped.codec.name)
+            except ValueError as error:
+                raise CommandRefused("invalid", f"Track {track} cannot be tapped: {error}") from error
             self._forwarder.tap(tapped.source, tapped.tap.packet)
             self.need_keyframe(tapped)
         else:

@@ -36,7 +36,7 @@ class IncomingTrack:
         self.time = SourceTime(self.codec.clock_rate)
         self.keyframes = KeyframeRequests(keyframe_interval_s)
         self.needs_keyframe = False
-        """A tap began or a mute ended; until the next key frame."""
+        """A mute ended or a tap began; until the next key frame."""
         self.tap: TapSender | None = None
         self.ssrc = media.ssrcs[0] if media.ssrcs else 0
         self.keyframes_seen = 0
@@ -235,6 +235,8 @@ class Publisher:
                 if state != track.state:
                     track.state = state
                     changed(track)
+            if track.tap is not None:
+                track.tap.flush()
             if track.video:
                 self._look_for_keyframes(track, counters, now)
 
@@ -243,7 +245,8 @@ class Publisher:
             track.keyframes_seen = counters.keyframes
             track.needs_keyframe = False
             track.keyframes.arrived()
-        track.keyframes.insist = track.state == "live" and (track.needs_keyframe or counters.waiting > 0)
+        needed = track.needs_keyframe or counters.waiting > 0 or (track.tap is not None and track.tap.wants_keyframe)
+        track.keyframes.insist = needed and track.state == "live"
         self.request_keyframe(track, now)
         if counters.waiting:
             self._forwarder.start_impatient(track.source, now)

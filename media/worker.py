@@ -76,6 +76,10 @@ class MediaWorker:
         self._stopping = asyncio.Event()
         self._running: _Running | None = None
 
+    def counters(self) -> dict[str, float]:
+        """Totals since start, as in `Beat`; empty before the start."""
+        return self._running.counters() if self._running is not None else {}
+
     def stop(self) -> None:
         """End soon."""
         self._stopping.set()
@@ -224,8 +228,10 @@ class _Running:
     def beat(self) -> Beat:
         lag, self._lag_s = self._lag_s, 0.0
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        counters = self._forwarder.counters
-        return Beat(loop_lag_s=round(lag, 4), cpu_s=usage.ru_utime + usage.ru_stime, counters=counters.totals())
+        return Beat(loop_lag_s=round(lag, 4), cpu_s=usage.ru_utime + usage.ru_stime, counters=self.counters())
+
+    def counters(self) -> dict[str, float]:
+        return self._forwarder.counters.totals()
 
     def close(self) -> None:
         if self._repair is not None:

@@ -42,6 +42,7 @@ class MemoryLink:
         self._news = asyncio.Event()
         self.events: list[Message] = []
         self.waiting_bytes = 0
+        self.at_end: list[Callable[[], None]] = []
 
     async def receive(self) -> AnyCommand | None:
         return await self._commands.get()
@@ -106,6 +107,8 @@ async def running_worker(**settings: Any) -> AsyncIterator[tuple[MemoryLink, Med
         finally:
             link.hang_up()
             await task
+            for step in link.at_end:
+                step()
 
 
 class MovingPicture(VideoStreamTrack):
