@@ -5,8 +5,10 @@ from aiohttp import web
 from config import VERSION
 from server.api.context import CONTEXT, Context
 from server.api.http import LOGIN_COOKIE, csp_nonce
-from server.api.login import me
-from server.identity.errors import IdentityError
+from server.api.login import me, set_login_cookie
+from server.api.problems import TEXTS
+from server.api.security import allowed_origins, origin_allowed
+from server.identity.errors import IdentityError, LoginError
 from server.identity.service import Visitor
 from web.pages import STATIC, render
 
@@ -21,6 +23,7 @@ class Pages:
         app.router.add_get("/", self.home)
         app.router.add_get("/login", self.login)
         app.router.add_get("/enter/{code}", self.enter)
+        app.router.add_post("/enter/{code}", self.redeem)
         app.router.add_get("/dispatch", self.dispatch)
         app.router.add_get("/supervisor", self.supervisor)
         app.router.add_get("/check", self.check)
@@ -36,6 +39,19 @@ class Pages:
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """The code is redeemed by the page's own POST, so that a preview of the link does not use it up."""
         return self._page(request, "enter", None, code=request.match_info["code"])
+
+    async def redeem(self, request: web.Request) -> web.StreamResponse:
+        """Log in, or say in words why the link does not."""
+        context = request.app[CONTEXT]
+        if not origin_allowed(request, allowed_origins(context.settings.server)):
+            raise web.HTTPForbidden
+        try:
+            who, secret = await context.identity.redeem(request.match_info["code"], request.remote or "")
+        except LoginError as error:
+            return self._page(request, "enter", None, text=TEXTS[error.error].model_dump())
+        response = web.HTTPSeeOther(HOME.get(who.user.role, "/supervisor"))
+        set_login_cookie(context, request, response, secret)
+        raise response
 
     async def dispatch(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "dispatch")
