@@ -81,6 +81,7 @@ SCENES: tuple[Scene, ...] = (
             ),
         ),
     ),
+    Scene(45.0, (SetGathering("return-airway"),)),
     Scene(
         50.0,
         (
@@ -91,7 +92,6 @@ SCENES: tuple[Scene, ...] = (
             ),
         ),
     ),
-    Scene(45.0, (SetGathering("return-airway"),)),
     Scene(
         90.0,
         (

@@ -28,6 +28,12 @@ def test_officer_is_away_long_enough_to_be_noticed_both_times() -> None:
             assert back_at - left_at > ALARM_AFTER_S + 10
 
 
+def test_scenes_stand_in_order() -> None:
+    times = [scene.at_s for scene in SCENES]
+    assert times == sorted(times)
+    assert times[-1] < LENGTH_S
+
+
 def test_story_begins_with_everything_as_usual() -> None:
     first = Story().until(0.0)
     assert SetOfficer("work") in first
@@ -57,7 +63,7 @@ def test_speed_shortens_times_and_thresholds_alike() -> None:
     assert (story.warn_after_s, story.alarm_after_s) == (WARN_AFTER_S / 4, ALARM_AFTER_S / 4)
     story.until(4.9)
     assert SetOfficer("absent") in story.until(5.0)
-    assert story.next_in_s(5.0) == pytest.approx(7.5)
+    assert story.next_in_s(5.0) == pytest.approx(6.25)
 
 
 def test_narration_names_the_thresholds_in_force() -> None:
