@@ -51,6 +51,8 @@ class RawPeer:
     fingerprint: str = ""
     received: list[Received] = field(default_factory=list)
     reports: list[rtcp.Packet] = field(default_factory=list)
+    datagrams: list[bytes] = field(default_factory=list)
+    """Media as it came, protected."""
     answer: Reply | None = None
 
     def __post_init__(self) -> None:
@@ -133,6 +135,11 @@ class RawPeer:
     async def accept(self, offer: Reply, *, rtx: bool = True) -> Reply | Refused:
         sdp = self.answer_to(offer.sdp, rtx=rtx)
         return await self.link.ask(Accept(peer=self.name, generation=offer.generation, sdp=sdp))
+
+    def offered_ssrcs(self) -> list[int]:
+        """Of the offer that we got, in order."""
+        assert self.answer is not None
+        return list(dict.fromkeys(int(each) for each in re.findall(r"a=ssrc:(\d+)", self.answer.sdp)))
 
     def restart_ice(self) -> None:
         """New credentials of this end, for the next description."""
@@ -241,6 +248,7 @@ class RawPeer:
             assert plain is not None
             self.reports += rtcp.parse(plain)
         elif self.srtp is not None:
+            self.datagrams.append(data)
             self._take_media(self.srtp.receive_session.unprotect(data))
 
     def _read_dtls(self) -> None:
@@ -257,6 +265,15 @@ class RawPeer:
         start, end = rtp.payload_range(raw)
         packet = Received(ssrc, second & 0x7F, sequence, timestamp, second > 127, raw[start:end], raw)
         self.received.append(packet)
+
+    async def datagram(self) -> bytes:
+        """The next datagram of media, unread."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(5):
+            while True:
+                data, _ = await loop.sock_recvfrom(self.socket, 4096)
+                if data[0] > 127 and not rtp.is_rtcp(data):
+                    return data
 
     async def listen(self, seconds: float) -> None:
         """Take what comes for a while."""
