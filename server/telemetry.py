@@ -273,7 +273,7 @@ def _order(sample: Reading | Position) -> tuple[float, int]:
 
 
 async def _insert(connection: AsyncConnection, table: Table, samples: Sequence[Sample], counts: Counts) -> int:
-    statement = insert_into(connection, table).on_conflict_do_nothing()
+    statement = insert_into(connection, table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
     result = await connection.execute(statement, [asdict(one) for one in samples])
     counts.duplicates += len(samples) - result.rowcount
     return result.rowcount

@@ -186,7 +186,7 @@ async def test_a_redis_that_is_killed_takes_nothing_from_this_process_and_comes_
         await one.publish("entry", {"n": 2})
         assert await take(there, 1, within=5) == [2]
         await until(lambda: one.up and other.up, within=5)
-        assert here.lagged  # the new Redis is empty: what others said meanwhile may be lost
+        assert not here.lagged
 
 
 @pytest.mark.peer
@@ -235,6 +235,7 @@ async def test_a_redis_that_is_emptied_goes_on(server: RedisServer, pair: tuple[
                 await one.publish("entry", {"n": n})
                 assert await take(there, 1) == [n]
                 await admin.flushall()
+                await asyncio.sleep(0.005)  # an emptied stream counts anew within each millisecond
     finally:
         await admin.aclose()
 
