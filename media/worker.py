@@ -11,6 +11,7 @@ import logging
 import resource
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -75,6 +76,12 @@ class MediaWorker:
         self._link = link
         self._stopping = asyncio.Event()
         self._running: _Running | None = None
+        self._broken: LinkError | None = None
+
+    @property
+    def started(self) -> Started | None:
+        """Where it listens; None before the start."""
+        return self._running.started if self._running is not None else None
 
     def counters(self) -> dict[str, float]:
         """Totals since start, as in `Beat`; empty before the start."""
@@ -97,14 +104,21 @@ class MediaWorker:
                 await self._stopping.wait()
                 for task in tasks:
                     task.cancel()
-        except* LinkError as errors:
-            raise errors.exceptions[0] from None
         finally:
             if self._running is not None:
                 self._running.close()
             self._link.close()
+        if self._broken is not None:
+            raise self._broken
 
     async def _serve(self) -> None:
+        try:
+            await self._obey_all()
+        except LinkError as error:
+            self._broken = error
+        self._stopping.set()
+
+    async def _obey_all(self) -> None:
         while (command := await self._link.receive()) is not None:
             try:
                 reply = self._obey(command)
@@ -113,7 +127,6 @@ class MediaWorker:
                 self._link.send(Refused(request=command.request, error=refused.error, detail=refused.detail))
             else:
                 self._link.send(reply)
-        self._stopping.set()
 
     def _obey(self, command: AnyCommand) -> Reply:
         if isinstance(command, Configure):
@@ -255,7 +268,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m media.worker", description="Forwards media for one server.")
     parser.add_argument("--fd", type=int, required=True, help="one end of the server's socket pair")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    asyncio.run(_main(parser.parse_args().fd))
+    try:
+        asyncio.run(_main(parser.parse_args().fd))
+    except LinkError as error:
+        log.error("The link to the server is broken: %s", error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

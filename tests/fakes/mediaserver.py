@@ -20,6 +20,7 @@ from media.messages import (
     GetStatistics,
     Message,
     PeerState,
+    Play,
     Publish,
     Quality,
     Refused,
@@ -42,6 +43,8 @@ class MemoryLink:
         self._news = asyncio.Event()
         self.events: list[Message] = []
         self.waiting_bytes = 0
+        self.rewrite: Callable[[str], str] = lambda sdp: sdp
+        """Changes every SDP of the worker, as a middlebox on the way would have it."""
         self.at_end: list[Callable[[], None]] = []
 
     async def receive(self) -> AnyCommand | None:
@@ -67,7 +70,8 @@ class MemoryLink:
         future: asyncio.Future[Reply | Refused] = asyncio.get_running_loop().create_future()
         self._waiting[request] = future
         self._commands.put_nowait(command.model_copy(update={"request": request}))  # type: ignore[arg-type]
-        return await asyncio.wait_for(future, 10)
+        reply = await asyncio.wait_for(future, 10)
+        return reply.model_copy(update={"sdp": self.rewrite(reply.sdp)}) if isinstance(reply, Reply) else reply
 
     async def call(self, command: Command) -> Reply:
         reply = await self.ask(command)
@@ -170,6 +174,18 @@ class Client:
             await self.connection.setLocalDescription(await self.connection.createAnswer())
             sdp = change(self.connection.localDescription.sdp)
             await self.link.call(Accept(peer=self.peer, generation=reply.generation, sdp=sdp))
+        return reply
+
+    async def offer_to_receive(self, *kinds: str) -> str:
+        for kind in kinds:
+            self.connection.addTransceiver(kind, "recvonly")
+        await self.connection.setLocalDescription(await self.connection.createOffer())
+        return self.connection.localDescription.sdp
+
+    async def play(self, *kinds: str, tracks: tuple[str, ...]) -> Reply:
+        """Offer to receive, as a WHEP player does."""
+        reply = await self.link.call(Play(peer=self.peer, sdp=await self.offer_to_receive(*kinds), tracks=tracks))
+        await self.connection.setRemoteDescription(RTCSessionDescription(reply.sdp, "answer"))
         return reply
 
     async def frames(self, mid: str, count: int, timeout_s: float = 20) -> list[Any]:
