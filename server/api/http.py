@@ -280,12 +280,21 @@ async def _audit_denied(request: web.Request) -> None:
     who, route = request.get(VISITOR), request.match_info.route.resource
     if who is None or request.app[DENIED].admit(who.user.user, "denied", time.monotonic()) is None:
         return
-    async with request.app[CONTEXT].database.transaction() as connection:
-        await audit.append(
-            connection, at=time.time(), actor=who.user.user, action="denied", object=request.path[:200],
-            site=who.user.site, result="refused", address=request.remote or "",
-            detail={"method": request.method, "route": route.canonical if route else ""},
-        )  # fmt: skip
+    try:
+        async with request.app[CONTEXT].database.transaction() as connection:
+            await audit.append(
+                connection,
+                at=time.time(),
+                actor=who.user.user,
+                action="denied",
+                object=request.path[:200],
+                site=who.user.site,
+                result="refused",
+                address=request.remote or "",
+                detail={"method": request.method, "route": route.canonical if route else ""},
+            )
+    except StoreError as error:  # it stays refused, whether or not that can be written down
+        log.error("audit_failed", error=type(error).__name__)
 
 
 def _is_page(request: web.Request) -> bool:

@@ -156,7 +156,11 @@ class Identity:
         async with self._database.reading() as connection:
             found = await rows.find_login(connection, login)
         user, stored = found if found is not None else (None, None)
-        fits = await self.passwords.verify(stored, password)
+        try:
+            fits = await self.passwords.verify(stored, password)
+        except LoginError:
+            self._attempts.give_back(keys)  # nobody looked at the password
+            raise
         if user is None or stored is None or not fits or user.disabled or user.site not in self.tree:
             await self._audit_refused_login(user, address)
             raise LoginError("wrong_login", "The user name or password is not correct.")

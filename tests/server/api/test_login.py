@@ -10,6 +10,7 @@ from aiohttp import ClientSession
 from sqlalchemy import select
 
 from server.identity.service import Revocation
+from server.store.errors import StoreUnavailable
 from server.store.tables import audit as audit_table
 from tests.fakes.serving import PASSWORD, Served, enter, serve
 
@@ -300,3 +301,14 @@ async def test_what_was_denied_stands_in_the_audit_once(served: Served) -> None:
     assert [(row.actor, row.object, row.result) for row in rows] == [
         (served.users["wang"].user, "/api/users", "refused")
     ]
+
+
+async def test_denied_stays_denied_when_the_store_is_away(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served.browser("wang") as session:
+
+        def away() -> None:
+            raise StoreUnavailable("no connection")
+
+        monkeypatch.setattr(served.context.database, "transaction", away)
+        async with session.get("/api/users") as response:
+            assert response.status == 403

@@ -145,6 +145,19 @@ async def test_many_attempts_at_once_gain_nothing(who: Identity) -> None:
     assert errors.count("too_many_attempts") == 25
 
 
+async def test_crowd_that_found_no_place_is_not_counted_as_wrong(
+    who: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await dispatcher(who)
+    monkeypatch.setattr("server.identity.passwords.MAX_WAITING", 0)
+    for _ in range(6):
+        with pytest.raises(LoginError) as refused:
+            await who.login("wang", PASSWORD, HERE)
+        assert refused.value.error == "capacity"
+    monkeypatch.undo()
+    await who.login("wang", PASSWORD, HERE)
+
+
 async def test_room_full_of_people_does_not_lock_itself_out(who: Identity) -> None:
     await dispatcher(who)
     for _ in range(12):
