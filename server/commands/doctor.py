@@ -113,12 +113,19 @@ def _gso(settings: Settings) -> Result:
 
 
 def _forwarder(settings: Settings) -> Result:
-    from media.transport.srtp import measure_protect
+    """Protects packets for a moment, as the media worker does for each of its subscribers."""
+    from pylibsrtp import Policy, Session
 
-    microseconds = measure_protect()
-    return Result(
-        "pass", "forwarder", f"pure Python over libsrtp; {microseconds:.1f} µs to protect a 1,100-byte packet"
+    policy = Policy(
+        key=bytes(28), ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=Policy.SRTP_PROFILE_AEAD_AES_128_GCM
     )
+    session = Session(policy)
+    packets = [bytes([0x80, 96]) + number.to_bytes(2, "big") + bytes(1096) for number in range(1, 20_000)]
+    started = time.process_time()
+    for packet in packets:
+        session.protect(packet)
+    each = (time.process_time() - started) / len(packets) * 1e6
+    return Result("pass", "encryption", f"AES-128-GCM by libsrtp: {each:.1f} µs for a packet of 1,100 bytes")
 
 
 def _codecs(settings: Settings) -> Result:
@@ -149,12 +156,13 @@ def _vendor(settings: Settings) -> Result:
 
 
 def _model(settings: Settings) -> Result:
-    from analytics.onnx import ModelRefused, load_default
+    from analytics.errors import ModelRefused
+    from analytics.onnx import SHIPPED, load
 
     if not settings.analytics.posts:
         return Result("pass", "vision", "no duty post is set, nothing is analysed")
     try:
-        card = load_default(settings.analytics.model).card
+        card = load(settings.analytics.model or SHIPPED).card
     except ModelRefused as error:
         return Result("fail", "vision model", str(error))
     state: Literal["pass", "warn"] = "warn" if card.trained_on == "rendered" else "pass"
