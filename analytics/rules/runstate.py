@@ -3,7 +3,7 @@
     r = current / rated current; ON when r >= 0.25, OFF when r <= 0.10, each for 5 s without a break
 
 In between nothing is concluded. Without a rated current the running current is learned: the highest value that the last
-three samples all reached. Until one was seen that is above the noise, the state stays `unknown`.
+three samples all reached. Until that is above the noise, only a current below the noise says something: off.
 
 | state   | sample says on          | says off                | says neither |
 |---------|-------------------------|-------------------------|--------------|
@@ -12,9 +12,12 @@ three samples all reached. Until one was seen that is above the noise, the state
 | off     | wait, then ON           | stop waiting            | stop waiting |
 """
 
-from collections import deque
+import math
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Literal
+
+from analytics.plugin import Reading
 
 State = Literal["unknown", "on", "off"]
 Band = Literal["on", "off", "between"]
@@ -25,6 +28,10 @@ DEBOUNCE_S = 5.0
 NOISE_A = 0.5
 """A learned running current below this is noise of the instrument."""
 LEARN_SAMPLES = 3
+MAX_MACHINES = 10_000
+"""Machines that `RunStates` follows; beyond it the one silent for longest is forgotten."""
+QUANTITY = "current_a"
+"""The phase that the run state is read from."""
 
 _TOWARDS: dict[tuple[State, Band], State | None] = {
     ("unknown", "on"): "on",
@@ -43,11 +50,12 @@ _TOWARDS: dict[tuple[State, Band], State | None] = {
 class RunChange:
     """A machine started or stopped."""
 
+    before: State
     state: State
     since: float
     """Source time of the first sample that said so."""
     ratio: float
-    rated_a: float
+    rated_a: float | None
 
 
 class RunState:
@@ -79,9 +87,7 @@ class RunState:
         if len(self._recent) == LEARN_SAMPLES:
             self._learned_a = max(self._learned_a, min(self._recent))
         rated = self.rated_a
-        if rated is None:
-            return None
-        ratio = current_a / rated
+        ratio = current_a / rated if rated is not None else 0.0 if current_a < NOISE_A else math.nan
         band: Band = "on" if ratio >= ON_RATIO else "off" if ratio <= OFF_RATIO else "between"
         towards = _TOWARDS[self.state, band]
         if towards is None:
@@ -91,6 +97,40 @@ class RunState:
             self._pending = (towards, source_at)
         if source_at - self._pending[1] < self._debounce_s:
             return None
-        self.state, since = self._pending
+        before, (self.state, since) = self.state, self._pending
         self.since, self._pending = since, None
-        return RunChange(self.state, since, ratio, rated)
+        return RunChange(before, self.state, since, ratio, rated)
+
+
+class RunStates:
+    """The run states of many machines, by their readings."""
+
+    def __init__(self, rated_a: dict[tuple[str, str], float] | None = None, max_machines: int = MAX_MACHINES) -> None:
+        """`rated_a`: rated current by (site, device), where it is known."""
+        self._rated_a = rated_a or {}
+        self._max_machines = max_machines
+        self._machines: OrderedDict[tuple[str, str], RunState] = OrderedDict()
+
+    def state(self, site: str, device: str) -> State:
+        """What is known of a machine."""
+        machine = self._machines.get((site, device))
+        return machine.state if machine else "unknown"
+
+    def notable(self, before: Reading | None, new: Reading) -> str | None:
+        """`started` or `stopped` when this reading completes such a change, else None (`before` is not looked at).
+
+        The first state of a machine is no change. Readings of bad quality, and of other quantities, say nothing.
+        """
+        if new.quantity != QUANTITY or new.quality == "bad":
+            return None
+        key = (new.site, new.device)
+        machine = self._machines.get(key)
+        if machine is None:
+            machine = self._machines[key] = RunState(self._rated_a.get(key))
+            if len(self._machines) > self._max_machines:
+                self._machines.popitem(last=False)
+        self._machines.move_to_end(key)
+        change = machine.feed(new.value, new.source_at)
+        if change is None or change.before == "unknown":
+            return None
+        return "started" if change.state == "on" else "stopped"

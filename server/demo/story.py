@@ -95,7 +95,7 @@ SCENES: tuple[Scene, ...] = (
     Scene(
         90.0,
         (
-            SetLoad("hongqi", "fan-main", 0.32),
+            SetLoad("hongqi", "fan-main", 0.05),
             Tell(
                 "主扇电流骤降，而多名人员正聚集在回风巷。",
                 "The main fan's current drops while people gather in the return airway.",

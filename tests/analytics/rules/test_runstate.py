@@ -5,7 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.rules.runstate import RunChange, RunState
+from analytics.plugin import Reading
+from analytics.rules.runstate import RunChange, RunState, RunStates
 
 
 def feed(rule: RunState, samples: list[float], start: float = 0.0) -> list[RunChange]:
@@ -49,13 +50,18 @@ def test_wait_starts_anew_after_a_sample_between_the_thresholds() -> None:
 
 def test_rated_current_is_learned_from_three_samples_and_noise_is_not() -> None:
     rule = RunState()
-    assert feed(rule, [0.1, 0.2, 0.1, 0.2] * 5) == []
-    assert rule.since is None
+    assert [change.state for change in feed(rule, [0.1, 0.2, 0.1, 0.2] * 5)] == ["off"]
     feed(rule, [0.1, 600.0, 0.1], start=20)  # one outlier teaches nothing
     assert rule.rated_a is None
     feed(rule, [40.0] * 8, start=30)
     assert rule.rated_a == 40.0
     assert rule.state == "on"
+
+
+def test_current_above_the_noise_says_nothing_before_a_running_current_is_learned() -> None:
+    rule = RunState()
+    assert feed(rule, [0.1, 600.0] * 10) == []
+    assert rule.since is None
 
 
 def test_older_sample_is_ignored() -> None:
@@ -72,3 +78,37 @@ def test_two_changes_are_never_closer_than_the_debounce(samples: list[float]) ->
     assert all(later - earlier >= 5.0 for earlier, later in pairwise(times))
     states = [change.state for change in feed(RunState(rated_a=100), samples)]
     assert all(one != two for one, two in pairwise(states))
+
+
+def reading(value: float, at: float, device: str = "fan", quantity: str = "current_a") -> Reading:
+    return Reading("hongqi", device, quantity, value, "A", at, at)
+
+
+def words(states: RunStates, samples: list[float], start: float, **which: str) -> list[str]:
+    told = (states.notable(None, reading(value, start + n, **which)) for n, value in enumerate(samples))
+    return [word for word in told if word]
+
+
+def test_start_and_stop_of_a_machine_are_notable_and_its_first_state_is_not() -> None:
+    states = RunStates()
+    assert words(states, [40.0] * 20, 0.0) == []
+    assert states.state("hongqi", "fan") == "on"
+    assert words(states, [1.0] * 20, 20.0) == ["stopped"]
+    assert words(states, [40.0] * 20, 40.0) == ["started"]
+
+
+def test_machines_are_told_apart_and_other_quantities_say_nothing() -> None:
+    states = RunStates({("hongqi", "pump"): 100.0})
+    words(states, [40.0] * 20, 0.0)
+    words(states, [0.0] * 20, 0.0, device="pump")
+    assert states.state("hongqi", "pump") == "off"
+    assert words(states, [0.0] * 20, 20.0, quantity="load") == []
+    assert states.state("hongqi", "fan") == "on"
+    assert states.state("dongfeng", "fan") == "unknown"
+
+
+def test_number_of_followed_machines_is_bounded() -> None:
+    states = RunStates({("hongqi", name): 10.0 for name in "abc"}, max_machines=2)
+    for name in "abc":
+        words(states, [10.0] * 10, 0.0, device=name)
+    assert [states.state("hongqi", name) for name in "abc"] == ["unknown", "on", "on"]
