@@ -31,6 +31,7 @@ from server.api.whip import WhipDoor
 from server.bus.start import open_bus
 from server.conductor import Conductor
 from server.identity.service import Identity
+from server.measures import Measures
 from server.media import MediaClient
 from server.observe import Metrics
 from server.posts import DutyPosts
@@ -42,6 +43,7 @@ from server.streams import Streams
 from server.supervise import Health, supervise
 from server.telemetry import TelemetryIngest
 from server.vision import VisionWorker
+from server.watchdog import watch
 
 log = structlog.get_logger()
 
@@ -116,9 +118,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         posts.vision = vision
         streams.on_camera, streams.on_camera_gone = posts.camera_started, posts.camera_gone
         rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts)
+        health, metrics = Health(), Metrics()
+        metrics.registry.register(Measures(conductor, media, vision, ingest, health))
         yield Parts(
-            settings, Health(), database, tree, identity, alert_service, sessions, conductor, media, streams, ingest,
-            posts, vision, rooms, Metrics(),
+            settings, health, database, tree, identity, alert_service, sessions, conductor, media, streams, ingest,
+            posts, vision, rooms, metrics,
         )  # fmt: skip
 
 
@@ -245,7 +249,9 @@ async def serve(settings: Settings, *, on_ready: Callable[[Running], None] = lam
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_or_force)
-    async with running(settings) as server:
+    async with running(settings) as server, asyncio.TaskGroup() as group:
+        dog = group.create_task(watch())
         on_ready(server)
         await stop.wait()
         log.info("stopping")
+        dog.cancel()

@@ -1,0 +1,84 @@
+"""What the parts of a running server count, as Prometheus metrics, read when somebody asks."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from server.conductor import Conductor
+from server.media import MediaClient
+from server.supervise import Health
+from server.telemetry import TelemetryIngest
+from server.vision import VisionWorker
+
+
+class Measures(Collector):
+    """Reads counters of the parts; computes nothing that is not asked for."""
+
+    def __init__(
+        self,
+        conductor: Conductor,
+        media: MediaClient,
+        vision: VisionWorker,
+        telemetry: TelemetryIngest,
+        health: Health,
+    ) -> None:
+        self._conductor = conductor
+        self._media = media
+        self._vision = vision
+        self._telemetry = telemetry
+        self._health = health
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._clients()
+        yield from self._media_worker()
+        yield from self._vision_worker()
+        yield from self._samples()
+        restarts = CounterMetricFamily("lamproom_unit_restarts", "Units started again after a failure", labels=["unit"])
+        for unit, count in self._health.restarts.items():
+            restarts.add_metric([unit], count)
+        yield restarts
+
+    def _clients(self) -> Iterator[Metric]:
+        clients = list(self._conductor.clients.values())
+        gauge = GaugeMetricFamily("lamproom_clients", "Clients by kind", labels=["kind"])
+        for kind, count in Counter(client.kind for client in clients).items():
+            gauge.add_metric([kind], count)
+        yield gauge
+        tracks = GaugeMetricFamily("lamproom_tracks", "Published tracks by kind and state", labels=["kind", "state"])
+        states = Counter((own.kind, own.state) for client in clients for own in client.tracks.values())
+        for labels, number in states.items():
+            tracks.add_metric(list(labels), number)
+        yield tracks
+        waiting = [len(client.connection.outbox) for client in clients if client.connection is not None]
+        yield GaugeMetricFamily("lamproom_outbox_messages", "Longest queue of a socket", max(waiting, default=0))
+        yield CounterMetricFamily("lamproom_notes_dropped", "Timeline notes dropped", self._conductor.dropped_notes)
+
+    def _media_worker(self) -> Iterator[Metric]:
+        beat = self._media.beat
+        yield GaugeMetricFamily("lamproom_media_worker_up", "The media worker serves", int(self._media.ready.is_set()))
+        if beat is None:
+            return
+        yield GaugeMetricFamily("lamproom_media_loop_lag_seconds", "Lag of the worker's event loop", beat.loop_lag_s)
+        yield CounterMetricFamily("lamproom_media_cpu_seconds", "Processor time of the worker", beat.cpu_s)
+        events = CounterMetricFamily("lamproom_media_events", "Counters of the forwarder", labels=["event"])
+        for name, value in beat.counters.items():
+            events.add_metric([name], value)
+        yield events
+
+    def _vision_worker(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "lamproom_vision_worker_up", "The vision worker sees", int(self._vision.state == "ready")
+        )
+        if self._vision.beat is not None:
+            yield GaugeMetricFamily("lamproom_vision_rss_bytes", "Memory of the worker", self._vision.beat.rss_mb * 1e6)
+            yield CounterMetricFamily("lamproom_vision_cpu_seconds", "Processor time", self._vision.beat.cpu_s)
+            yield GaugeMetricFamily("lamproom_vision_cameras", "Cameras analysed", self._vision.beat.cameras)
+
+    def _samples(self) -> Iterator[Metric]:
+        counts = self._telemetry.counts
+        family = CounterMetricFamily("lamproom_telemetry_samples", "Samples by what became of them", labels=["outcome"])
+        for name in ("readings", "positions", "duplicates", "late", "unknown_site", "rejected"):
+            family.add_metric([name], getattr(counts, name))
+        yield family
