@@ -40,12 +40,19 @@ def picture(index: int, width: int, height: int) -> npt.NDArray[np.uint8]:
 
 
 def encode(
-    codec: str, pictures: int = 30, width: int = 320, height: int = 240, keyframe_every: int = 15, noise: int = 0
+    codec: str,
+    pictures: int = 30,
+    width: int = 320,
+    height: int = 240,
+    keyframe_every: int = 15,
+    noise: int = 0,
+    bit_rate: int = 0,
 ) -> list[Sent]:
     """RTP packets of a short stream at 30 pictures/s.
 
     Args:
         noise: 0 to 255, random noise added to each picture, which makes packets many and of uneven size.
+        bit_rate: in bits/s; 0 = the encoder's default.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
@@ -58,6 +65,8 @@ def encode(
             stream: Any = container.add_stream(ENCODERS[codec], rate=30, options=_OPTIONS[codec])
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.codec_context.gop_size = keyframe_every
+            if bit_rate:
+                stream.bit_rate = bit_rate
             stream.codec_context.time_base = Fraction(1, 30)
             dice = np.random.default_rng(1)
             for index in range(pictures):

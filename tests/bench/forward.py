@@ -1,0 +1,335 @@
+"""What forwarding costs: one publisher, many subscribers, real processes, and the same load on Debian's Janus.
+
+    python -m tests.bench.forward [--json] [--seconds 5] [--subscribers 1,10,50,100] [--shapes burst10,frames,even]
+
+Measured per run: the server's CPU time per packet sent (`/proc/<pid>/task/*/schedstat`), loss, and the delay from the
+publisher's send to the subscriber's receive. Servers take turns at each load, receivers poll and never sleep, all use
+AES-128-GCM, and ratios within one call are what counts: the machine's other work moves absolute figures.
+
+As root, all runs in a network namespace of its own with a veth address, which Janus needs and which ends with the
+process. Otherwise, or without Janus, ours alone is measured on the loopback address, and the output says so.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.bench import janus
+from tests.bench.servers import Server, running_lamproom
+from tests.fakes.encoded import encode
+from tests.fakes.loadpeer import Identity, LoadPeer, LoadPublisher, connect
+
+ADDRESS = "198.18.0.1"
+"""Of the range for benchmarks (RFC 2544), in a namespace that nobody else sees."""
+_ENTER = f"""ip link set lo up &&
+ip link add bench0 type veth peer name bench1 && ip addr add {ADDRESS}/24 dev bench0 &&
+ip link set bench0 up && ip link set bench1 up && exec "$@" """
+WARM_UP_S = 0.6
+DRAIN_S = 0.3
+SSRC = 0x1234ABCD
+
+COMPARABLE_LOSS = 0.01
+"""A run of another server in which more was lost is repeated once; of ours nothing is repeated."""
+CPU_GOAL_US = 25.0
+HALF_LOAD = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A load: pictures that repeat, each the payload sizes of its packets."""
+
+    name: str
+    pictures: tuple[tuple[int, ...], ...]
+    interval_s: float
+
+
+def shape(name: str) -> Shape:
+    """By name: `burst10` (250 packets/s in bursts of 10), `even` (the same one by one), `frames` (a real stream)."""
+    if name == "burst10":
+        return Shape(name, ((1088,) * 10,), 0.04)
+    if name == "even":
+        return Shape(name, ((1088,),), 0.004)
+    if name == "frames":
+        pictures: dict[int, list[int]] = {}
+        for packet in encode("VP8", 90, width=640, height=360, noise=90, keyframe_every=90, bit_rate=1_200_000):
+            pictures.setdefault(packet.timestamp, []).append(max(len(packet.payload), 16))
+        return Shape(name, tuple(tuple(sizes) for sizes in pictures.values()), 1 / 30)
+    raise ValueError(f"There is no load of the name {name}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One server under one load."""
+
+    server: str
+    shape: str
+    subscribers: int
+    seconds: float
+    packets_in: int
+    packets_out: int
+    """Received by all subscribers."""
+    loss: float
+    """0 to 1, of what they should have received."""
+    cpu_s: float
+    cpu_load: float
+    """Of one core."""
+    cpu_us_per_packet: float
+    delay_ms_p50: float
+    delay_ms_p95: float
+    delay_ms_p99: float
+    rss_mib: float
+    generator_late_ms: float
+    """How late the publisher sent its latest picture: a run in which this is large measured the generator."""
+
+
+class Bench:
+    """One server with its publisher and a growing number of subscribers."""
+
+    def __init__(self, server: Server, identity: Identity, address: str) -> None:
+        self.server = server
+        self.subscribers: list[LoadPeer] = []
+        self._identity = identity
+        self._address = address
+        self._publisher = LoadPublisher(LoadPeer(identity, address, controlling=True), SSRC)
+
+    async def start(self) -> None:
+        await self.server.publish(self._publisher.peer, SSRC)
+        connect([self._publisher.peer])
+
+    async def grow(self, subscribers: int) -> None:
+        """Have so many subscribers."""
+        while len(self.subscribers) < subscribers:
+            peer = LoadPeer(self._identity, self._address, controlling=not self.server.controls_subscribers)
+            await self.server.subscribe(peer)
+            self.subscribers.append(peer)
+            connect([peer])
+            self.service(time.monotonic())
+
+    def service(self, now: float) -> None:
+        """Keep all peers alive."""
+        for peer in (self._publisher.peer, *self.subscribers):
+            peer.poll()
+            peer.step(now)
+
+    def measure(self, load: Shape, seconds: float, idle: Sequence["Bench"]) -> Run:
+        self._publisher.restart()
+        self._send(load, WARM_UP_S, idle)
+        for peer in self.subscribers:
+            peer.counters = type(peer.counters)()
+        packets, cpu, started = self._publisher.packets, cpu_s(self.server.pid), time.monotonic()
+        late = self._send(load, seconds, idle)
+        cpu, took = cpu_s(self.server.pid) - cpu, time.monotonic() - started
+        sent = self._publisher.packets - packets
+        got = sum(peer.counters.packets for peer in self.subscribers)
+        delays = sorted(delay for peer in self.subscribers for delay in peer.counters.delays_s)
+        return Run(
+            server=self.server.name,
+            shape=load.name,
+            subscribers=len(self.subscribers),
+            seconds=round(took, 2),
+            packets_in=sent,
+            packets_out=got,
+            loss=round(1 - got / (sent * len(self.subscribers)), 6),
+            cpu_s=round(cpu, 4),
+            cpu_load=round(cpu / took, 3),
+            cpu_us_per_packet=round(cpu / max(got, 1) * 1e6, 2),
+            delay_ms_p50=percentile(delays, 0.5),
+            delay_ms_p95=percentile(delays, 0.95),
+            delay_ms_p99=percentile(delays, 0.99),
+            rss_mib=round(rss_mib(self.server.pid), 1),
+            generator_late_ms=round(late * 1e3, 2),
+        )
+
+    def _send(self, load: Shape, seconds: float, idle: Sequence["Bench"]) -> float:
+        """Send and receive for a while without ever sleeping; how late a picture was at most."""
+        begin = now = time.monotonic()
+        due, serviced, number, late = begin, begin, 0, 0.0
+        pictures = max(1, round(seconds / load.interval_s))
+        while number < pictures or now < begin + seconds + DRAIN_S:
+            now = time.monotonic()
+            if number < pictures and now >= due:
+                late = max(late, now - due)
+                sizes = load.pictures[number % len(load.pictures)]
+                self._publisher.send_picture(sizes, load.interval_s, now)
+                due += load.interval_s
+                number += 1
+            for peer in self.subscribers:
+                peer.poll()
+            if now >= serviced + 0.25:
+                serviced = now
+                for bench in (self, *idle):
+                    bench.service(now)
+        return late
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """In milliseconds."""
+    return round(values[min(int(len(values) * share), len(values) - 1)] * 1e3, 3) if values else 0.0
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of all threads of a process."""
+    total = 0
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            total += int(path.read_text().split()[0])
+    return total / 1e9
+
+
+def rss_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    name: str
+    value: float
+    unit: str
+    goal: str
+    ok: bool
+
+
+def goals(runs: Sequence[Run]) -> list[Goal]:
+    """What the runs say of what was promised; a goal without its runs is left out."""
+    found: list[Goal] = []
+    ours = [run for run in runs if run.server == "lamproom"]
+    calm = [run for run in ours if run.cpu_load <= HALF_LOAD]
+    if calm:
+        worst = max(run.loss for run in calm)
+        found.append(Goal("loss up to 50 % load", worst, "share", "= 0", worst <= 0))
+    most = max((run.subscribers for run in ours), default=0)
+    for run in (run for run in ours if run.subscribers == most and most >= 100):
+        cost = run.cpu_us_per_packet
+        title = f"CPU per packet, {most} subscribers, {run.shape}"
+        found.append(Goal(title, cost, "µs", f"<= {CPU_GOAL_US:.0f}", cost <= CPU_GOAL_US))
+        for other in runs:
+            if (other.server, other.shape, other.subscribers) == ("janus", run.shape, most):
+                ratio = round(cost / other.cpu_us_per_packet, 3)
+                found.append(Goal(f"{title}, of Janus as packaged", ratio, "share", "<= 1", ratio <= 1))
+    return found
+
+
+async def measure_all(options: argparse.Namespace, address: str, with_janus: bool) -> list[Run]:
+    counts = sorted({int(count) for count in options.subscribers.split(",")})
+    loads = [shape(name) for name in options.shapes.split(",")]
+    identity = Identity()
+    runs: list[Run] = []
+    async with contextlib.AsyncExitStack() as stack:
+        servers: list[Server] = [await stack.enter_async_context(running_lamproom(address))]
+        if with_janus:
+            for number, (name, loops) in enumerate((("janus", 0), ("janus event_loops=1", 1))):
+                servers.append(await stack.enter_async_context(janus.running_janus(name, 8188 + number, loops)))
+        benches = [Bench(server, identity, address) for server in servers]
+        for bench in benches:
+            await bench.start()
+        gc.disable()
+        for count in counts:
+            for bench in benches:
+                await bench.grow(count)
+            for load in loads:
+                for bench in benches:
+                    others = [other for other in benches if other is not bench]
+                    run = bench.measure(load, options.seconds, others)
+                    if run.loss > COMPARABLE_LOSS and bench is not benches[0]:
+                        run = bench.measure(load, options.seconds, others)
+                    runs.append(run)
+    return runs
+
+
+def table(runs: Sequence[Run]) -> str:
+    """For people; ratios are to Janus as packaged."""
+    lines = [
+        f"{'server':20} {'load':8} {'subs':>5} {'µs/packet':>10} {'ratio':>6} {'core %':>7} {'loss %':>7} "
+        f"{'delay ms p50':>13} {'p95':>7} {'p99':>7} {'RSS MiB':>8}"
+    ]
+    packaged = {(run.shape, run.subscribers): run for run in runs if run.server == "janus"}
+    for run in sorted(runs, key=lambda run: (run.shape, run.subscribers)):
+        base = packaged.get((run.shape, run.subscribers))
+        ratio = f"{run.cpu_us_per_packet / base.cpu_us_per_packet:.2f}" if base else "-"
+        lines.append(
+            f"{run.server:20} {run.shape:8} {run.subscribers:5} {run.cpu_us_per_packet:10.2f} {ratio:>6} "
+            f"{run.cpu_load * 100:7.1f} {run.loss * 100:7.3f} {run.delay_ms_p50:13.2f} {run.delay_ms_p95:7.2f} "
+            f"{run.delay_ms_p99:7.2f} {run.rss_mib:8.1f}"
+        )
+    return "\n".join(lines)
+
+
+def report(options: argparse.Namespace, runs: Sequence[Run], note: str) -> None:
+    found = goals(runs)
+    if options.json:
+        what: dict[str, Any] = {
+            "bench": "forward",
+            "note": note,
+            "seconds_per_run": options.seconds,
+            "cores": os.cpu_count(),
+            "kernel": os.uname().release,
+            "python": sys.version.split()[0],
+            "load_average": os.getloadavg()[0],
+            "profile": "SRTP_AEAD_AES_128_GCM",
+        }
+        result = {"what": what, "runs": [asdict(run) for run in runs], "goals": [asdict(goal) for goal in found]}
+        sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+        return
+    sys.stdout.write(f"{note}\n{table(runs)}\n")
+    for goal in found:
+        sys.stdout.write(f"{'ok    ' if goal.ok else 'MISSED'} {goal.name}: {goal.value} {goal.unit} ({goal.goal})\n")
+
+
+def enter_namespace(arguments: Sequence[str], timeout_s: float) -> int:
+    """Run this program again in a network namespace of its own; its exit status."""
+    command = [sys.executable, "-m", "tests.bench.forward", "--inside", *arguments]
+    return subprocess.run(
+        ["unshare", "--net", "sh", "-c", _ENTER, "sh", *command], timeout=timeout_s, check=False
+    ).returncode
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.forward", description="What forwarding costs.")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--seconds", type=float, default=5.0, help="measured per run")
+    parser.add_argument("--subscribers", default="1,10,50,100", help="numbers of subscribers, with commas")
+    parser.add_argument("--shapes", default="burst10,frames,even", help="loads, with commas")
+    parser.add_argument("--no-janus", action="store_true", help="measure ours alone, on the loopback address")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    runs = len(options.subscribers.split(",")) * len(options.shapes.split(",")) * 3
+    budget_s = 120 + runs * (options.seconds + WARM_UP_S + 2 * DRAIN_S)
+    missing = why_not_janus() if not options.no_janus else "not asked for"
+    if not missing and not options.inside:
+        return enter_namespace(arguments, budget_s + 30)
+    note = f"Janus is not measured: {missing}." if missing else "Measured beside Janus 1.1.2 in one network namespace."
+
+    async def bounded() -> list[Run]:
+        async with asyncio.timeout(budget_s):
+            return await measure_all(options, "127.0.0.1" if missing else ADDRESS, with_janus=not missing)
+
+    report(options, asyncio.run(bounded()), note)
+    return 0
+
+
+def why_not_janus() -> str:
+    if not janus.installed():
+        return "it is not installed"
+    if os.geteuid() != 0:
+        return "a network namespace needs root"
+    if shutil.which("unshare") is None or shutil.which("ip") is None:
+        return "unshare or ip is not installed"
+    if subprocess.run(["unshare", "--net", "true"], check=False, capture_output=True).returncode != 0:
+        return "this machine allows no network namespace"
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,106 @@
+"""Our media worker as a process under load, and the few verbs that every server under load has."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+from media.link import Link
+from media.messages import ANSWERS, Accept, AnyAnswer, Command, Configure, Publish, Reply, Subscribe
+from tests.fakes.loadpeer import LoadPeer
+
+WAIT_S = 20
+
+
+class Server(Protocol):
+    """A running server and the peers on it."""
+
+    name: str
+    pid: int
+    controls_subscribers: bool
+    """Whether it sends the connectivity checks where it has made the offer; otherwise peers do."""
+
+    async def publish(self, peer: LoadPeer, ssrc: int) -> None: ...
+
+    async def subscribe(self, peer: LoadPeer) -> None: ...
+
+
+class Lamproom:
+    """`python -m media.worker` over its link."""
+
+    name = "lamproom"
+    controls_subscribers = False
+
+    def __init__(self, process: asyncio.subprocess.Process, link: Link[AnyAnswer]) -> None:
+        self.pid = process.pid
+        self.forwarder = ""
+        self._link = link
+        self._requests = 0
+        self._track = ""
+
+    async def call(self, command: Command) -> Reply:
+        self._requests += 1
+        self._link.send(command.model_copy(update={"request": self._requests}))
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                message = await self._link.receive()
+                if message is None:
+                    raise ConnectionError("The media worker has closed its link.")
+                if getattr(message, "request", None) == self._requests:
+                    if not isinstance(message, Reply):
+                        raise ConnectionError(f"The media worker refused: {message}.")
+                    return message
+
+    async def start(self, address: str) -> None:
+        settings = {"listen_host": address, "udp_port": 0}
+        reply = await self.call(Configure(settings=settings))
+        self.forwarder = reply.started.forwarder if reply.started else ""
+
+    async def publish(self, peer: LoadPeer, ssrc: int) -> None:
+        reply = await self.call(Publish(peer="publisher", sdp=peer.offer(ssrc)))
+        self._track = reply.tracks[0].track
+        peer.learn(reply.sdp)
+
+    async def subscribe(self, peer: LoadPeer) -> None:
+        name = f"s{self._requests}"
+        reply = await self.call(Subscribe(peer=name, tracks=(self._track,)))
+        await self.call(Accept(peer=name, generation=reply.generation, sdp=peer.answer(reply.sdp)))
+
+
+@contextlib.asynccontextmanager
+async def running_lamproom(address: str) -> AsyncIterator[Lamproom]:
+    """A media worker that listens on this address."""
+    ours, theirs = socket.socketpair()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "media.worker", "--fd", str(theirs.fileno())),
+        pass_fds=[theirs.fileno()],
+        cwd=Path(__file__).parents[2],
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    theirs.close()
+    reader, writer = await asyncio.open_unix_connection(sock=ours)
+    link = Link[AnyAnswer](reader, writer, ANSWERS)
+    try:
+        server = Lamproom(process, link)
+        await server.start(address)
+        yield server
+    finally:
+        link.close()
+        await end(process)
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """It was started here, so it ends here."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(5):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

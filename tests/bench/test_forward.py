@@ -1,0 +1,67 @@
+"""The benchmark runs and says what it ran. How fast anything was is not asserted."""
+
+import asyncio
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.bench.forward import Run, goals, shape, table
+
+RUN = Run("lamproom", "burst10", 100, 5.3, 1250, 125_000, 0.0, 0.5, 0.1, 4.0, 1.0, 2.0, 3.0, 60.0, 0.1)
+JANUS = replace(RUN, server="janus", cpu_us_per_packet=20.0)
+
+
+async def test_two_subscribers_for_two_seconds_give_one_json_object() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.forward", "--json", "--no-janus"),
+        *("--seconds", "2", "--subscribers", "2", "--shapes", "burst10"),
+        cwd=Path(__file__).parents[2],
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    result = json.loads(output)
+    assert result.keys() == {"what", "runs", "goals"}
+    (run,) = result["runs"]
+    assert run.keys() == set(Run.__slots__)
+    assert (run["server"], run["shape"], run["subscribers"]) == ("lamproom", "burst10", 2)
+    assert run["packets_in"] == 500
+    assert 0 < run["packets_out"] <= 1000
+    assert run["cpu_s"] > 0
+    assert run["delay_ms_p50"] > 0
+    assert {goal["name"] for goal in result["goals"]} == {"loss up to 50 % load"}
+    assert result["goals"][0].keys() == {"name", "value", "unit", "goal", "ok"}
+
+
+def test_goals_compare_with_janus_under_the_same_load() -> None:
+    met = {goal.name: goal.ok for goal in goals([RUN, JANUS])}
+    assert len(met) == 3
+    assert all(met.values())
+    dear = replace(RUN, cpu_us_per_packet=26.0, loss=0.001)
+    assert not any(goal.ok for goal in goals([dear, JANUS]))
+    elsewhere = replace(JANUS, shape="frames")
+    assert len(goals([RUN, elsewhere])) == 2
+
+
+def test_loss_counts_only_up_to_half_load() -> None:
+    busy = replace(RUN, cpu_load=0.9, loss=0.2)
+    assert all(goal.ok for goal in goals([RUN, busy]))
+
+
+def test_the_table_has_a_ratio_where_janus_ran() -> None:
+    text = table([RUN, JANUS]).splitlines()
+    assert len(text) == 3
+    assert " 0.20 " in text[1]
+    assert " 1.00 " in text[2]
+
+
+def test_real_frames_are_uneven() -> None:
+    load = shape("frames")
+    sizes = [size for picture in load.pictures for size in picture]
+    assert len(set(sizes)) > 20
+    assert 2 < len(sizes) / len(load.pictures) < 10
+    with pytest.raises(ValueError, match="no load"):
+        shape("nothing")
