@@ -77,6 +77,7 @@ class MediaWorker:
         self._stopping = asyncio.Event()
         self._running: _Running | None = None
         self._broken: LinkError | None = None
+        self._hung_up = False
 
     @property
     def started(self) -> Started | None:
@@ -116,6 +117,7 @@ class MediaWorker:
             await self._obey_all()
         except LinkError as error:
             self._broken = error
+        self._hung_up = True
         self._stopping.set()
 
     async def _obey_all(self) -> None:
@@ -146,7 +148,8 @@ class MediaWorker:
 
     def _send(self, message: Message) -> None:
         """Events; those that the next one replaces are left out when the server is slow."""
-        if isinstance(message, Quality | Beat) and self._link.waiting_bytes > LINK_FULL_BYTES:
+        replaced = isinstance(message, Quality | Beat) and self._link.waiting_bytes > LINK_FULL_BYTES
+        if self._hung_up or replaced:
             return
         self._link.send(message)
 

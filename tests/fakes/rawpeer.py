@@ -54,6 +54,7 @@ class RawPeer:
     datagrams: list[bytes] = field(default_factory=list)
     """Media as it came, protected."""
     answer: Reply | None = None
+    media_ssrc: int = 0
 
     def __post_init__(self) -> None:
         self.certificate = RTCCertificate.generateCertificate()
