@@ -63,7 +63,8 @@ def make_alert(number: int, severity: str, zh: str, en: str, **more: object) -> 
     at = time.time() - 40 * number
     return {
         "id": f"a{number}", "site": "hongqi", "key": f"hongqi/absence/{number}", "rule": "absence",
-        "subject": "dispatch", "severity": severity, "state": "open", "title": {"zh": zh, "en": en}, "opened_at": at, "at": at,
+        "subject": "dispatch", "severity": severity, "state": "open", "title": {"zh": zh, "en": en},
+        "opened_at": at, "at": at,
         "acknowledged": None, "cleared_at": None, "duration_s": None, "occurrences": 1, "no_data": False,
         "evidence": [], "explain": {"threshold_s": 300, "empty_s": 301.5, "picture": "ok", "since": at - 300},
         "outcome": None, "closed": None, "simulated": True, **more,
@@ -383,9 +384,7 @@ class DevServer:
         return m.Snapshot(
             members=self._members(room),
             tracks=tuple(self.tracks[room]),
-            alerts=tuple(
-                a for a in self.alerts.values() if a["site"] in seen and a["state"] in ("open", "acknowledged")
-            ),
+            alerts=tuple(standing),
             sessions=tuple(s for s in sessions if not s["ended_at"]),
             duty=tuple(one for one in self.duty if one["site"] in seen),
             readings=tuple(reading for device in DEVICES for reading in readings_of(device)) if mine else (),

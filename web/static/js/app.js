@@ -175,6 +175,14 @@ class App {
     return (known && pickField(known, 'name')) || site;
   }
 
+  /** Its title, unless that only names the site: then in the page's language. @param {Record<string, any> | undefined} session */
+  sessionName(session) {
+    if (!session) return '';
+    const site = this.siteOf(session.site);
+    const plain = !session.title || [site?.name_zh, site?.name_en].includes(session.title);
+    return plain ? this.siteName(session.site) : session.title;
+  }
+
   /** @param {string} site @returns {Record<string, any>[]} parent first */
   ancestors(site) {
     const found = [];

@@ -24,7 +24,7 @@ class Beacon extends Part {
     const red = this.#red();
     if (!red.length) return nothing;
     const alert = red[0];
-    return html`<section class="beacon ${severityOf(alert)}" role="alert">
+    return html`<section class="beacon ${severityOf(alert)} ${app.session.value ? 'compact' : ''}" role="alert">
       ${icon(SHAPE[severityOf(alert)], 'huge')}
       <div class="beacon-words">
         <p class="beacon-kind">${t(`severity.${severityOf(alert)}`)} · ${app.siteName(alert.site)}${alert.simulated ? ` · ${t('simulated')}` : ''}</p>
@@ -58,11 +58,15 @@ class Incoming extends Part {
     const call = app.ringing()[0];
     if (!call) return nothing;
     const ring = call.invitations[app.me.site];
+    const caller = app.siteName(call.started_by_site || call.site);
+    const about = app.sessionName(call);
+    const alert = call.alert ? app.own?.alerts.get(String(call.alert)) : undefined;
     return html`<dialog class="incoming" aria-label=${t('ring.title')} @cancel=${(/** @type {Event} */ event) => event.preventDefault()}>
       <div class="incoming-ring">${icon('phone-incoming', 'huge')}</div>
       <p class="incoming-kind">${t('ring.title')}${call.simulated ? ` · ${t('simulated')}` : ''}</p>
-      <h1>${app.siteName(call.started_by_site || call.site)}</h1>
-      <p class="incoming-what">${call.title || app.siteName(call.site)}</p>
+      <h1>${caller}</h1>
+      ${about && about !== caller ? html`<p class="incoming-what">${about}</p>` : nothing}
+      ${alert ? html`<p class="incoming-alert">${icon(SHAPE[severityOf(alert)])} ${titleOf(alert)}</p>` : nothing}
       <p class="incoming-by">${t('ring.by', { name: ring.invited_by || call.started_by || '' })} · <span class="mono">${timer(app.now() - ring.invited_at)}</span></p>
       <div class="incoming-acts">
         <button class="answer" autofocus @click=${() => app.answer(String(call.session))}>${icon('phone')} ${t('ring.answer')}</button>

@@ -50,7 +50,7 @@ class Session extends Part {
     return html`<section class="session" aria-label=${t('session.title')}>
       <header class="session-head">
         <span class="badge live">${icon('video')} ${t('session.title')}</span>
-        <b class="session-name">${session?.title || app.siteName(session?.site)}</b>
+        <b class="session-name">${app.sessionName(session)}</b>
         ${session ? html`<span class="mono faint">${timer(app.now() - session.started_at)}</span>` : nothing}
         ${session?.simulated ? html`<span class="simulated">${t('simulated')}</span>` : nothing}
         <span class="grow"></span>

@@ -48,7 +48,7 @@ class Dispatch extends Part {
         ${inSession
           ? html`<lamproom-session></lamproom-session>`
           : html`<div class="column middle"><lamproom-alerts></lamproom-alerts><lamproom-timeline></lamproom-timeline></div>
-              <div class="column facts"><lamproom-readings></lamproom-readings><lamproom-positions></lamproom-positions></div>`}
+              <div class="column data"><lamproom-readings></lamproom-readings><lamproom-positions></lamproom-positions></div>`}
       </main>
       <lamproom-call></lamproom-call>
       <lamproom-incoming></lamproom-incoming>
@@ -67,7 +67,7 @@ class Dispatch extends Part {
   #call() {
     const open = app.openSessions();
     return html`
-      ${open.map((one) => html`<button class="rejoin" @click=${() => app.answer(String(one.session))}>${icon('video')} ${t('session.back_in')} <b>${one.title || app.siteName(one.site)}</b></button>`)}
+      ${open.map((one) => html`<button class="rejoin" @click=${() => app.answer(String(one.session))}>${icon('video')} ${t('session.back_in')} <b>${app.sessionName(one)}</b></button>`)}
       ${app.mayCall ? html`<button class="one-click" @click=${() => openCall()}>${icon('phone', 'large')}<span><b>${t('call.one_click')}</b><small>${t('call.explain')}</small></span><kbd>c</kbd></button>` : nothing}
     `;
   }

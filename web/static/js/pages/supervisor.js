@@ -50,7 +50,7 @@ class Supervisor extends Part {
 
   #open() {
     return app.openSessions().map(
-      (one) => html`<button class="rejoin" @click=${() => app.answer(String(one.session))}>${icon('video')} ${t('session.join_in')} <b>${one.title || app.siteName(one.site)}</b></button>`,
+      (one) => html`<button class="rejoin" @click=${() => app.answer(String(one.session))}>${icon('video')} ${t('session.join_in')} <b>${app.sessionName(one)}</b></button>`,
     );
   }
 }
