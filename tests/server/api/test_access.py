@@ -1,0 +1,176 @@
+"""Who may use which route. The table is written by hand: a new route is refused here until it has a line."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, web
+
+from server.api.context import Context
+from server.api.http import Access, Route, Routes
+from server.api.sessions import SessionDoor
+from server.api.whip import WhipDoor
+from server.identity.roles import ROLES, Role
+from tests.fakes.serving import ROUTES, Served, serve
+
+PEOPLE = "admin supervisor dispatcher engineer viewer"
+ANYBODY = "anonymous admin supervisor dispatcher engineer viewer device"
+TOKEN = "device"
+"""Only a room token opens it; here a device's. (People have room tokens too: `test_room_token_...`)"""
+
+ALLOWED: dict[str, str] = {
+    "POST /api/login": ANYBODY,
+    "DELETE /api/login": PEOPLE,
+    "POST /api/links/redeem": ANYBODY,
+    "GET /api/me": PEOPLE,
+    "PUT /api/me/password": PEOPLE,
+    "POST /api/token": PEOPLE,
+    "POST /api/devices/token": "admin engineer",
+    "POST /api/devices/revoke": "admin engineer",
+    "GET /api/sites": PEOPLE,
+    "GET /api/cameras": PEOPLE,
+    "GET /api/posts": PEOPLE,
+    "GET /api/alerts": PEOPLE,
+    "GET /api/alerts/{id}": PEOPLE,
+    "POST /api/alerts/{id}/ack": "admin supervisor dispatcher",
+    "POST /api/alerts/{id}/close": "admin supervisor",
+    "GET /api/alerts/{id}/evidence/{name}": PEOPLE,
+    "POST /api/sessions": "admin supervisor dispatcher",
+    "GET /api/sessions/{session}": PEOPLE,
+    "POST /api/sessions/{session}/answer": "admin supervisor dispatcher",
+    "POST /api/sessions/{session}/decline": "admin supervisor dispatcher",
+    "POST /api/sessions/{session}/end": "admin supervisor dispatcher",
+    "POST /api/sessions/{session}/invite": "admin supervisor dispatcher",
+    "GET /api/rooms/{room}/timeline": PEOPLE,
+    "GET /api/readings": PEOPLE,
+    "GET /api/positions": PEOPLE,
+    "GET /api/users": "admin",
+    "POST /api/users": "admin",
+    "PATCH /api/users/{id}": "admin",
+    "POST /api/users/{id}/revoke": "admin",
+    "POST /api/links": "admin",
+    "POST /whip/{room}/{name}": TOKEN,
+    "OPTIONS /whip/{room}/{name}": ANYBODY,
+    "PATCH /whip-session/{session}": TOKEN,
+    "DELETE /whip-session/{session}": TOKEN,
+    "POST /whep/{room}/{site}/{name}": TOKEN,
+    "OPTIONS /whep/{room}/{site}/{name}": ANYBODY,
+    "PATCH /whep-session/{session}": TOKEN,
+    "DELETE /whep-session/{session}": TOKEN,
+    "GET /metrics": ANYBODY,  # the handler lets in this machine and engineers only: test_health.py
+    "GET /-/healthy": ANYBODY,
+    "GET /-/ready": ANYBODY,
+    "GET /healthz": ANYBODY,
+}
+
+NOTHING = object()
+DECLARED = Routes.of(
+    ROUTES,
+    SessionDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
+    WhipDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
+)
+
+
+def key(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+async def reached(_context: Context, _request: web.Request, _body: None) -> None:
+    """Stands in for every handler: the frame let the request through."""
+
+
+def bare(route: Route) -> Route:
+    """The route under another path, with its access and nothing else."""
+    return replace(
+        route, path=f"/api/bare{route.path}", handler=reached, body=None, query=None, ok=None, adapter=None, status=204
+    )
+
+
+def bare_routes() -> Routes:
+    routes = Routes()
+    for route in DECLARED:
+        routes.add(bare(route))
+    return routes
+
+
+def test_table_names_every_route_and_no_other() -> None:
+    assert {key(route) for route in DECLARED} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("route", list(DECLARED), ids=key)
+def test_nothing_that_changes_is_open_by_accident(route: Route) -> None:
+    if route.access is None and route.method not in ("GET", "OPTIONS"):
+        assert key(route) in ("POST /api/login", "POST /api/links/redeem")
+
+
+async def _visit(session: ClientSession, route: Route) -> int:
+    path = bare(route).path
+    for name in ("id", "name", "session", "room", "site"):
+        path = path.replace(f"{{{name}}}", "x")
+    async with session.request(route.method, path) as response:
+        return response.status
+
+
+def expected(route: Route, who: str) -> int:
+    if who in ALLOWED[key(route)].split():
+        return 204
+    return 401 if who in ("anonymous", "device") or route.access == "room_token" else 403
+
+
+async def check_all(served: Served, session: ClientSession, who: str) -> None:
+    wrong = {}
+    for route in DECLARED:
+        status = await _visit(session, route)
+        if status != expected(route, who):
+            wrong[key(route)] = (status, expected(route, who))
+    assert not wrong, f"{who}: (got, expected) {wrong}"
+
+
+@pytest.fixture
+async def served(tmp_path: Path):  # type: ignore[no-untyped-def]
+    async with serve(tmp_path, further=bare_routes()) as one:
+        yield one
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "device"])
+async def test_role_reaches_exactly_its_routes(served: Served, role: Role) -> None:
+    await served.add_user("somebody", role, "mine-a")
+    async with served.browser("somebody") as session:
+        await check_all(served, session, role)
+
+
+async def test_nobody_reaches_only_what_is_public(served: Served) -> None:
+    async with served.browser() as session:
+        await check_all(served, session, "anonymous")
+
+
+async def test_device_reaches_only_whip(served: Served) -> None:
+    token = served.context.identity.issue_device("site:mine-a", "gate").token
+    async with ClientSession(served.url, headers={"Authorization": f"Bearer {token}"}) as session:
+        await check_all(served, session, "device")
+
+
+async def test_room_token_of_a_person_opens_whip_and_no_other_route(served: Served) -> None:
+    user = await served.add_user("wang", "admin", "nation")
+    token = (await served.context.identity.issue(user, "site:nation")).token
+    async with ClientSession(served.url, headers={"Authorization": f"Bearer {token}"}) as session:
+        for route in DECLARED:
+            open_to_it: tuple[Access, ...] = (None, "room_token")
+            assert await _visit(session, route) == (204 if route.access in open_to_it else 401), key(route)
+
+
+async def test_log_in_opens_no_route_for_room_tokens(served: Served) -> None:
+    await served.add_user("wang", "admin", "nation")
+    async with served.browser("wang") as session:
+        for route in DECLARED:
+            if route.access == "room_token":
+                assert await _visit(session, route) == 401
+
+
+async def test_disabled_user_reaches_nothing(served: Served) -> None:
+    user = await served.add_user("wang", "admin", "nation")
+    async with served.browser("wang") as session:
+        await served.context.identity.disable(user.user)
+        for route in DECLARED:
+            if route.access not in (None, "room_token"):
+                assert await _visit(session, route) == 401
