@@ -81,7 +81,6 @@ class MediaSettings(Section):
     advertise: tuple[IpAddress, ...] = Field(
         default=(), description="addresses told to browsers; default listen_host, or every local address for 0.0.0.0"
     )
-    in_process: bool = Field(default=False, description="run the worker inside the server (tests)")
     packet_cache_packets: int = Field(default=1024, ge=64, le=8192, description="per track, for repair and fast start")
     keyframe_interval_s: float = Field(
         default=0.5, gt=0, description="at most one key-frame request per source in this"
@@ -157,7 +156,6 @@ class DutySettings(Section):
     ring_timeout_s: float = Field(
         default=20.0, gt=0, description="a level that has not answered in this is unreachable"
     )
-    alert_sound: bool = True
 
 
 class Settings(Section):

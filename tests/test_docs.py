@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from config import settings
 from config.describe import page
 from signaling.room import messages
 from signaling.room.problems import PROBLEMS
@@ -15,6 +16,16 @@ PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md",
 
 def test_the_settings_page_names_every_setting_as_it_is() -> None:
     assert (ROOT / "docs/settings.md").read_text("utf-8") == page(), "run: python -m config.describe > docs/settings.md"
+
+
+def test_every_setting_is_used_by_the_program() -> None:
+    sources = [path for folder in ("server", "media", "analytics", "web") for path in (ROOT / folder).rglob("*.py")]
+    code = "\n".join(path.read_text("utf-8") for path in sources)
+    words = set(re.findall(r"\w+", code))
+    sections = [one for one in vars(settings).values() if isinstance(one, type) and issubclass(one, settings.Section)]
+    fields = {name for one in sections if one is not settings.Settings for name in one.model_fields}
+    assert fields
+    assert fields - words == set()
 
 
 def test_the_room_protocol_page_names_every_message() -> None:

@@ -37,4 +37,4 @@ async def test_three_levels_see_and_hear_the_dispatch_room_and_come_back_after_f
         await server.start()
         ready = time.monotonic()
         await asyncio.gather(*(one.until_frames(5, timeout_s=20) for one in watchers))
-        print(f"pictures back {time.monotonic() - ready:.1f} s after the server was ready")  # noqa: T201
+        print(f"pictures back {time.monotonic() - ready:.1f} s after the server was ready")

@@ -46,7 +46,7 @@ async def publish(port: int, numbers: range) -> None:
 
 async def until(server: Instance, count: int, timeout_s: float) -> None:
     async with asyncio.timeout(timeout_s):
-        while len(stored(server)) < count:  # noqa: ASYNC110 - another process writes the file
+        while len(stored(server)) < count:
             await asyncio.sleep(0.1)
 
 
