@@ -55,11 +55,12 @@ async def append_all(connection: AsyncConnection, news: Iterable[News]) -> list[
     counts: dict[str, int] = {}
     for room, _ in wanted:
         counts[room] = counts.get(room, 0) + 1
-    upsert = insert_into(connection, rooms).values([{"room": r, "last_seq": n} for r, n in sorted(counts.items())])
+    upsert = insert_into(connection, rooms)
     result = await connection.execute(
         upsert.on_conflict_do_update(
             index_elements=[rooms.c.room], set_={"last_seq": rooms.c.last_seq + upsert.excluded.last_seq}
-        ).returning(rooms.c.room, rooms.c.last_seq)
+        ).returning(rooms.c.room, rooms.c.last_seq),
+        [{"room": room, "last_seq": count} for room, count in counts.items()],
     )
     next_seq = {row.room: row.last_seq - counts[row.room] + 1 for row in result}
     written: list[Entry] = []

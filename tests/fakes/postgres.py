@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
 START_S = 30.0
 
 
@@ -39,10 +41,10 @@ def _as_whom() -> int | None:
     return None
 
 
-def _answers(port: int) -> bool:
+def _answers(url: str) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
         return False
     return True
 
@@ -80,11 +82,12 @@ def running(folder: Path) -> Iterator[str]:
         )  # fmt: skip
         try:
             deadline = time.monotonic() + START_S
-            while not _answers(port):
+            url = f"postgresql://lamproom@127.0.0.1:{port}/postgres"
+            while not _answers(url):
                 assert server.poll() is None, (folder / "server.log").read_text("utf-8", "replace")
                 assert time.monotonic() < deadline, "PostgreSQL did not start in time"
                 time.sleep(0.05)
-            yield f"postgresql://lamproom@127.0.0.1:{port}/postgres"
+            yield url
         finally:
             server.terminate()
             try:

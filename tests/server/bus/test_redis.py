@@ -53,7 +53,7 @@ async def take(reader: MemorySubscription, count: int, within: float = 10.0) -> 
 
 async def until(condition: Callable[[], bool], within: float = 10.0) -> None:
     async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.01)
 
 
@@ -186,7 +186,6 @@ async def test_a_redis_that_is_killed_takes_nothing_from_this_process_and_comes_
         await one.publish("entry", {"n": 2})
         assert await take(there, 1, within=5) == [2]
         await until(lambda: one.up and other.up, within=5)
-        assert not here.lagged
 
 
 @pytest.mark.peer
