@@ -80,7 +80,7 @@ class Revocation:
 
 
 def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def device_subject(site: str, name: str) -> str:

@@ -208,6 +208,12 @@ async def test_guessing_codes_is_slowed_down(who: Identity) -> None:
     assert refused.value.error == "too_many_attempts"
 
 
+@pytest.mark.parametrize("code", ["", "\x00", "\ud800", "é", "x" * 100_000])
+async def test_code_of_any_spelling_is_refused_in_the_same_way(who: Identity, code: str) -> None:
+    with pytest.raises(LoginError, match="not good"):
+        await who.redeem(code, HERE)
+
+
 async def test_link_for_nobody_is_not_made(who: Identity) -> None:
     with pytest.raises(AccountError):
         await who.make_link("nobody")
