@@ -10,7 +10,7 @@ from aiohttp import web
 from media.messages import Accept, Publish, Subscribe
 from tests.fakes.mediaserver import MemoryLink
 
-PAGE = """<!doctype html><meta charset="utf-8"><title>media</title><video id="v" autoplay muted playsinline></video>
+PAGE = r"""<!doctype html><meta charset="utf-8"><title>media</title><video id="v" autoplay muted playsinline></video>
 <script>
 async function post(path, body) {
   const answer = await fetch(path, {method: "POST", body: JSON.stringify(body)});
@@ -30,16 +30,53 @@ async function publish(codec, constraints) {
       transceiver.setCodecPreferences([...first, ...all.filter(c => c.mimeType === "video/rtx")]);
     }
   }
+  return offer();
+}
+async function offer() {
   await pc.setLocalDescription();
   const answer = await post("/publish", {sdp: pc.localDescription.sdp});
   await pc.setRemoteDescription({type: "answer", sdp: answer.sdp});
   return answer.tracks;
 }
-async function subscribe(tracks) {
+async function publishLayers() {
+  const stream = await navigator.mediaDevices.getUserMedia({video: {width: 640, height: 480, frameRate: 20}});
+  pc.addTransceiver(stream.getVideoTracks()[0], {
+    direction: "sendonly",
+    sendEncodings: [{rid: "h"}, {rid: "q", scaleResolutionDownBy: 4}],
+  });
+  return offer();
+}
+function paint() {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [320, 240];
+  const context = canvas.getContext("2d");
+  let step = 0;
+  setInterval(() => {
+    context.fillStyle = `hsl(${step++ * 5 % 360} 80% 50%)`;
+    context.fillRect(step % 300, step % 200, 60, 60);
+  }, 40);
+  return canvas.captureStream(25);
+}
+async function addScreen() {
+  const stream = paint();
+  window.screenSender = pc.addTransceiver(stream.getVideoTracks()[0], {direction: "sendonly", streams: [stream]});
+  return offer();
+}
+async function removeScreen() {
+  window.screenSender.stop();
+  return offer();
+}
+async function restartIce() {
+  const before = pc.localDescription.sdp.match(/ice-ufrag:(\S+)/)[1];
+  pc.restartIce();
+  await offer();
+  return before !== pc.localDescription.sdp.match(/ice-ufrag:(\S+)/)[1];
+}
+async function subscribe(tracks, iceRestart = false) {
   pc.ontrack = event => {
     if (event.track.kind === "video") document.getElementById("v").srcObject = event.streams[0];
   };
-  const offer = await post("/subscribe", {tracks});
+  const offer = await post("/subscribe", {tracks, ice_restart: iceRestart});
   await pc.setRemoteDescription({type: "offer", sdp: offer.sdp});
   await pc.setLocalDescription();
   await post("/accept", {generation: offer.generation, sdp: pc.localDescription.sdp});
@@ -71,7 +108,9 @@ async def serving_pages(link: MemoryLink) -> AsyncIterator[str]:
             case "/publish":
                 reply = await link.ask(Publish(peer=peer, sdp=body["sdp"]))
             case "/subscribe":
-                reply = await link.ask(Subscribe(peer=peer, tracks=tuple(body["tracks"])))
+                reply = await link.ask(
+                    Subscribe(peer=peer, tracks=tuple(body["tracks"]), ice_restart=body["ice_restart"])
+                )
             case _:
                 reply = await link.ask(Accept(peer=peer, generation=body["generation"], sdp=body["sdp"]))
         return web.Response(text=reply.model_dump_json(), status=200 if reply.type == "reply" else 400)

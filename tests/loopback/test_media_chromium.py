@@ -70,3 +70,48 @@ async def test_browser_sees_another_browser_through_one_port(browser: Browser, c
 async def check_quality(link: MemoryLink) -> None:
     report = await link.quality("viewer", lambda each: any(track.rtt_ms is not None for track in each.tracks))
     assert all(track.loss == 0 for track in report.tracks)
+
+
+async def frames_in(page: Page, seconds: float) -> int:
+    before = (await decoded(page))["framesDecoded"]
+    await asyncio.sleep(seconds)
+    return int((await decoded(page))["framesDecoded"] - before)
+
+
+async def test_one_layer_of_a_simulcast_offer_is_taken_and_seen(browser: Browser) -> None:
+    async with running_worker() as (link, _), serving_pages(link) as address:
+        publisher = await open_page(browser, address, "camera")
+        [track] = await publisher.evaluate("publishLayers()")
+        viewer = await open_page(browser, address, "viewer")
+        await viewer.evaluate("tracks => subscribe(tracks)", [track["track"]])
+        await until_decoding(viewer)
+        assert await frames_in(viewer, 2) >= 20
+        assert (await decoded(viewer))["frameWidth"] in (320, 480, 640)
+
+
+async def test_media_goes_on_over_ice_restarts_of_both_sides(browser: Browser) -> None:
+    async with running_worker() as (link, _), serving_pages(link) as address:
+        publisher = await open_page(browser, address, "camera")
+        [track] = await publisher.evaluate("publish('', {video: {width: 320, height: 240}})")
+        viewer = await open_page(browser, address, "viewer")
+        await viewer.evaluate("tracks => subscribe(tracks)", [track["track"]])
+        await until_decoding(viewer)
+        assert await publisher.evaluate("restartIce()")
+        assert await frames_in(viewer, 2) >= 20
+        await viewer.evaluate("tracks => subscribe(tracks, true)", [track["track"]])
+        assert await frames_in(viewer, 2) >= 20
+
+
+async def test_a_screen_is_added_and_taken_away(browser: Browser) -> None:
+    async with running_worker() as (link, _), serving_pages(link) as address:
+        publisher = await open_page(browser, address, "camera")
+        await publisher.evaluate("publish('', {video: {width: 320, height: 240}, audio: true})")
+        tracks = await publisher.evaluate("addScreen()")
+        assert [track["kind"] for track in tracks] == ["audio", "video", "video"]
+        screen = tracks[-1]["track"]
+        viewer = await open_page(browser, address, "viewer")
+        await viewer.evaluate("tracks => subscribe(tracks)", [screen])
+        await until_decoding(viewer)
+        assert await frames_in(viewer, 2) >= 20
+        assert len(await publisher.evaluate("removeScreen()")) == 2
+        await link.track(screen, "ended")
