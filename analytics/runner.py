@@ -12,6 +12,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Sequence
+from numbers import Real
 
 from PIL import Image
 
@@ -51,6 +52,8 @@ class CameraRunner:
         self._waiting_since = 0.0
         self._newest: Decoded | None = None
         self._last_due_s: float | None = None
+        self._starved_at: float | None = None
+        self._fed_at = 0.0
         self._skipped = 0
         self._seen: tuple[Seen, ...] = ()
 
@@ -83,6 +86,15 @@ class CameraRunner:
         """Since when (the wall clock of the picture) one waits to be looked at; None = none waits."""
         return self._waiting[0].arrived_at if self._waiting is not None else None
 
+    @property
+    def starving_s(self) -> float:
+        """For how long units have come that cannot be decoded for want of a key frame, on the packets' clock."""
+        return self._fed_at - self._starved_at if self._starved_at is not None else 0.0
+
+    def fed_anew(self) -> None:
+        """The connection was cut so that the next one begins with a key frame."""
+        self._starved_at = None
+
     def take_over(self, older: "CameraRunner") -> None:
         """Go on with the decoder of the watch that this one replaces: its next key frame may be far away."""
         if older.watch.track == self.watch.track:
@@ -107,8 +119,14 @@ class CameraRunner:
                 count += 1
                 self._newest = decoded
                 self._offer(decoded)
+            dropped = self._decoder.dropped - dropped
+            self._fed_at = unit.arrived_at
+            if not dropped:
+                self._starved_at = None
+            elif self._starved_at is None:
+                self._starved_at = unit.arrived_at
             with self._lock:
-                self._skipped += self._decoder.dropped - dropped
+                self._skipped += dropped
         return count
 
     def _offer(self, decoded: Decoded) -> None:
@@ -198,7 +216,7 @@ def _checked(one: object) -> Seen:
     if not isinstance(one, Detection):
         raise BrokenOutput(f"A detector returned {type(one).__name__} instead of Detection.")
     figures = (one.score, *one.box, *one.attributes.values())
-    if len(one.box) != 4 or not all(isinstance(f, int | float) and math.isfinite(f) for f in figures):
+    if len(one.box) != 4 or not all(isinstance(f, Real) and math.isfinite(f) for f in figures):
         raise BrokenOutput(f"A detection of {str(one.label)[:40]!r} holds figures that are not finite numbers.")
     if len(one.attributes) > MAX_ATTRIBUTES or len(one.label) > 64 or any(len(name) > 64 for name in one.attributes):
         raise BrokenOutput("A detection has too many attributes or too long names.")

@@ -52,6 +52,7 @@ log = structlog.get_logger()
 BEAT_S = 1.0
 NOTHING_AFTER_S = 2.0
 LOAD_TIMEOUT_S = 10.0
+STARVED_S = 1.0
 UNITS_AT_A_TIME = 8
 READ_BYTES = 1 << 18
 MAX_CAMERAS = 64
@@ -195,19 +196,34 @@ class Worker:
                 self._picture_there.set()
 
     async def _read_units(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection of a media worker."""
+        """One connection of a media worker, with one track.
+
+        Who joins late, or lost something, needs a key frame, and a browser sends none unless asked. A new connection
+        always begins with one (the media worker asks for it), so this one is cut.
+        """
         unpacker = Unpacker()
         try:
             while data := await reader.read(READ_BYTES):
                 for unit in unpacker.feed(data):
-                    for runner in self._cameras.values():
-                        if runner.watch.track == unit.track:
-                            runner.queue(unit)
-                            self._units_there.set()
+                    if self._deliver(unit):
+                        log.info("tap_cut_for_keyframe", track=unit.track)
+                        return
         except (TapError, ConnectionError) as error:
             log.warning("tap_closed", reason=str(error))
         finally:
             writer.close()
+
+    def _deliver(self, unit: AccessUnit) -> bool:
+        """Queue a unit for the cameras of its track; whether one of them starves for a key frame."""
+        runners = [runner for runner in self._cameras.values() if runner.watch.track == unit.track]
+        starving = any(runner.starving_s > STARVED_S for runner in runners)
+        for runner in runners:
+            if starving:
+                runner.fed_anew()
+            else:
+                runner.queue(unit)
+                self._units_there.set()
+        return starving
 
     # --- the two threads ----------------------------------------------------------------------------------------------
 

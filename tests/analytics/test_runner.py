@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+
+from analytics.errors import BrokenOutput
+from analytics.messages import Watch
+from analytics.plugin import Detection
+from analytics.runner import MAX_DETECTIONS, MAX_QUEUED_UNITS, CameraRunner, checked
+from media.tap import AccessUnit
+from tests.fakes.clips import encode, scene
+
+BOX = (0.1, 0.1, 0.2, 0.2)
+
+
+def runner(frames_per_s: float = 2.0) -> CameraRunner:
+    return CameraRunner(Watch(camera="mine-1/room", track="p1/0", detector="absence"), frames_per_s)
+
+
+def clip(seconds: int, rate: int = 10, key_every: int = 20) -> list[AccessUnit]:
+    return list(encode([scene(n / rate) for n in range(seconds * rate)], "VP8", rate=rate, key_every=key_every))
+
+
+@pytest.mark.parametrize("rate", [3, 7, 10, 15])
+@pytest.mark.parametrize("wanted", [0.5, 1.0, 2.0])
+def test_pictures_are_taken_at_the_wanted_rate_whatever_the_cameras(rate: int, wanted: float) -> None:
+    camera = runner(wanted)
+    taken = []
+    for unit in clip(8, rate):
+        camera.decode([unit])
+        if (waiting := camera.take_waiting()) is not None:
+            taken.append(waiting[0].pts_s)
+    assert len(taken) == pytest.approx(8 * wanted, abs=1)
+    assert camera.take_skipped() == 8 * rate - len(taken)
+
+
+def test_the_newest_picture_wins() -> None:
+    camera = runner()
+    units = clip(4)
+    camera.decode(units)
+    waiting = camera.take_waiting()
+    assert waiting is not None
+    assert waiting[0].pts_s == pytest.approx(103.5, abs=0.11)
+    assert camera.take_waiting() is None
+    assert camera.take_skipped() == len(units) - 1
+    assert camera.take_skipped() == 0
+
+
+def test_a_queue_that_overflows_is_emptied_and_marks_the_gap() -> None:
+    camera = runner()
+    unit = AccessUnit("p1/0", "VP8", False, False, 0, 0.0, b"x" * 100)
+    for _ in range(MAX_QUEUED_UNITS + 1):
+        camera.queue(unit)
+    [left] = camera.take_units(1000)
+    assert left.after_gap
+    assert camera.take_skipped() == MAX_QUEUED_UNITS
+
+
+def test_a_queue_holds_so_many_bytes_and_no_more() -> None:
+    camera = runner()
+    for _ in range(100):
+        camera.queue(AccessUnit("p1/0", "VP8", False, False, 0, 0.0, bytes(1 << 20)))
+        assert sum(len(u.data) for u in camera._units) <= 16 << 20
+
+
+def test_a_jump_of_the_sources_clock_is_a_new_beginning() -> None:
+    camera = runner()
+    for start_s in (100.0, 5_000.0, 20.0):
+        for unit in encode([scene(n / 10) for n in range(10)], "VP8", start_s=start_s):
+            camera.decode([unit])
+        waiting = camera.take_waiting()
+        assert waiting is not None
+        assert waiting[0].pts_s == pytest.approx(start_s + 0.5, abs=0.11)
+
+
+def test_starving_is_told_and_ends_with_a_key_frame() -> None:
+    camera = runner()
+    units = clip(4, key_every=30)
+    camera.decode(units[1:25])
+    assert camera.starving_s == pytest.approx(2.3, abs=0.01)
+    camera.decode(units[25:])
+    assert camera.starving_s == 0
+
+
+GOOD = Detection("person", 0.5, BOX, {"posture.work": 1.0})
+
+
+def test_good_detections_pass_and_boxes_are_cut_to_the_picture() -> None:
+    [seen] = checked([Detection("person", 0.5, (-0.01, 0.2, 1.02, 0.9), {"a": 1})])
+    assert seen.box == (0.0, 0.2, 1.0, 0.9)
+    assert seen.attributes == {"a": 1.0}
+    [numpy_seen] = checked([Detection("person", np.float32(0.5), tuple(np.float32(v) for v in BOX))])  # type: ignore[arg-type]
+    assert numpy_seen.score == 0.5
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        7,
+        [None],
+        [{"label": "person"}],
+        [GOOD] * (MAX_DETECTIONS + 1),
+        [Detection("person", float("nan"), BOX)],
+        [Detection("person", 2.0, BOX)],
+        [Detection("person", 0.5, (0.2, 0.1, 0.1, 0.2))],
+        [Detection("person", 0.5, (0.1, 0.1, float("inf"), 0.2))],
+        [Detection("person", 0.5, (0.1, 0.1, 0.2))],  # type: ignore[arg-type]
+        [Detection("person", 0.5, ("a", "b", "c", "d"))],  # type: ignore[arg-type]
+        [Detection("x" * 65, 0.5, BOX)],
+        [Detection("person", 0.5, BOX, {"a": float("nan")})],
+        [Detection("person", 0.5, BOX, {f"a{n}": 0.0 for n in range(33)})],
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_is_no_detection_is_refused(found: object) -> None:
+    with pytest.raises(BrokenOutput):
+        checked(found)  # type: ignore[arg-type]
