@@ -119,6 +119,7 @@ class Outlet:
             "cert_file": str(certificate[0]),
             "key_file": str(certificate[1]),
             "handshake_timeout": str(HANDSHAKE_MS),
+            "whip_flags": "dtls_active",  # we call: a server that is ICE-lite waits in DTLS too
         }
         self._target = target
         self._container = av.open(target.url, "w", format="whip", options=options, timeout=10)

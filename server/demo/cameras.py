@@ -110,13 +110,11 @@ class Control:
 
 
 def run_camera(
-    name: str, target: Target, seed: int, cache: Path | None, control: Control, site: tuple[str, str], seconds: float
+    name: str, target: Target, seed: int, source: Drawing, stamp: Stamp, control: Control, seconds: float
 ) -> int:
-    """Draw and publish until interrupted, lost for good, or for `seconds`. Returns an exit status."""
-    kind = CAMERAS[name]
-    source = drawing(name, seed, cache)
+    """Draw and publish until interrupted, or for `seconds`. Returns an exit status."""
+    say(state="drawing", camera=name)
     source.warm_up()
-    stamp = Stamp(SIZE, site[0], site[1], kind.place_zh, kind.place_en)
     sound = room_noise(seed)
     began = time.monotonic()
 
@@ -144,6 +142,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--control", help="a file, or - for standard input")
     parser.add_argument("--site-zh", default="红旗煤矿")
     parser.add_argument("--site-en", default="Hongqi Mine")
+    parser.add_argument("--note", default="", help="a word more to burn in")
     parser.add_argument("--seconds", type=float, default=float("inf"))
     return parser.parse_args()
 
@@ -164,8 +163,9 @@ def main() -> int:
         control.follow_standard_input()
     elif given.control:
         control.follow_file(Path(given.control))
-    site = (given.site_zh, given.site_en)
-    return run_camera(given.name, target, given.seed, given.cache, control, site, given.seconds)
+    source = drawing(given.name, given.seed, given.cache)
+    stamp = Stamp(SIZE, given.site_zh, given.site_en, kind.place_zh, kind.place_en, given.note)
+    return run_camera(given.name, target, given.seed, source, stamp, control, given.seconds)
 
 
 if __name__ == "__main__":

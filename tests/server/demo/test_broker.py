@@ -58,7 +58,7 @@ async def test_simulated_mine_reaches_the_source_through_the_broker() -> None:
 
         reading = asyncio.create_task(read())
         async with asyncio.timeout(15):
-            while not source.connected:  # noqa: ASYNC110
+            while not source.connected:
                 await asyncio.sleep(0.02)
         mine = SimulatedMine(seed=1)
         async with aiomqtt.Client("127.0.0.1", port) as client:
@@ -66,7 +66,7 @@ async def test_simulated_mine_reaches_the_source_through_the_broker() -> None:
                 for message in mine.tick(time.time()):
                     await client.publish(message.topic, message.payload, qos=1)
         async with asyncio.timeout(15):
-            while len(positions) < 5 * 42 or len(readings) < 5 * 9 * 6:  # noqa: ASYNC110
+            while len(positions) < 5 * 42 or len(readings) < 5 * 9 * 6:
                 await asyncio.sleep(0.02)
         reading.cancel()
         await asyncio.wait({reading})
