@@ -36,11 +36,15 @@ _ENTER = f"""ip link set lo up &&
 ip link add bench0 type veth peer name bench1 && ip addr add {ADDRESS}/24 dev bench0 &&
 ip link set bench0 up && ip link set bench1 up && exec "$@" """
 WARM_UP_S = 0.6
-DRAIN_S = 0.3
+QUIET_S = 0.25
+"""A run is over when nothing has come for so long."""
+DRAIN_S = 3.0
+"""At most, waiting for that."""
 SSRC = 0x1234ABCD
 
 COMPARABLE_LOSS = 0.01
 """A run of another server in which more was lost is repeated once; of ours nothing is repeated."""
+DISTURBED_WAIT, DISTURBED_LATE_S = 0.1, 0.02
 CPU_GOAL_US = 25.0
 HALF_LOAD = 0.5
 
@@ -89,8 +93,13 @@ class Run:
     delay_ms_p95: float
     delay_ms_p99: float
     rss_mib: float
+    server_waited: float
+    """Share of the run in which the server's threads were ready and had no core, summed over threads."""
     generator_late_ms: float
-    """How late the publisher sent its latest picture: a run in which this is large measured the generator."""
+    """How late the publisher sent its latest picture."""
+    disturbed: bool
+    """The machine was busy with other things: delays say nothing, and packets that pile up meanwhile come in larger
+    batches than the load has, which makes them look cheap."""
 
 
 class Bench:
@@ -127,9 +136,12 @@ class Bench:
         self._send(load, WARM_UP_S, idle)
         for peer in self.subscribers:
             peer.counters = type(peer.counters)()
-        packets, cpu, started = self._publisher.packets, cpu_s(self.server.pid), time.monotonic()
+        packets, started = self._publisher.packets, time.monotonic()
+        cpu_before, waited_before = scheduled_s(self.server.pid)
         late = self._send(load, seconds, idle)
-        cpu, took = cpu_s(self.server.pid) - cpu, time.monotonic() - started
+        cpu_after, waited_after = scheduled_s(self.server.pid)
+        cpu, took = cpu_after - cpu_before, time.monotonic() - started
+        waited = (waited_after - waited_before) / took
         sent = self._publisher.packets - packets
         got = sum(peer.counters.packets for peer in self.subscribers)
         delays = sorted(delay for peer in self.subscribers for delay in peer.counters.delays_s)
@@ -148,24 +160,31 @@ class Bench:
             delay_ms_p95=percentile(delays, 0.95),
             delay_ms_p99=percentile(delays, 0.99),
             rss_mib=round(rss_mib(self.server.pid), 1),
+            server_waited=round(waited, 3),
             generator_late_ms=round(late * 1e3, 2),
+            disturbed=waited > DISTURBED_WAIT or late > DISTURBED_LATE_S,
         )
 
     def _send(self, load: Shape, seconds: float, idle: Sequence["Bench"]) -> float:
         """Send and receive for a while without ever sleeping; how late a picture was at most."""
-        begin = now = time.monotonic()
-        due, serviced, number, late = begin, begin, 0, 0.0
+        begin = due = serviced = heard = time.monotonic()
+        number, late, seen = 0, 0.0, 0
         pictures = max(1, round(seconds / load.interval_s))
-        while number < pictures or now < begin + seconds + DRAIN_S:
+        while True:
             now = time.monotonic()
-            if number < pictures and now >= due:
-                late = max(late, now - due)
-                sizes = load.pictures[number % len(load.pictures)]
-                self._publisher.send_picture(sizes, load.interval_s, now)
-                due += load.interval_s
-                number += 1
+            if number < pictures:
+                if now >= due:
+                    late = max(late, now - due)
+                    self._publisher.send_picture(load.pictures[number % len(load.pictures)], load.interval_s, now)
+                    due += load.interval_s
+                    number += 1
+                heard = now
+            elif now > heard + QUIET_S or now > begin + seconds + DRAIN_S:
+                break
             for peer in self.subscribers:
                 peer.poll()
+            if number == pictures and (got := sum(peer.counters.packets for peer in self.subscribers)) != seen:
+                seen, heard = got, now
             if now >= serviced + 0.25:
                 serviced = now
                 for bench in (self, *idle):
@@ -178,13 +197,14 @@ def percentile(values: Sequence[float], share: float) -> float:
     return round(values[min(int(len(values) * share), len(values) - 1)] * 1e3, 3) if values else 0.0
 
 
-def cpu_s(pid: int) -> float:
-    """CPU time of all threads of a process."""
-    total = 0
+def scheduled_s(pid: int) -> tuple[float, float]:
+    """CPU time of all threads of a process, and the time in which they were ready and had to wait for a core."""
+    total = waited = 0
     for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            total += int(path.read_text().split()[0])
-    return total / 1e9
+            ran, ready, _ = path.read_text().split()
+            total, waited = total + int(ran), waited + int(ready)
+    return total / 1e9, waited / 1e9
 
 
 def rss_mib(pid: int) -> float:
@@ -212,7 +232,7 @@ def goals(runs: Sequence[Run]) -> list[Goal]:
     most = max((run.subscribers for run in ours), default=0)
     for run in (run for run in ours if run.subscribers == most and most >= 100):
         cost = run.cpu_us_per_packet
-        title = f"CPU per packet, {most} subscribers, {run.shape}"
+        title = f"CPU per packet, {most} subscribers, {run.shape}{', disturbed' if run.disturbed else ''}"
         found.append(Goal(title, cost, "µs", f"<= {CPU_GOAL_US:.0f}", cost <= CPU_GOAL_US))
         for other in runs:
             if (other.server, other.shape, other.subscribers) == ("janus", run.shape, most):
@@ -261,7 +281,7 @@ def table(runs: Sequence[Run]) -> str:
         lines.append(
             f"{run.server:20} {run.shape:8} {run.subscribers:5} {run.cpu_us_per_packet:10.2f} {ratio:>6} "
             f"{run.cpu_load * 100:7.1f} {run.loss * 100:7.3f} {run.delay_ms_p50:13.2f} {run.delay_ms_p95:7.2f} "
-            f"{run.delay_ms_p99:7.2f} {run.rss_mib:8.1f}"
+            f"{run.delay_ms_p99:7.2f} {run.rss_mib:8.1f}{'  disturbed' if run.disturbed else ''}"
         )
     return "\n".join(lines)
 
@@ -283,6 +303,9 @@ def report(options: argparse.Namespace, runs: Sequence[Run], note: str) -> None:
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
         return
     sys.stdout.write(f"{note}\n{table(runs)}\n")
+    disturbed = sum(run.disturbed for run in runs)
+    if disturbed:
+        sys.stdout.write(f"{disturbed} of {len(runs)} runs were disturbed by other work on this machine.\n")
     for goal in found:
         sys.stdout.write(f"{'ok    ' if goal.ok else 'MISSED'} {goal.name}: {goal.value} {goal.unit} ({goal.goal})\n")
 
@@ -305,7 +328,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     runs = len(options.subscribers.split(",")) * len(options.shapes.split(",")) * 3
-    budget_s = 120 + runs * (options.seconds + WARM_UP_S + 2 * DRAIN_S)
+    budget_s = 120 + runs * (options.seconds + WARM_UP_S + 2 * QUIET_S + 2)
     missing = why_not_janus() if not options.no_janus else "not asked for"
     if not missing and not options.inside:
         return enter_namespace(arguments, budget_s + 30)

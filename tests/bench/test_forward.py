@@ -10,7 +10,7 @@ import pytest
 
 from tests.bench.forward import Run, goals, shape, table
 
-RUN = Run("lamproom", "burst10", 100, 5.3, 1250, 125_000, 0.0, 0.5, 0.1, 4.0, 1.0, 2.0, 3.0, 60.0, 0.1)
+RUN = Run("lamproom", "burst10", 100, 5.3, 1250, 125_000, 0.0, 0.5, 0.1, 4.0, 1.0, 2.0, 3.0, 60.0, 0.01, 0.1, False)
 JANUS = replace(RUN, server="janus", cpu_us_per_packet=20.0)
 
 
@@ -54,6 +54,8 @@ def test_loss_counts_only_up_to_half_load() -> None:
 def test_the_table_has_a_ratio_where_janus_ran() -> None:
     text = table([RUN, JANUS]).splitlines()
     assert len(text) == 3
+    assert "disturbed" not in text[1]
+    assert "disturbed" in table([replace(RUN, disturbed=True)])
     assert " 0.20 " in text[1]
     assert " 1.00 " in text[2]
 
