@@ -44,8 +44,6 @@ FAST_START_S = 0.7
 """A group of pictures longer or older than this is not replayed: the receiver would keep its age as delay."""
 KEYFRAME_PATIENCE_S = 3.0
 """A route begins without a key frame when none was recognised for this long: the stream may be encrypted end to end."""
-MAX_SSRCS = 64
-"""Bound to one peer."""
 
 _HEADER = rtp.HEADER
 _BEHIND_FIRST = struct.Struct("!BHII")
@@ -213,6 +211,10 @@ class ReferenceForwarder:
         extended = reception.arrived(sequence, timestamp, now)
         if extended > expected:
             self._gapped.add(source)
+            if extended - expected > Reception.MAX_DROPOUT:
+                source.resumes = (
+                    True  # the sender began anew; a jump this wide would cost receivers their rollover count
+                )
         source.last_arrival = now
         source.bytes += len(packet)
         self._store(source, packet, extended, now)
@@ -376,6 +378,8 @@ class ReferenceForwarder:
     def admit(self, address: Address, peer: int) -> None:
         owner = self._peers[peer]
         before = self._by_address.get(address)
+        if before is owner:
+            return
         if before is not None:
             before.addresses.discard(address)
         owner.addresses.add(address)
@@ -420,9 +424,8 @@ class ReferenceForwarder:
 
     def bind(self, peer: int, ssrc: int, source: int, *, rtx: bool) -> None:
         owner, target = self._peers[peer], self._sources[source]
-        if len(owner.streams) + len(owner.repairs) >= MAX_SSRCS:
-            return
         if rtx:
+            owner.repairs = {each: of for each, of in owner.repairs.items() if of is not target}
             owner.repairs[ssrc] = target
             return
         if target.ssrc != ssrc:

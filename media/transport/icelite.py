@@ -37,8 +37,6 @@ class Answer:
 
     datagram: bytes
     """To go back to where the check came from."""
-    verified: bool = False
-    """This address is new among the verified ones."""
     selected: bool = False
     """From now on this is where packets go."""
     forgotten: Address | None = None
@@ -52,7 +50,6 @@ class IceLite:
         self._credentials = [credentials]
         self._verified: OrderedDict[Address, None] = OrderedDict()
         self.selected: Address | None = None
-        self.nominated = False
         self.last_check = now
 
     @property
@@ -74,7 +71,6 @@ class IceLite:
             a ufrag that is valid no longer, if any.
         """
         self._credentials.insert(0, credentials)
-        self.nominated = False
         return self._credentials.pop().ufrag if len(self._credentials) > 2 else None
 
     def check(self, request: stun.Message, address: Address, now: float) -> Answer | None:
@@ -84,23 +80,21 @@ class IceLite:
         if request.type != stun.BINDING_REQUEST or password is None or not request.is_authentic(password):
             return None
         self.last_check = now
-        new, forgotten = self._verify(address)
-        moved = self.selected != address and (request.nominates or not self.nominated)
+        forgotten = self._verify(address)
+        # Before the first nomination any verified address will do; afterwards only the peer moves itself.
+        moved = self.selected != address and (request.nominates or self.selected is None)
         if moved:
             self.selected = address
-        if request.nominates:
-            self.nominated = True
-        return Answer(stun.binding_success(request, address, password), new, moved, forgotten)
+        return Answer(stun.binding_success(request, address, password), moved, forgotten)
 
-    def _verify(self, address: Address) -> tuple[bool, Address | None]:
-        new = address not in self._verified
+    def _verify(self, address: Address) -> Address | None:
         self._verified[address] = None
         self._verified.move_to_end(address)
         if len(self._verified) <= MAX_ADDRESSES:
-            return new, None
+            return None
         oldest = next(each for each in self._verified if each not in (self.selected, address))
         del self._verified[oldest]
-        return new, oldest
+        return oldest
 
     def has_consent(self, now: float) -> bool:
         return now - self.last_check < CONSENT_S

@@ -82,8 +82,8 @@ class PeerTransport:
             return False
         if answer.forgotten is not None:
             self._forwarder.dismiss(answer.forgotten, self.number)
-        if answer.verified:
-            self._forwarder.admit(address, self.number)
+        # Each time: another peer may have proven the same address meanwhile.
+        self._forwarder.admit(address, self.number)
         if answer.selected:
             self._forwarder.set_destination(self.number, address)
         self._forwarder.send(address, answer.datagram)

@@ -221,6 +221,19 @@ async def test_another_ssrc_leaves_no_seam_but_in_time() -> None:
         assert differences[5:] == [(1, 3000)] * 4
 
 
+@pytest.mark.parametrize("jump", [5000, 40000])
+async def test_a_sender_that_begins_anew_leaves_no_seam(jump: int) -> None:
+    async with running_worker() as (link, _):
+        camera = await connected_publisher(link)
+        viewer = await connected_subscriber(link, "camera/0")
+        send(camera, range(100, 105), key=100)
+        await viewer.until(5)
+        # A jump by half the circle is taken for late packets at first: one of them is the price.
+        send(camera, range(100 + jump, 106 + jump))
+        await viewer.until(10)
+        assert [sequence for sequence, _ in steps(viewer)][:9] == [1] * 9
+
+
 async def test_reports_pass_on_the_publisher_s_clock_with_our_timestamps() -> None:
     async with running_worker() as (link, _):
         camera = await connected_publisher(link)

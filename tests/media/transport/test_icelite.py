@@ -21,7 +21,7 @@ def test_authentic_check_is_answered_and_verifies_its_address() -> None:
     agent = IceLite(OURS, now=0)
     answer = agent.check(request(), HOME, now=1)
     assert answer is not None
-    assert answer.verified
+    assert answer.selected
     assert agent.addresses == (HOME,)
     assert agent.selected == HOME
     assert stun.parse(answer.datagram).is_authentic(OURS.password)
@@ -54,6 +54,8 @@ def test_restart_keeps_the_old_credentials_until_the_next() -> None:
     agent.check(request(nominate=True), HOME, now=1)
     assert agent.restart(NEW) is None
     assert agent.check(request(), HOME, now=2) is not None
+    assert agent.check(request(NEW), ELSEWHERE, now=2) is not None
+    assert agent.selected == HOME
     assert agent.check(request(NEW, nominate=True), ELSEWHERE, now=3) is not None
     assert agent.selected == ELSEWHERE
     assert agent.restart(Credentials("third", "third-password")) == OURS.ufrag
