@@ -10,6 +10,7 @@ Simulcast: of the layers that an offer names by RID the first is taken, with a w
 one; the sender then sends that layer alone. A sender should name its best layer first.
 """
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -59,6 +60,8 @@ __all__ = [
     "answer_publisher",
 ]
 
+_RID = re.compile(r"[A-Za-z0-9_-]{1,16}")
+"""RFC 8851 section 10, and no longer than a one-byte header extension can carry."""
 MAX_LAYERS = 8
 """SSRCs or simulcast layers looked at per m-line."""
 
@@ -140,9 +143,7 @@ def _offered_rids(section: MediaSection) -> tuple[str, ...]:
     layers = words[words.index("send") + 1].split(";", MAX_LAYERS)[:MAX_LAYERS]
     first = [layer.split(",")[0] for layer in layers]
     running = [rid for rid in first if not rid.startswith("~")] + [rid[1:] for rid in first if rid.startswith("~")]
-    return tuple(
-        rid for rid in dict.fromkeys(running) if rid in sent and rid.isascii() and rid.isalnum() and len(rid) <= 16
-    )
+    return tuple(rid for rid in dict.fromkeys(running) if rid in sent and _RID.fullmatch(rid))
 
 
 def _declared_ssrcs(section: MediaSection) -> tuple[tuple[int, ...], dict[int, int]]:

@@ -163,6 +163,41 @@ def test_of_simulcast_layers_the_first_is_taken() -> None:
     assert "a=rid:f recv\r\na=simulcast:recv f\r\n" in answer.sdp
 
 
+def test_a_paused_layer_is_not_preferred_and_of_alternatives_the_first_counts() -> None:
+    offer = vector("chromium-publish-simulcast").replace("simulcast:send f;h;q", "simulcast:send ~f;h,q")
+    assert answer_publisher(offer, LOCAL, BOTH).media[0].rids == ("h",)
+
+
+def test_a_layer_without_its_rid_line_is_no_layer() -> None:
+    offer = vector("chromium-publish-simulcast").replace("simulcast:send f;h;q", "simulcast:send unknown")
+    answer = answer_publisher(offer, LOCAL, BOTH)
+    assert answer.media[0].rids == ()
+    assert "simulcast" not in answer.sdp
+
+
+def test_transport_lines_of_the_session_and_bundle_only_m_lines_are_understood() -> None:
+    """The way another browser writes it: one fingerprint above all m-lines, later m-lines with port 0."""
+    lines = vector("chromium-publish").split("\r\n")
+    fingerprint = next(line for line in lines if line.startswith("a=fingerprint"))
+    group = lines.index("a=group:BUNDLE 0 1")
+    video = next(index for index, line in enumerate(lines) if line.startswith("m=video"))
+    changed = [*lines[: group + 1], fingerprint, "a=sendrecv"]
+    changed += [line for line in lines[group + 1 : video] if line != fingerprint]
+    changed += [lines[video].replace("m=video 9", "m=video 0"), "a=bundle-only"]
+    changed += [line for line in lines[video + 1 :] if line != fingerprint and not line.startswith("a=ice-")]
+    answer = answer_publisher("\r\n".join(changed), LOCAL, BOTH)
+    assert [media.kind for media in answer.media] == ["audio", "video"]
+    assert answer.remote == answer_publisher(vector("chromium-publish"), LOCAL, BOTH).remote
+    assert "m=video 40000 " in answer.sdp
+
+
+def test_header_extension_ids_that_need_a_longer_header_are_left_out() -> None:
+    offer = vector("chromium-publish").replace("a=extmap:13 urn:3gpp", "a=extmap:15 urn:3gpp")
+    offer = offer.replace("a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid", "a=extmap:4/recvonly urn:other")
+    answer = answer_publisher(offer, LOCAL, BOTH)
+    assert not answer.media[1].extensions.keys() & {VIDEO_ORIENTATION, MID}
+
+
 def test_nothing_in_common_is_said_so() -> None:
     with pytest.raises(SdpError) as caught:
         answer_publisher(vector("chromium-publish"), LOCAL, [])
