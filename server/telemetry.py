@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 from sqlalchemy import Table, delete, select, tuple_
@@ -36,6 +36,8 @@ FORGET_ROWS = 5000
 
 READING_KEY = ("site", "device", "quantity")
 POSITION_KEY = ("site", "tag")
+READING_FIELDS = tuple(field.name for field in fields(Reading))
+POSITION_FIELDS = tuple(field.name for field in fields(Position))
 
 
 @dataclass(slots=True)
@@ -267,6 +269,12 @@ class TelemetryIngest:
             return [Position(**row._asdict()) for row in await connection.execute(query)]
 
 
+def _fields(sample: Reading | Position) -> dict[str, object]:
+    """All fields by name; they are plain values, and `dataclasses.asdict` would copy each."""
+    names = READING_FIELDS if isinstance(sample, Reading) else POSITION_FIELDS
+    return {name: getattr(sample, name) for name in names}
+
+
 def _order(sample: Reading | Position) -> tuple[float, int]:
     """What is newer by the source's own account."""
     return sample.source_at, sample.seq
@@ -274,7 +282,7 @@ def _order(sample: Reading | Position) -> tuple[float, int]:
 
 async def _insert(connection: AsyncConnection, table: Table, samples: Sequence[Sample], counts: Counts) -> int:
     statement = insert_into(connection, table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-    result = await connection.execute(statement, [asdict(one) for one in samples])
+    result = await connection.execute(statement, [_fields(one) for one in samples])
     counts.duplicates += len(samples) - result.rowcount
     return result.rowcount
 
@@ -292,14 +300,14 @@ async def _advance(
         set_={column.name: new[column.name] for column in table.c if column.name not in key},
         where=tuple_(new.source_at, new.seq) > tuple_(old.source_at, old.seq),
     )
-    await connection.execute(statement, [asdict(one) for one in samples])
+    await connection.execute(statement, [_fields(one) for one in samples])
 
 
 def reading_body(reading: Reading) -> dict[str, object]:
     """As in the API, in `live` messages and in entries."""
-    return asdict(reading)
+    return _fields(reading)
 
 
 def position_body(position: Position) -> dict[str, object]:
     """As in the API, in `live` messages and in entries."""
-    return asdict(position)
+    return _fields(position)

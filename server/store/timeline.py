@@ -5,7 +5,7 @@ takes its numbers back with it, and because there is one writer at a time, whoev
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import Row, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,8 +26,8 @@ class Entry:
     body: dict[str, object]
 
     def as_dict(self) -> dict[str, object]:
-        """The fields of `signaling.room.messages.Event`."""
-        return asdict(self)
+        """The fields of `signaling.room.messages.Event`. The body is shared, not copied: do not change it."""
+        return {"room": self.room, "seq": self.seq, "at": self.at, "kind": self.kind, "body": self.body}
 
 
 @dataclass(frozen=True, slots=True)
