@@ -15,11 +15,16 @@ class SiteBody(Output):
     level: Level
     name_zh: str
     name_en: str
+    above: bool
+    """An authority above the own site: its name is known, nothing else of it."""
 
 
 @routes.route(
-    "GET", "/api/sites", access="signed_in", summary="The own site and all below it, parents first",
+    "GET", "/api/sites", access="signed_in", summary="The authorities above by name, the own site and all below it, parents first",
     ok=list[SiteBody],
 )  # fmt: skip
 async def sites(context: Context, request: web.Request, _body: None) -> list[dict[str, object]]:
-    return [context.tree[site].as_dict() for site in context.identity.visible_sites(visitor(request).user)]
+    own = visitor(request).user
+    below = context.identity.visible_sites(own)
+    above = context.tree.ancestors(own.site)[::-1] if below else ()
+    return [{**context.tree[site].as_dict(), "above": site in above} for site in (*above, *below)]
