@@ -92,7 +92,8 @@ def render(
     """
     if template not in PAGES:
         raise KeyError(template)
-    chosen = choose_language(language or (me or {}).get("language"), str(config.get("accept_language", "")))
+    own = str((me or {}).get("language") or "")
+    chosen = choose_language(language, f"{config.get('accept_language', '')},{own}")
     if template in MODULE_PAGES and not vendor.is_ready():
         text = {name: words(name)["page.vendor_missing"] for name in LANGUAGES}
         template, config = "error", {**config, "status": 503, "text": text}

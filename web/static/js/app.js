@@ -1,7 +1,7 @@
 // The page's one application: who I am, my link, my media, the rooms I am in, the consultation I take part in.
 // Parts of the page read `app` and subscribe to its stores; they never talk to the socket themselves.
 import { ApiError, api } from './api.js';
-import { language, startLanguage, pick, pickField, t } from './i18n.js';
+import { has, language, startLanguage, pick, pickField, t } from './i18n.js';
 import { pageFacts } from './facts.js';
 import { MediaClient } from './media.js';
 import { DeviceError, openCamera, openMicrophone, openScreen } from './devices.js';
@@ -168,11 +168,13 @@ class App {
     return this.sites.value.find((one) => one.site === site);
   }
 
-  /** @param {string | undefined} site */
-  siteName(site) {
+  /** A mine may not see the tree above itself: then the level stands for the name.
+   * @param {string | undefined} site @param {string} [level] */
+  siteName(site, level) {
     if (!site) return '';
     const known = this.siteOf(site);
-    return (known && pickField(known, 'name')) || site;
+    if (known) return pickField(known, 'name') || site;
+    return level && has(`authority.${level}`) ? t(`authority.${level}`) : site;
   }
 
   /** Its title, unless that only names the site: then in the page's language. @param {Record<string, any> | undefined} session */

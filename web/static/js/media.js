@@ -6,6 +6,7 @@
 import { Store } from './state.js';
 import { RoomProblem, retryDelay } from './room.js';
 
+const SETTLE_MS = 120;
 const DISCONNECTED_MS = 4_000;
 const MAX_RESTARTS = 2;
 const MAX_RETRIES = 8;
@@ -57,6 +58,7 @@ export class MediaClient {
   #watchFresh = true;
   #watchRestart = false;
   #watchRetries = 0;
+  #settleTimer = 0;
   #generation = -1;
   /** @type {string[]} */
   #wanted = [];
@@ -275,7 +277,10 @@ export class MediaClient {
     if (wanted.length === this.#wanted.length && wanted.every((id, index) => id === this.#wanted[index])) return;
     this.#wanted = wanted;
     for (const id of this.refused.keys()) if (!wanted.includes(id)) this.refused.delete(id);
-    this.#watch();
+    // The list changes in steps when a page changes its view: one negotiation is enough, and none takes a picture away
+    // that comes back at once.
+    clearTimeout(this.#settleTimer);
+    this.#settleTimer = setTimeout(() => this.#watch(), SETTLE_MS);
   }
 
   get wanted() {
@@ -310,6 +315,7 @@ export class MediaClient {
       this.#watchRetries = 0;
       this.refused = new Map(Object.entries(answer.refused ?? {}));
       this.streams.touch();
+      await this.#offers; // our answer goes out before the list changes again
     } catch (error) {
       const problem = error instanceof RoomProblem ? error : new RoomProblem('internal', null, String(error));
       this.#watchFresh ||= fresh;

@@ -58,7 +58,7 @@ class Incoming extends Part {
     const call = app.ringing()[0];
     if (!call) return nothing;
     const ring = call.invitations[app.me.site];
-    const caller = app.siteName(call.started_by_site || call.site);
+    const caller = app.siteName(call.started_by_site || call.site, call.started_by_site ? app.me.level === 'mine' ? 'above' : '' : 'mine');
     const about = app.sessionName(call);
     const alert = call.alert ? app.own?.alerts.get(String(call.alert)) : undefined;
     return html`<dialog class="incoming" aria-label=${t('ring.title')} @cancel=${(/** @type {Event} */ event) => event.preventDefault()}>

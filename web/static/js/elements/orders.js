@@ -67,9 +67,10 @@ class Orders extends Part {
 
   #give() {
     const session = this.#session;
+    const levels = session?.invitations ?? {};
     const sites = [...new Set([session?.site, session?.started_by_site, ...Object.keys(session?.invitations ?? {})])].filter((site) => site && site !== app.me.site);
     return html`<form class="say" @submit=${this.#sendOrder}>
-      <select name="to" aria-label=${t('order.whom')}>${sites.map((site) => html`<option value=${site} ?selected=${site === session?.site}>${app.siteName(site)}</option>`)}</select>
+      <select name="to" aria-label=${t('order.whom')}>${sites.map((site) => html`<option value=${site} ?selected=${site === session?.site}>${app.siteName(site, levels[site]?.level)}</option>`)}</select>
       <textarea name="text" rows="2" maxlength="500" required placeholder=${t('order.write')} aria-label=${t('order.write')} @keydown=${this.#enter}></textarea>
       <button class="primary" type="submit" ?disabled=${!sites.length}>${icon('send')} ${t('order.give')}</button>
     </form>`;
@@ -97,7 +98,7 @@ class Orders extends Part {
         ${said.length ? nothing : html`<p class="empty">${t('chat.none')}</p>`}
         ${said.map(
           (entry) => html`<div class="said ${entry.body.from?.user === app.me.user ? 'mine' : ''}">
-            <p class="said-by"><b>${entry.body.from?.name}</b> <span>${app.siteName(entry.body.from?.site)}</span> <span class="mono faint">${clock(entry.at)}</span></p>
+            <p class="said-by"><b>${entry.body.from?.name}</b> <span>${app.siteName(entry.body.from?.site, entry.body.from?.level)}</span> <span class="mono faint">${clock(entry.at)}</span></p>
             <p class="said-text">${entry.body.text}</p>
           </div>`,
         )}

@@ -7,6 +7,7 @@ import { clock, timer } from '../format.js';
 import { t, has } from '../i18n.js';
 import { Store } from '../state.js';
 import { tilesOf } from '../tiles.js';
+import './alert-list.js';
 import './orders.js';
 import './readings.js';
 import './positions.js';
@@ -14,7 +15,7 @@ import './timeline.js';
 
 /** Tile in the large place, by key; empty: all alike. @type {Store<string>} */
 export const focusedTile = new Store('');
-const TABS = ['orders', 'chat', 'facts', 'timeline'];
+
 
 /** The tiles of the consultation as they are numbered. */
 export function sessionTiles() {
@@ -47,6 +48,8 @@ class Session extends Part {
     const tiles = sessionTiles();
     const focused = tiles.some((tile) => tile.key === focusedTile.value) ? focusedTile.value : '';
     const count = tiles.length + (app.isStanding ? 0 : 1);
+    // A mine has its alerts beside the consultation already.
+    const tabs = app.me.level === 'mine' ? ['orders', 'chat', 'facts', 'timeline'] : ['orders', 'chat', 'facts', 'alerts', 'timeline'];
     return html`<section class="session" aria-label=${t('session.title')}>
       <header class="session-head">
         <span class="badge live">${icon('video')} ${t('session.title')}</span>
@@ -63,10 +66,11 @@ class Session extends Part {
         ${tiles.length ? nothing : html`<div class="waiting">${icon('phone', 'large')}<p>${view?.ready ? t('session.alone') : t('session.entering')}</p></div>`}
       </div>
       <aside class="session-side">
-        <nav class="tabs" role="tablist">${TABS.map((tab) => html`<button role="tab" aria-selected=${this.tab === tab} @click=${() => (this.tab = tab)}>${t(`tab.${tab}`)}</button>`)}</nav>
+        <nav class="tabs" role="tablist">${tabs.map((tab) => html`<button role="tab" aria-selected=${this.tab === tab} @click=${() => (this.tab = tab)}>${t(`tab.${tab}`)}</button>`)}</nav>
         <div class="tab-body">
           ${this.tab === 'orders' || this.tab === 'chat' ? html`<lamproom-orders .mode=${this.tab}></lamproom-orders>` : nothing}
           ${this.tab === 'facts' ? html`<lamproom-readings .site=${session?.site ?? ''}></lamproom-readings><lamproom-positions .site=${session?.site ?? ''}></lamproom-positions>` : nothing}
+          ${this.tab === 'alerts' ? html`<lamproom-alerts></lamproom-alerts>` : nothing}
           ${this.tab === 'timeline' ? html`<lamproom-timeline .room=${`session:${app.session.value}`}></lamproom-timeline>` : nothing}
         </div>
       </aside>
@@ -80,7 +84,7 @@ class Session extends Part {
     const icons = /** @type {Record<string, string>} */ ({ ringing: 'phone', answered: 'check', declined: 'x', unreachable: 'phone-off', cancelled: 'x' });
     return html`<ul class="invitations">${called.map(
       (one) => html`<li class="invitation ${one.state}" title=${one.answered_by ? `${one.answered_by} · ${clock(one.changed_at)}` : ''}>
-        ${icon(icons[one.state] ?? 'phone')} <span>${app.siteName(one.site)}</span> <em>${has(`ring.${one.state}`) ? t(`ring.${one.state}`) : ''}${one.answer_s ? ` ${Math.round(one.answer_s)} s` : ''}</em>
+        ${icon(icons[one.state] ?? 'phone')} <span>${app.siteName(one.site, one.level)}</span> <em>${has(`ring.${one.state}`) ? t(`ring.${one.state}`) : ''}${one.answer_s ? ` ${Math.round(one.answer_s)} s` : ''}</em>
         ${app.mayCall && ['declined', 'unreachable'].includes(one.state) ? html`<button class="small" @click=${() => this.#again(one.site)}>${t('ring.again')}</button>` : nothing}
       </li>`,
     )}</ul>`;

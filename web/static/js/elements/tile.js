@@ -89,7 +89,7 @@ class TileElement extends Part {
   #name() {
     const tile = this.tile;
     if (!tile) return '';
-    const site = app.siteName(tile.site);
+    const site = app.siteName(tile.site, tile.level);
     if (tile.screen) return `${t('tile.screen')} · ${tile.name || site}`;
     if (tile.source === 'dispatch-room') return `${site} · ${t('tile.dispatch_room')}`;
     if (tile.source && !tile.source.startsWith('desk')) return `${site} · ${has(`camera.${tile.source}`) ? t(`camera.${tile.source}`) : tile.source}`;

@@ -23,7 +23,7 @@ const KINDS = {
   order: (body) => ['clipboard-list', 'plain', `${words(`order.change.${body.change}`, {}, body.change)} → ${app.siteName(body.to_site)}${t('colon')}${body.text}`],
   reading: (body) => ['activity', 'plain', `${words(`device.name.${body.device}`, {}, body.device)} ${words(`quantity.${body.quantity}`, {}, body.quantity)} ${figure(body.value)} ${body.unit ?? ''} ${words(`reading.change.${body.change}`, {}, '')}`],
   position: (body) => ['map-pin', 'plain', t('position.moved', { tag: body.label || body.tag, from: zoneName(body.from_zone), to: zoneName(body.zone) })],
-  member: (body) => ['users', 'plain', words(`member.${body.change}`, { name: body.person?.name ?? '', site: app.siteName(body.person?.site) }, body.change)],
+  member: (body) => ['users', 'plain', words(`member.${body.change}`, { name: body.person?.name ?? '', site: app.siteName(body.person?.site, body.person?.level) }, body.change)],
   link: (body) => [body.state === 'back' || body.state === 'up' ? 'wifi' : 'link-2-off', body.state === 'back' || body.state === 'up' ? 'plain' : 'warning', `${words(`linked.${body.what}`, {}, body.what)}${t('colon')}${words(`linked.state.${body.state}`, {}, body.state)}`],
 };
 
@@ -36,7 +36,8 @@ const sourceName = (name) => (name === 'dispatch-room' ? t('tile.dispatch_room')
 /** @param {Body} body */
 function sessionWords(body) {
   const who = body.participant?.name ?? body.invitation?.answered_by ?? body.by ?? '';
-  const site = app.siteName(body.invitation?.site ?? body.participant?.site ?? body.by_site ?? body.site);
+  const about = body.invitation ?? body.participant;
+  const site = about ? app.siteName(about.site, about.level) : app.siteName(body.by_site ?? body.site);
   return words(`session.change.${body.change}`, { who: String(who), site }, `${t('session.title')} ${body.change}`);
 }
 

@@ -60,7 +60,7 @@ class Dispatch extends Part {
   /** Who looks at this room now. */
   #watchers() {
     const others = (app.own?.members ?? []).filter((member) => member.client !== app.room.client && member.watching && member.person.site !== app.me.site);
-    const names = [...new Set(others.map((member) => `${app.siteName(member.person.site)} ${member.person.name}`))];
+    const names = [...new Set(others.map((member) => `${app.siteName(member.person.site, member.person.level)} ${member.person.name}`))];
     return html`<p class="watchers">${icon('eye')} ${names.length ? t('watchers.some', { names: names.slice(0, 4).join(t('comma')), n: names.length }) : t('watchers.none')}</p>`;
   }
 
