@@ -79,7 +79,7 @@ class Exchange:
             if publisher.transport.restarts(answer.remote):
                 self._mux.restart(publisher.transport, new_credentials())
                 answer = answer_publisher(sdp, self._local(publisher), allow)
-        begun, ended = publisher.agree(answer.media)
+        begun, ended = publisher.agree(answer.media, now)
         for track in ended:
             self._end_track(track)
         for track in begun:
@@ -355,7 +355,7 @@ class Exchange:
                 continue
             if isinstance(change, Connect):
                 track = self._tracks[change.media.track][1]
-                subscriber.connect(track, change.media, next(self._numbers))
+                subscriber.connect(track, change.media, next(self._numbers), self._clock())
                 if subscriber.transport.state == "connected":
                     self._wake(subscriber)
             elif isinstance(change, Disconnect):

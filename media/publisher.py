@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from media import rtp
-from media.errors import RtpError
 from media.feedback import KeyframeRequests, UplinkBitrate
 from media.forwarder.interface import Forwarder, SourceCounters, SourceSpec
 from media.messages import TrackInfo, TrackQuality
@@ -26,7 +25,9 @@ TrackStateId = Literal["new", "live", "stalled", "ended"]
 class IncomingTrack:
     """One m-line of a publisher."""
 
-    def __init__(self, info: TrackInfo, media: PublishedMedia, source: int, keyframe_interval_s: float) -> None:
+    def __init__(
+        self, info: TrackInfo, media: PublishedMedia, source: int, keyframe_interval_s: float, now: float
+    ) -> None:
         self.info = info
         self.media = media
         self.codec: Codec = media.codecs[0]
@@ -42,8 +43,8 @@ class IncomingTrack:
         self.keyframes_seen = 0
         self.firs = 0
         self.reported = SourceCounters()
-        """As of the last quality report."""
-        self.reported_at = 0.0
+        """As of the last quality report, which was then (or the track's beginning):"""
+        self.reported_at = now
 
     @property
     def video(self) -> bool:
@@ -73,7 +74,7 @@ class Publisher:
 
     # --- what the SDP says ------------------------------------------------------------------------------------------
 
-    def agree(self, media: tuple[PublishedMedia, ...]) -> tuple[list[IncomingTrack], list[IncomingTrack]]:
+    def agree(self, media: tuple[PublishedMedia, ...], now: float) -> tuple[list[IncomingTrack], list[IncomingTrack]]:
         """Take a new agreement: tracks that begin and tracks that end."""
         active = {each.mid: each for each in media if each.active}
         ended = [
@@ -86,14 +87,14 @@ class Publisher:
             self._forwarder.close_source(track.source)
         begun = []
         for mid, each in active.items():
-            track = self.tracks.get(mid) or self._begin(each)
+            track = self.tracks.get(mid) or self._begin(each, now)
             if track.state == "new" and track.media is each:
                 begun.append(track)
             track.media = each
             self._bind_declared(track)
         return begun, ended
 
-    def _begin(self, media: PublishedMedia) -> IncomingTrack:
+    def _begin(self, media: PublishedMedia, now: float) -> IncomingTrack:
         codec = media.codecs[0]
         info = TrackInfo(
             track=f"{self.transport.name}/{media.mid}",
@@ -103,7 +104,7 @@ class Publisher:
             codec=codec.name,
             stream=media.stream,
         )
-        track = IncomingTrack(info, media, next(self._numbers), self._keyframe_interval_s)
+        track = IncomingTrack(info, media, next(self._numbers), self._keyframe_interval_s, now)
         spec = SourceSpec(
             codec=codec.name,
             video=media.kind == "video",
@@ -265,7 +266,7 @@ class Publisher:
         packets = counters.received - before.received
         expected = counters.expected - before.expected
         loss = min(1.0, max(0.0, 1 - packets / expected)) if expected > 0 else 0.0
-        bitrate = (counters.octets - before.octets) * 8 / elapsed if track.reported_at and elapsed > 0 else 0.0
+        bitrate = (counters.octets - before.octets) * 8 / elapsed if elapsed > 0 else 0.0
         track.reported, track.reported_at = counters, now
         level, reason = judge(Measures(packets, loss, counters.jitter_s))
         return TrackQuality(
@@ -281,6 +282,3 @@ class Publisher:
 
 def _payload_types(codec: Codec) -> tuple[int, ...]:
     return (codec.payload_type,) if codec.rtx_payload_type is None else (codec.payload_type, codec.rtx_payload_type)
-
-
-__all__ = ["IncomingTrack", "Publisher", "RtpError"]

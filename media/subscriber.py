@@ -41,6 +41,7 @@ class Subscription:
     rtt_s: float | None = None
     reported: RouteCounters = field(default_factory=RouteCounters)
     reported_at: float = 0.0
+    """When the last quality report was, or the beginning."""
 
     def spec(self) -> RouteSpec:
         return RouteSpec(
@@ -92,10 +93,10 @@ class Subscriber:
         self._wanted = kept
         return tuple(kept.values())
 
-    def connect(self, track: IncomingTrack, media: SendingMedia, route: int) -> None:
+    def connect(self, track: IncomingTrack, media: SendingMedia, route: int, now: float) -> None:
         """Begin to send."""
         wanted = self._wanted.get(media.track) or new_wanted(track, self._cname)
-        subscription = Subscription(track, media, wanted, route)
+        subscription = Subscription(track, media, wanted, route, reported_at=now)
         self.subscriptions[media.track] = subscription
         self._forwarder.open_route(route, track.source, self.transport.number, subscription.spec())
 
@@ -171,7 +172,7 @@ class Subscriber:
         packets = counters.packets - before.packets
         losses = subscription.losses
         loss = sum(losses) / len(losses) if losses else 0.0
-        bitrate = (counters.octets - before.octets) * 8 / elapsed if subscription.reported_at and elapsed > 0 else 0.0
+        bitrate = (counters.octets - before.octets) * 8 / elapsed if elapsed > 0 else 0.0
         subscription.losses = []
         subscription.reported, subscription.reported_at = counters, now
         waits = subscription.track.video and not counters.started and subscription.track.state == "live"
