@@ -15,7 +15,7 @@ from rich.console import Console
 
 from config.load import load
 from server.demo.children import Children
-from server.demo.run import Options, run_demo, show
+from server.demo.run import DemoError, Options, run_demo, show
 from server.demo.setting import PERSONS, Stage, free_port, settings_for
 from server.demo.story import Story, Tell
 
@@ -90,6 +90,24 @@ async def test_simulated_mine_is_on_every_door_and_gone_afterwards() -> None:
         assert "一切正常" in told[0].zh
     assert not folder.exists()
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+@pytest.mark.timeout(240)
+async def test_demonstration_ends_with_the_servers_last_words_when_the_server_dies() -> None:
+    ready: asyncio.Future[Children] = asyncio.get_running_loop().create_future()
+    running = asyncio.ensure_future(
+        run_demo(
+            Options(browser=False),
+            console=Console(file=io.StringIO()),
+            on_ready=lambda _, children: ready.set_result(children),
+        )
+    )
+    children = await asyncio.wait_for(ready, 90)
+    (server,) = (child for child in children.running if child.name == "server")
+    server.process.kill()
+    with pytest.raises(DemoError, match="The server has ended"):
+        await asyncio.wait_for(running, 30)
+    assert children.running == []
 
 
 def test_settings_of_the_demonstration_are_valid_and_simulated(tmp_path: Path) -> None:
