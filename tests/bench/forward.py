@@ -46,6 +46,10 @@ COMPARABLE_LOSS = 0.01
 """A run of another server in which more was lost is repeated once; of ours nothing is repeated."""
 DISTURBED_WAIT, DISTURBED_LATE_S = 0.1, 0.02
 CPU_GOAL_US = 25.0
+JOIN_GOAL_MS = 1.5
+RSS_GOAL_KIB = 200.0
+MANY = 50
+"""Joins at once from which figures per subscriber mean something."""
 HALF_LOAD = 0.5
 
 
@@ -102,6 +106,17 @@ class Run:
     batches than the load has, which makes them look cheap."""
 
 
+@dataclass(frozen=True, slots=True)
+class Joins:
+    """Subscribers that came one after the other, each through signalling, ICE and DTLS."""
+
+    server: str
+    joined: int
+    cpu_ms_per_join: float
+    rss_kib_per_subscriber: float
+    """Growth of resident memory, also by what forwarding to the earlier ones took."""
+
+
 class Bench:
     """One server with its publisher and a growing number of subscribers."""
 
@@ -116,14 +131,20 @@ class Bench:
         await self.server.publish(self._publisher.peer, SSRC)
         connect([self._publisher.peer])
 
-    async def grow(self, subscribers: int) -> None:
-        """Have so many subscribers."""
+    async def grow(self, subscribers: int) -> Joins | None:
+        """Have so many subscribers; None where there are so many already."""
+        joining = subscribers - len(self.subscribers)
+        cpu, rss = scheduled_s(self.server.pid)[0], rss_mib(self.server.pid)
         while len(self.subscribers) < subscribers:
             peer = LoadPeer(self._identity, self._address, controlling=not self.server.controls_subscribers)
             await self.server.subscribe(peer)
             self.subscribers.append(peer)
             connect([peer])
             self.service(time.monotonic())
+        if joining <= 0:
+            return None
+        cpu, rss = scheduled_s(self.server.pid)[0] - cpu, rss_mib(self.server.pid) - rss
+        return Joins(self.server.name, joining, round(cpu / joining * 1e3, 3), round(rss * 1024 / joining, 1))
 
     def service(self, now: float) -> None:
         """Keep all peers alive."""
@@ -221,7 +242,7 @@ class Goal:
     ok: bool
 
 
-def goals(runs: Sequence[Run]) -> list[Goal]:
+def goals(runs: Sequence[Run], joins: Sequence[Joins] = ()) -> list[Goal]:
     """What the runs say of what was promised; a goal without its runs is left out."""
     found: list[Goal] = []
     ours = [run for run in runs if run.server == "lamproom"]
@@ -238,14 +259,20 @@ def goals(runs: Sequence[Run]) -> list[Goal]:
             if (other.server, other.shape, other.subscribers) == ("janus", run.shape, most):
                 ratio = round(cost / other.cpu_us_per_packet, 3)
                 found.append(Goal(f"{title}, of Janus as packaged", ratio, "share", "<= 1", ratio <= 1))
+    for join in joins:
+        if join.server == "lamproom" and join.joined >= MANY:
+            cpu, rss = join.cpu_ms_per_join, join.rss_kib_per_subscriber
+            found.append(Goal(f"CPU per join of {join.joined}", cpu, "ms", f"<= {JOIN_GOAL_MS}", cpu <= JOIN_GOAL_MS))
+            found.append(Goal(f"RSS of {join.joined} each", rss, "KiB", f"< {RSS_GOAL_KIB:.0f}", rss < RSS_GOAL_KIB))
     return found
 
 
-async def measure_all(options: argparse.Namespace, address: str, with_janus: bool) -> list[Run]:
+async def measure_all(options: argparse.Namespace, address: str, with_janus: bool) -> tuple[list[Run], list[Joins]]:
     counts = sorted({int(count) for count in options.subscribers.split(",")})
     loads = [shape(name) for name in options.shapes.split(",")]
     identity = Identity()
     runs: list[Run] = []
+    joins: list[Joins] = []
     async with contextlib.AsyncExitStack() as stack:
         servers: list[Server] = [await stack.enter_async_context(running_lamproom(address))]
         if with_janus:
@@ -257,7 +284,8 @@ async def measure_all(options: argparse.Namespace, address: str, with_janus: boo
         gc.disable()
         for count in counts:
             for bench in benches:
-                await bench.grow(count)
+                joined = await bench.grow(count)
+                joins += [joined] if joined else []
             for load in loads:
                 for bench in benches:
                     others = [other for other in benches if other is not bench]
@@ -265,7 +293,7 @@ async def measure_all(options: argparse.Namespace, address: str, with_janus: boo
                     if run.loss > COMPARABLE_LOSS and bench is not benches[0]:
                         run = bench.measure(load, options.seconds, others)
                     runs.append(run)
-    return runs
+    return runs, joins
 
 
 def table(runs: Sequence[Run]) -> str:
@@ -286,8 +314,8 @@ def table(runs: Sequence[Run]) -> str:
     return "\n".join(lines)
 
 
-def report(options: argparse.Namespace, runs: Sequence[Run], note: str) -> None:
-    found = goals(runs)
+def report(options: argparse.Namespace, runs: Sequence[Run], joins: Sequence[Joins], note: str) -> None:
+    found = goals(runs, joins)
     if options.json:
         what: dict[str, Any] = {
             "bench": "forward",
@@ -299,10 +327,16 @@ def report(options: argparse.Namespace, runs: Sequence[Run], note: str) -> None:
             "load_average": os.getloadavg()[0],
             "profile": "SRTP_AEAD_AES_128_GCM",
         }
-        result = {"what": what, "runs": [asdict(run) for run in runs], "goals": [asdict(goal) for goal in found]}
+        parts: dict[str, Sequence[Any]] = {"runs": runs, "joins": joins, "goals": found}
+        result = {"what": what, **{name: [asdict(each) for each in part] for name, part in parts.items()}}
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
         return
     sys.stdout.write(f"{note}\n{table(runs)}\n")
+    for join in joins:
+        sys.stdout.write(
+            f"{join.server:20} {join.joined} joined: {join.cpu_ms_per_join} ms CPU, "
+            f"{join.rss_kib_per_subscriber} KiB each\n"
+        )
     disturbed = sum(run.disturbed for run in runs)
     if disturbed:
         sys.stdout.write(f"{disturbed} of {len(runs)} runs were disturbed by other work on this machine.\n")
@@ -334,11 +368,11 @@ def main(arguments: Sequence[str]) -> int:
         return enter_namespace(arguments, budget_s + 30)
     note = f"Janus is not measured: {missing}." if missing else "Measured beside Janus 1.1.2 in one network namespace."
 
-    async def bounded() -> list[Run]:
+    async def bounded() -> tuple[list[Run], list[Joins]]:
         async with asyncio.timeout(budget_s):
             return await measure_all(options, "127.0.0.1" if missing else ADDRESS, with_janus=not missing)
 
-    report(options, asyncio.run(bounded()), note)
+    report(options, *asyncio.run(bounded()), note)
     return 0
 
 

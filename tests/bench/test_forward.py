@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.forward import Run, goals, shape, table
+from tests.bench.forward import Joins, Run, goals, shape, table
 
 RUN = Run("lamproom", "burst10", 100, 5.3, 1250, 125_000, 0.0, 0.5, 0.1, 4.0, 1.0, 2.0, 3.0, 60.0, 0.01, 0.1, False)
 JANUS = replace(RUN, server="janus", cpu_us_per_packet=20.0)
@@ -24,7 +24,7 @@ async def test_two_subscribers_for_two_seconds_give_one_json_object() -> None:
     output, _ = await process.communicate()
     assert process.returncode == 0
     result = json.loads(output)
-    assert result.keys() == {"what", "runs", "goals"}
+    assert result.keys() == {"what", "runs", "joins", "goals"}
     (run,) = result["runs"]
     assert run.keys() == set(Run.__slots__)
     assert (run["server"], run["shape"], run["subscribers"]) == ("lamproom", "burst10", 2)
@@ -44,6 +44,11 @@ def test_goals_compare_with_janus_under_the_same_load() -> None:
     assert not any(goal.ok for goal in goals([dear, JANUS]))
     elsewhere = replace(JANUS, shape="frames")
     assert len(goals([RUN, elsewhere])) == 2
+
+
+def test_joins_count_when_there_are_many() -> None:
+    few, many = Joins("lamproom", 9, 9.0, 900.0), Joins("lamproom", 50, 1.6, 120.0)
+    assert [goal.ok for goal in goals([], [few, many, replace(many, server="janus")])] == [False, True]
 
 
 def test_loss_counts_only_up_to_half_load() -> None:
