@@ -55,6 +55,8 @@ class RawPeer:
     """Media as it came, protected."""
     answer: Reply | None = None
     media_ssrc: int = 0
+    deaf_to_dtls: int = 0
+    """So many of the server's DTLS datagrams are lost."""
 
     def __post_init__(self) -> None:
         self.certificate = RTCCertificate.generateCertificate()
@@ -240,6 +242,8 @@ class RawPeer:
     def _take(self, data: bytes) -> None:
         if data[0] < 4:
             self.checks_answered += stun.parse(data).is_authentic(self.theirs[1])
+        elif data[0] < 64 and self.deaf_to_dtls:
+            self.deaf_to_dtls -= 1
         elif data[0] < 64 and self._ssl is not None:
             self._ssl.bio_write(data)
             if self.srtp is not None:

@@ -260,3 +260,47 @@ async def test_a_track_stalls_and_lives_again() -> None:
         link.events.clear()
         camera.send_media(1, vp8(False), ssrc=77)
         await link.track("camera/0", "live")
+
+
+async def test_nothing_is_left_of_peers_that_went() -> None:
+    async with running_worker() as (link, worker):
+        for cycle in range(20):
+            camera = await connected_publisher(link, f"camera-{cycle}", ssrc=77)
+            viewer = await connected_subscriber(link, f"camera-{cycle}/0", name=f"viewer-{cycle}")
+            send_frames(camera, 0, 3)
+            await viewer.until(3)
+            await link.call(Close(peer=viewer.name if cycle % 2 else camera.name))
+            await link.call(Close(peer=camera.name if cycle % 2 else viewer.name))
+        assert worker._running is not None
+        exchange, forwarder = worker._running._exchange, worker._running._forwarder
+        for table in ("_peers", "_sources", "_routes", "_by_address"):
+            assert len(getattr(forwarder, table)) == 0, table
+        for table in ("_publishers", "_subscribers", "_by_number", "_tracks"):
+            assert len(getattr(exchange, table)) == 0, table
+        assert len(exchange._mux._by_ufrag) == 0
+
+
+async def test_a_lost_flight_is_sent_again() -> None:
+    async with running_worker() as (link, _):
+        camera = RawPeer(link, "camera")
+        await camera.publish(camera.offer(ssrc=77))
+        camera.deaf_to_dtls = 1
+        start = time.monotonic()
+        await camera.connect()
+        assert 0.9 < time.monotonic() - start < 4
+        await link.peer("camera", "connected")
+
+
+async def test_a_second_handshake_datagram_from_elsewhere_does_not_disturb_the_first() -> None:
+    async with running_worker() as (link, worker):
+        camera, stranger = RawPeer(link, "camera"), RawPeer(link, "stranger")
+        await camera.publish(camera.offer(ssrc=77))
+        await camera.check()
+        stranger.server = camera.server
+        alert = bytes.fromhex("15fefd0000000000000000000202 28".replace(" ", ""))
+        for _ in range(20):
+            stranger.send(b"\x16\xfe\xfd" + bytes(60))
+            stranger.send(alert)
+        await camera.connect()
+        await link.peer("camera", "connected")
+        assert worker.counters()["dropped_stranger"] == 40
