@@ -189,6 +189,28 @@ def test_an_unknown_ssrc_is_handed_up_and_can_be_given_back(bench: Bench) -> Non
     assert len(bench.pump()) == 1
 
 
+def test_the_same_packet_twice_is_forwarded_once(bench: Bench) -> None:
+    packet = rtp.pack(vp8(True, 10), payload_type=96, sequence=1, timestamp=0, ssrc=bench.ssrc)
+    bench.forwarder.inject(CAMERA, packet)
+    bench.forwarder.inject(CAMERA, packet)
+    assert len(bench.pump()) == 1
+    assert bench.forwarder.counters.dropped_duplicate == 1
+
+
+def test_a_packet_from_before_a_mute_that_comes_after_it_is_dropped(bench: Bench) -> None:
+    for number in (0, 1, 3):
+        bench.send(number, key=not number)
+    got = bench.pump()
+    bench.forwarder.mute(SOURCE, True)
+    bench.forwarder.mute(SOURCE, False)
+    for number in (50, 2, 51):
+        bench.send(number)
+    got += bench.pump()
+    first = numbers(got)[0]
+    assert [number - first for number in numbers(got)] == [0, 1, 3, 4, 5]
+    assert bench.forwarder.counters.dropped_late == 1
+
+
 Step = tuple[str, int]
 STEPS = st.lists(
     st.one_of(
