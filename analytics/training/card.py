@@ -42,19 +42,21 @@ def write(
     difference: float,
     check: tuple[NDArray[np.uint8], NDArray[np.float32]],
     say: Callable[[str], None],
+    scale: float = 1.0,
 ) -> None:
-    """Measure the file at `path` and write the card beside it. `check` are the validation frames and their truth."""
+    """Measure the file at `path` and write the card beside it. `check` are the validation frames and their truth;
+    `scale` is the share of the evaluation pictures to use."""
     model = PersonModel(path, threshold)
     measured: dict[str, object] = {"validation_frames": measure(model, iter(zip(*check, strict=True)))}
     say(f"validation_frames: {measured['validation_frames']}")
-    for name, samples in classes().items():
+    for name, samples in classes(scale).items():
         measured[name] = measure(model, samples())
         say(f"{name}: {measured[name]}")
     card = {
         "name": "lamproom-person",
         "version": "1",
         "task": "person",
-        "input": {"name": "image", "size": [WIDTH, HEIGHT], "channels": "RGB", "scale": "1/255"},
+        "input": {"name": "image", "size": [WIDTH, HEIGHT], "channels": "RGB", "scale": 1 / 255},
         "output": "heads",
         "decoder": "heatmap",
         "classes": ["person"],

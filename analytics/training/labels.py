@@ -110,15 +110,16 @@ class Tally:
         self.missed += len(open_rows)
 
     def figures(self) -> dict[str, float | int]:
-        """For the model card. A share over nothing is 1."""
-        return {
-            "pictures": self.pictures,
-            "persons": self.hits + self.missed,
-            "precision": round(self.hits / max(1, self.hits + self.false), 4) if self.hits + self.false else 1.0,
-            "recall": round(self.hits / max(1, self.hits + self.missed), 4) if self.hits + self.missed else 1.0,
-            "posture_right": round(self.posture_right / self.hits, 4) if self.hits else 1.0,
-            "pictures_with_false": self.pictures_with_false,
-        }
+        """For the model card. Shares only where there was somebody to find."""
+        persons = self.hits + self.missed
+        shares: dict[str, float | int] = {}
+        if persons:
+            shares["precision"] = round(self.hits / max(1, self.hits + self.false), 4)
+            shares["recall"] = round(self.hits / persons, 4)
+        if self.hits:
+            shares["posture_right"] = round(self.posture_right / self.hits, 4)
+        seen: dict[str, float | int] = {"pictures": self.pictures, "persons": persons}
+        return {**seen, **shares, "pictures_with_false": self.pictures_with_false}
 
 
 def _within(f: Found, row: F32) -> bool:

@@ -103,7 +103,7 @@ def best_threshold(net: PersonNet, pictures: NDArray[np.uint8], truth: NDArray[n
         for answer, rows in zip(answers, truth, strict=True):
             tally.add(decode(answer, float(threshold)), rows)
         f = tally.figures()
-        p, r = float(f["precision"]), float(f["recall"])
+        p, r = float(f.get("precision", 0)), float(f.get("recall", 0))
         score = 1.25 * p * r / max(1e-9, 0.25 * p + r)
         say(f"threshold {threshold:.2f}: {f}")
         if score > best_score:
