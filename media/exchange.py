@@ -62,6 +62,7 @@ class Exchange:
         self._subscribers: dict[str, Subscriber] = {}
         self._by_number: dict[int, Publisher | Subscriber] = {}
         self._tracks: dict[str, tuple[Publisher, IncomingTrack]] = {}
+        self._by_source: dict[int, tuple[Publisher, IncomingTrack]] = {}
         self._tick = 0
 
     # --- commands ---------------------------------------------------------------------------------------------------
@@ -83,7 +84,7 @@ class Exchange:
         for track in ended:
             self._end_track(track)
         for track in begun:
-            self._tracks[track.info.track] = (publisher, track)
+            self._tracks[track.info.track] = self._by_source[track.source] = (publisher, track)
             self._apply(self._router.publish(track.info.track))
         tracks = tuple(track.info for track in publisher.tracks.values())
         self._mux.guarded(publisher.transport, lambda: publisher.transport.describe(answer.remote, now))
@@ -297,8 +298,8 @@ class Exchange:
         """Ask publishers for what is missing; True when some is still missing afterwards."""
         now = self._clock()
         for source in self._forwarder.gapped():
-            for publisher in self._publishers.values():
-                publisher.repair(source, now)
+            publisher, track = self._by_source[source]
+            publisher.repair(track, now)
         return bool(self._forwarder.gapped())
 
     def tick(self) -> None:
@@ -375,6 +376,7 @@ class Exchange:
 
     def _end_track(self, track: IncomingTrack) -> None:
         self._tracks.pop(track.info.track, None)
+        self._by_source.pop(track.source, None)
         self._untap(track)
         track.state = "ended"
         self._apply(self._router.unpublish(track.info.track))

@@ -206,12 +206,9 @@ class Publisher:
         arriving = max(0, octets - before) * 8 / (now - since)
         return Remb(self._ssrc, self._uplink.update(max(fractions), arriving), ssrcs)
 
-    def repair(self, source: int, now: float) -> None:
+    def repair(self, track: IncomingTrack, now: float) -> None:
         """Ask for what is missing of one track."""
-        track = next((each for each in self.tracks.values() if each.source == source), None)
-        if track is None:
-            return
-        missing = self._forwarder.missing(source, now)
+        missing = self._forwarder.missing(track.source, now)
         if missing and "nack" in track.codec.feedback:
             nack = Nack(self._ssrc, track.ssrc, tuple(missing))
             self._forwarder.send_rtcp(self.transport.number, compound([ReceiverReport(self._ssrc), nack]))

@@ -90,7 +90,7 @@ class ReferenceForwarder:
     @property
     def name(self) -> str:
         how = "libsrtp in place" if self._in_place else "libsrtp by copying (another libsrtp than we know)"
-        return f"Python, {how}, {'sendmmsg with UDP GSO' if self._batch.gso else 'one call per packet or sendmmsg'}"
+        return f"Python, {how}, {self._batch.how}"
 
     @property
     def counters(self) -> Counters:

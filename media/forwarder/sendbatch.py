@@ -95,6 +95,13 @@ class SendBatch:
             self._arena_at = _address_of(self._arena_pointer)
             self._controls: dict[int, tuple[int, Any]] = {}
 
+    @property
+    def how(self) -> str:
+        """In words."""
+        if not self._fast:
+            return "one system call per packet"
+        return "sendmmsg with UDP GSO" if self.gso else "sendmmsg"
+
     def add(self, to: Destination, start: int, length: int, segment: int) -> None:
         """`segment` = 0 for one datagram."""
         index = self.messages

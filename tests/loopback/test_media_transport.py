@@ -275,7 +275,7 @@ async def test_nothing_is_left_of_peers_that_went() -> None:
         exchange, forwarder = worker._running._exchange, worker._running._forwarder
         for table in ("_peers", "_sources", "_routes", "_by_address"):
             assert len(getattr(forwarder, table)) == 0, table
-        for table in ("_publishers", "_subscribers", "_by_number", "_tracks"):
+        for table in ("_publishers", "_subscribers", "_by_number", "_tracks", "_by_source"):
             assert len(getattr(exchange, table)) == 0, table
         assert len(exchange._mux._by_ufrag) == 0
 
