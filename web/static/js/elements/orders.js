@@ -81,6 +81,7 @@ class Orders extends Part {
     event.preventDefault();
     const form = /** @type {HTMLFormElement} */ (event.target);
     const facts = new FormData(form);
+    if (!facts.get('to')) return; // the consultation is still being entered
     this.#request({ type: 'give_order', to_site: facts.get('to'), text: String(facts.get('text')).trim() }, form);
   }
 

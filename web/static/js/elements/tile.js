@@ -70,6 +70,7 @@ class TileElement extends Part {
       <video muted playsinline autoplay class=${this.own && !tile?.screen ? 'mirror' : ''} @resize=${this.#draws} @playing=${this.#draws} @emptied=${() => (this.plays = false)}></video>
       <audio autoplay></audio>
       ${why ? html`<div class="why" role="status">${icon(why.icon, 'large')}<p>${why.text}</p></div>` : nothing}
+      ${why ? nothing : this.#frozen()}
       ${simulated ? html`<span class="simulated corner">${t('simulated')}</span>` : nothing}
       <figcaption>
         ${this.number > 0 && this.number < 10 ? html`<kbd>${this.number}</kbd>` : nothing}
@@ -79,6 +80,14 @@ class TileElement extends Part {
         ${this.#quality()}
       </figcaption>
     </figure>`;
+  }
+
+  /** A picture that stands still must not pass for a live one. */
+  #frozen() {
+    const { state } = app.media.watchState.value;
+    const lost = this.tile?.video && quality.value.get(this.tile.video.track)?.level === 'lost';
+    if (this.own || !this.plays || (state !== 'disconnected' && state !== 'closed' && !lost)) return nothing;
+    return html`<p class="frozen" role="status">${icon('circle-alert')} ${t('tile.frozen')}</p>`;
   }
 
   #draws() {
