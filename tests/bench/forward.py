@@ -98,7 +98,10 @@ class Run:
     delay_ms_p99: float
     rss_mib: float
     server_waited: float
-    """Share of the run in which the server's threads were ready and had no core, summed over threads."""
+    """Share of the run in which the server's threads were ready and had no core, summed over threads: by other work on
+    the machine, or by each other."""
+    generator_waited: float
+    """The same of this program, which is one thread and always ready."""
     generator_late_ms: float
     """How late the publisher sent its latest picture."""
     disturbed: bool
@@ -159,10 +162,12 @@ class Bench:
             peer.counters = type(peer.counters)()
         packets, started = self._publisher.packets, time.monotonic()
         cpu_before, waited_before = scheduled_s(self.server.pid)
+        own_before = scheduled_s(os.getpid())[1]
         late = self._send(load, seconds, idle)
         cpu_after, waited_after = scheduled_s(self.server.pid)
         cpu, took = cpu_after - cpu_before, time.monotonic() - started
         waited = (waited_after - waited_before) / took
+        own_wait = (scheduled_s(os.getpid())[1] - own_before) / took
         sent = self._publisher.packets - packets
         got = sum(peer.counters.packets for peer in self.subscribers)
         delays = sorted(delay for peer in self.subscribers for delay in peer.counters.delays_s)
@@ -182,8 +187,9 @@ class Bench:
             delay_ms_p99=percentile(delays, 0.99),
             rss_mib=round(rss_mib(self.server.pid), 1),
             server_waited=round(waited, 3),
+            generator_waited=round(own_wait, 3),
             generator_late_ms=round(late * 1e3, 2),
-            disturbed=waited > DISTURBED_WAIT or late > DISTURBED_LATE_S,
+            disturbed=own_wait > DISTURBED_WAIT or late > DISTURBED_LATE_S,
         )
 
     def _send(self, load: Shape, seconds: float, idle: Sequence["Bench"]) -> float:
@@ -288,6 +294,8 @@ async def measure_all(options: argparse.Namespace, address: str, with_janus: boo
                 joins += [joined] if joined else []
             for load in loads:
                 for bench in benches:
+                    for each in servers:
+                        await each.refresh()
                     others = [other for other in benches if other is not bench]
                     run = bench.measure(load, options.seconds, others)
                     if run.loss > COMPARABLE_LOSS and bench is not benches[0]:

@@ -92,6 +92,9 @@ class Janus:
             },
         )
 
+    async def refresh(self) -> None:
+        await self._ask("ack", {"janus": "keepalive"})
+
 
 @contextlib.asynccontextmanager
 async def running_janus(name: str, port: int, event_loops: int) -> AsyncIterator[Janus]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from media.link import Link
-from media.messages import ANSWERS, Accept, AnyAnswer, Command, Configure, Publish, Reply, Subscribe
+from media.messages import ANSWERS, Accept, AnyAnswer, Command, Configure, GetStatistics, Publish, Reply, Subscribe
 from tests.fakes.loadpeer import LoadPeer
 
 WAIT_S = 20
@@ -27,6 +27,9 @@ class Server(Protocol):
     async def publish(self, peer: LoadPeer, ssrc: int) -> None: ...
 
     async def subscribe(self, peer: LoadPeer) -> None: ...
+
+    async def refresh(self) -> None:
+        """Take what it has sent meanwhile and show that we are there; between runs, at least every 30 s."""
 
 
 class Lamproom:
@@ -69,6 +72,9 @@ class Lamproom:
         name = f"s{self._requests}"
         reply = await self.call(Subscribe(peer=name, tracks=(self._track,)))
         await self.call(Accept(peer=name, generation=reply.generation, sdp=peer.answer(reply.sdp)))
+
+    async def refresh(self) -> None:
+        await self.call(GetStatistics())
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,9 @@ import pytest
 
 from tests.bench.forward import Joins, Run, goals, shape, table
 
-RUN = Run("lamproom", "burst10", 100, 5.3, 1250, 125_000, 0.0, 0.5, 0.1, 4.0, 1.0, 2.0, 3.0, 60.0, 0.01, 0.1, False)
+RUN = Run(
+    "lamproom", "burst10", 100, 5.3, 1250, 125_000, 0.0, 0.5, 0.1, 4.0, 1.0, 2.0, 3.0, 60.0, 0.01, 0.01, 0.1, False
+)
 JANUS = replace(RUN, server="janus", cpu_us_per_packet=20.0)
 
 
