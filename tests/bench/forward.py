@@ -374,7 +374,8 @@ def main(arguments: Sequence[str]) -> int:
     missing = why_not_janus() if not options.no_janus else "not asked for"
     if not missing and not options.inside:
         return enter_namespace(arguments, budget_s + 30)
-    note = f"Janus is not measured: {missing}." if missing else "Measured beside Janus 1.1.2 in one network namespace."
+    beside = f"Measured beside Janus {janus.version()} in one network namespace." if not missing else ""
+    note = beside or f"Janus is not measured: {missing}."
 
     async def bounded() -> tuple[list[Run], list[Joins]]:
         async with asyncio.timeout(budget_s):

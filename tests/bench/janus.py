@@ -9,6 +9,7 @@ import contextlib
 import json
 import secrets
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -155,6 +156,12 @@ transports: {{ disable = "{unused_transports}" }}
     (folder / "janus.transport.websockets.jcfg").write_text(
         f'general: {{ json = "compact"  ws = true  ws_port = {port}  wss = false }}\n'
     )
+
+
+def version() -> str:
+    """As it tells: `1102 (1.1.2)`."""
+    told = subprocess.run([JANUS, "--version"], capture_output=True, text=True, timeout=WAIT_S, check=False)
+    return told.stdout.partition("\n")[0].removeprefix("Janus version: ")
 
 
 def installed() -> bool:
