@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import sqlalchemy.exc
+import structlog
 from sqlalchemy import event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from server.store import steady
 from server.store.crashpoints import crashpoint
 from server.store.errors import StoreUnavailable, translate
 from server.store.migrations import upgrade_connection
@@ -33,6 +35,8 @@ WRITER_LOCK = 0x6C616D70
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 def _url(given: str) -> URL:
@@ -60,7 +64,7 @@ def _sqlite_engine(url: URL, *, writes: bool) -> AsyncEngine:
         pool_size=size,
         max_overflow=0,
         pool_timeout=BUSY_TIMEOUT_S,
-        connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_S},
+        connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_S, "async_creator_fn": steady.connect},
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -79,6 +83,21 @@ def _sqlite_engine(url: URL, *, writes: bool) -> AsyncEngine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _postgresql_engine(url: URL) -> AsyncEngine:
+    """One pool for both; nobody waits longer than `BUSY_TIMEOUT_S` for a connection or a lock."""
+    return create_async_engine(
+        url,
+        pool_size=READERS + 1,
+        max_overflow=0,
+        pool_timeout=BUSY_TIMEOUT_S,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": max(2, int(BUSY_TIMEOUT_S)),
+            "options": f"-c lock_timeout={int(BUSY_TIMEOUT_S * 1000)}",
+        },
+    )
 
 
 class Database:
@@ -106,9 +125,7 @@ class Database:
             _make_file(Path(parsed.database or ""))
             writer, reader = _sqlite_engine(parsed, writes=True), _sqlite_engine(parsed, writes=False)
         else:
-            writer = reader = create_async_engine(
-                parsed, pool_size=READERS + 1, max_overflow=0, pool_timeout=BUSY_TIMEOUT_S, pool_pre_ping=True
-            )
+            writer = reader = _postgresql_engine(parsed)
         database = cls(parsed, writer, reader)
         try:
             async with database.transaction() as connection:
@@ -159,13 +176,12 @@ class Database:
         """
         task = asyncio.get_running_loop().create_task(work)
         self._under_way.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
-
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
-        self._under_way.discard(task)
-        if not task.cancelled():
-            task.exception()  # fetched here for the case that the caller has gone
+        task.add_done_callback(self._under_way.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_ended_alone)
+            raise
 
     async def _close(self) -> None:
         if self._under_way:
@@ -173,6 +189,12 @@ class Database:
         if self._reader is not self._writer:
             await self._reader.dispose()
         await self._writer.dispose()
+
+
+def _ended_alone(task: "asyncio.Task[Any]") -> None:
+    """The caller has gone, so nobody else hears of a failure."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("work_failed_after_its_caller_left", reason=f"{type(error).__name__}: {error}")
 
 
 def _make_file(path: Path) -> None:

@@ -77,7 +77,7 @@ def running(folder: Path) -> Iterator[str]:
     port = free_port()
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
-            [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", ""],
+            [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"],
             stdout=log, stderr=log, user=whom, cwd="/",
         )  # fmt: skip
         try:

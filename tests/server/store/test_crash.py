@@ -159,8 +159,9 @@ async def test_killed_at_random_instants(programs: ForkServerContext, url: str) 
     chance = random.Random(seed)
     print(f"seed {seed}")
     said = Said()
-    for _ in range(24):
+    lives = 24 if url.startswith("sqlite") else 8
+    for _ in range(lives):
         live_and_die(programs, url, said, None, after_s=chance.uniform(0.0, 0.25))
         await check(url, said)
-    assert said.kills == 24
-    assert len(said.alerts) >= 10
+    assert said.kills == lives
+    assert len(said.alerts) >= lives // 4

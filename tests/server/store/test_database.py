@@ -1,12 +1,14 @@
 """The two ways into the database, on both engines."""
 
 import asyncio
+import random
 import sqlite3
 from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select, text
 
+from server.store import timeline
 from server.store.database import Database, sqlite_url
 from server.store.errors import StoreConflict, StoreError, StoreFull, StoreUnavailable
 from server.store.tables import meta
@@ -120,6 +122,59 @@ async def test_work_is_finished_after_its_caller_was_cancelled(database: Databas
         await task
     await asyncio.wait_for(told.wait(), 5)
     assert await value_of(database, "a") == "1"
+
+
+async def test_work_that_fails_after_its_caller_left_is_logged(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def fail() -> None:
+        started.set()
+        await go_on.wait()
+        raise StoreError("on purpose")
+
+    task = asyncio.ensure_future(database.finish(fail()))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    await asyncio.sleep(0.01)
+    assert "StoreError: on purpose" in capsys.readouterr().out
+
+
+async def test_cancellations_at_any_moment_break_nothing(database: Database) -> None:
+    chance = random.Random(7)
+    committed: list[int] = []
+
+    async def write(number: int) -> None:
+        async with database.transaction() as connection:
+            await timeline.append(connection, ["r"], "chat", {"number": number}, 1.0)
+        committed.append(number)
+
+    async def read() -> None:
+        async with database.reading() as connection:
+            await timeline.last_seq(connection, "r")
+
+    for start in range(0, 120, 6):
+        tasks = [asyncio.ensure_future(write(number)) for number in range(start, start + 6)]
+        tasks += [asyncio.ensure_future(read()) for _ in range(3)]
+        for task in chance.sample(tasks, 5):
+            await asyncio.sleep(chance.uniform(0, 0.004))
+            task.cancel()
+            if chance.random() < 0.3:
+                await asyncio.sleep(0)
+                task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
+    await write(-1)
+    async with database.reading() as connection:
+        entries = await timeline.since(connection, "r", 0)
+    assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
+    written = [entry.body["number"] for entry in entries]
+    assert len(set(written)) == len(written)
+    assert set(committed) <= set(written)
 
 
 async def test_unfinished_work_is_awaited_when_the_database_closes(database_url: str) -> None:
