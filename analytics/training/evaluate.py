@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,11 +135,6 @@ def measure(model: PersonModel, samples: Iterator[Sample]) -> dict[str, float | 
     for picture, rows in samples:
         tally.add(model(picture), rows)
     return tally.figures()
-
-
-def still(scene: Scene) -> Scene:
-    """The scene without anybody in it."""
-    return replace(scene, primitives=tuple(p for p in scene.primitives if p.id < 10), persons=())
 
 
 def main() -> None:

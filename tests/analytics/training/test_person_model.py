@@ -65,7 +65,7 @@ def test_officers_are_found_as_often_as_the_card_says(
 ) -> None:
     def samples() -> Iterator[Sample]:
         for k, officer in enumerate(SEATED):
-            yield from rooms(14, FIRST + 100 * k, officer=officer, style=style)
+            yield from rooms(8, FIRST + 100 * k, officer=officer, style=style)
 
     figures = measure(model, samples())
     for figure in ("recall", "precision"):
@@ -78,7 +78,7 @@ def test_officers_are_found_as_often_as_the_card_says(
 def test_false_alarms_are_as_rare_as_the_card_says(
     model: PersonModel, card: dict[str, object], coat: bool, name: str
 ) -> None:
-    n = 40
+    n = 24
     figures = measure(model, rooms(n, FIRST + 1000, officer="absent", coat=coat, others=0))
     share = stated(card, name, "pictures_with_false") / stated(card, name, "pictures")
     allowed = share + chance(share, n, stated(card, name, "pictures"))
