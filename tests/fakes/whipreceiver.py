@@ -69,7 +69,7 @@ class WhipReceiver:
     async def until_frames(self, count: int, session: int = 0, within_s: float = 20) -> Received:
         """Wait for so many pictures in one session."""
         async with asyncio.timeout(within_s):
-            while len(self.sessions) <= session or self.sessions[session].frames["video"] < count:  # noqa: ASYNC110
+            while len(self.sessions) <= session or self.sessions[session].frames["video"] < count:
                 await asyncio.sleep(0.05)
         return self.sessions[session]
 

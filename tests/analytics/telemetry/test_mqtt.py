@@ -48,7 +48,7 @@ async def publish(broker: Mosquitto, *messages: tuple[str, str | bytes], qos: in
 
 async def wait_until(condition: Callable[[], bool], within_s: float = 20) -> None:
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for is in another process
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -60,7 +60,7 @@ async def until(get: Callable[[], Awaitable[Any]], within_s: float = 40) -> Any:
 
 
 @pytest.mark.timeout(240)
-async def test_simulated_mine_is_on_every_door_and_gone_afterwards() -> None:
+async def test_simulated_mine_is_on_every_door_is_seen_and_gone_afterwards() -> None:
     async with demonstration(speed=2.0) as (stage, children, told):
         pids = [child.pid for child in children.running]
         folder = children.folder
@@ -87,6 +87,13 @@ async def test_simulated_mine_is_on_every_door_and_gone_afterwards() -> None:
             assert all(reading["simulated"] for reading in readings)
             posts = await ask(http, f"{stage.url}/api/posts?site=hongqi")
             assert [post["post"] for post in posts] == ["dispatch-desk"]
+
+            async def empty_desk() -> Any:
+                alerts = await ask(http, f"{stage.url}/api/alerts?site=hongqi")
+                return [alert for alert in alerts if alert["rule"] == "absence"]
+
+            (alert,) = await until(empty_desk, within_s=90)  # seen by the detector, in pictures that came by WHIP
+            assert alert["simulated"]
         assert "一切正常" in told[0].zh
     assert not folder.exists()
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
