@@ -277,3 +277,26 @@ async def test_old_browser_is_told_so(screens: Screens) -> None:
     await page.goto(f"{screens.base}/login")
     await page.locator("#too-old h1").wait_for()
     await expect(page.locator("#too-old-missing")).to_have_text("WebRTC")
+
+
+async def test_fixed_camera_shows_the_room_and_the_page_does_not_publish_beside_it(screens: Screens) -> None:
+    room = "site:hongqi"
+    camera = m.TrackNotice(
+        track="cam/0", client="cam", kind="video", source="camera", name="dispatch-room", codec="H264", site="hongqi",
+        state="live",
+    )  # fmt: skip
+    screens.server.tracks[room].append(camera)
+    page = await screens.open("dispatcher")
+    await page.locator("lamproom-tile:not([own])").wait_for()
+    await until(lambda: any(one["tracks"] == ["cam/0"] for one in screens.server.heard_of("watch")))
+    assert screens.server.heard_of("publish") == []
+
+
+async def test_without_a_fixed_camera_the_page_publishes_the_dispatch_room(screens: Screens) -> None:
+    await screens.open("dispatcher")
+    await until(lambda: screens.server.heard_of("publish"))
+    sent = screens.server.heard_of("publish")[0]
+    assert sent["fresh"] is True
+    assert list(sent["publications"].values()) == [
+        {"source": "camera", "name": "dispatch-room", "rooms": ["site:hongqi"]}
+    ]

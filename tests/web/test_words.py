@@ -9,7 +9,7 @@ from web.pages import STATIC, words
 
 SOURCES = sorted((STATIC / "js").rglob("*.js")) + sorted((STATIC.parent / "templates").glob("*.html"))
 LITERAL = re.compile(
-    r"""(?:\bt|\bhas|\bwords)\(\s*['"]([a-z0-9_.]+)['"]|\bt\[["']([a-z0-9_.]+)["']\]|label: '([a-z0-9_.]+)'"""
+    r"""(?<![.\w])(?:t|has|words)\(\s*['"]([a-z0-9_.]+)['"]|\bt\[["']([a-z0-9_.]+)["']\]|label: '([a-z0-9_.]+)'"""
 )
 BUILT = re.compile(r"""\b(?:t|has|words)\(`([a-z0-9_.]+\.)\$\{""")
 BLANK = re.compile(r"\{(\w+)\}")

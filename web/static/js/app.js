@@ -96,6 +96,7 @@ class App {
 
   async start() {
     this.#listen();
+    navigator.mediaDevices?.addEventListener('devicechange', () => this.#missingAgain());
     setInterval(() => this.tick.set(this.tick.value + 1), 1000);
     this.room.join(this.ownRoom);
     try {
@@ -314,7 +315,27 @@ class App {
     this.#cameraName = name;
     this.#standing = rooms;
     this.openCamera();
-    navigator.mediaDevices?.addEventListener('devicechange', () => this.#missingAgain());
+  }
+
+  /** Another device shows this room already: our camera is for consultations only. */
+  endStanding() {
+    this.#standing = [];
+    if (this.session.value) {
+      this.#cameraName = this.#deskName();
+      const camera = this.media.published.get('camera');
+      if (camera) this.media.publish('camera', camera.track, this.#cameraName, this.#roomsOf('camera'));
+    } else this.media.unpublish('camera');
+  }
+
+  /** Tracks of a fixed camera in the mine's dispatch room: of a client that is nobody's page. @param {string} site */
+  fixedCamera(site) {
+    const view = this.rooms.value.get(`site:${site}`);
+    const pages = new Set([this.room.client, ...(view?.members ?? []).map((member) => member.client)]);
+    return view?.tracks.filter((track) => track.name === 'dispatch-room' && track.source === 'camera' && !pages.has(track.client)) ?? [];
+  }
+
+  #deskName() {
+    return `desk-${slug(String(this.me.user ?? this.me.login ?? 'x'))}`;
   }
 
   get isStanding() {
@@ -323,7 +344,7 @@ class App {
 
   /** Camera and microphone for a consultation. */
   async openOwnMedia() {
-    if (!this.isStanding) this.#cameraName = `desk-${slug(String(this.me.user ?? this.me.login ?? 'x'))}`;
+    if (!this.isStanding) this.#cameraName = this.#deskName();
     await Promise.all([this.openCamera(), this.openMicrophone()]);
   }
 
@@ -415,9 +436,15 @@ class App {
     this.#wantTracks();
   }
 
+  /** The fixed camera of the mine that the consultation is about, where I may see it. */
+  sessionCamera() {
+    const site = this.#sessionSiteRoom().slice('site:'.length);
+    return site ? this.fixedCamera(site).filter((track) => track.kind === 'video').slice(0, 2) : [];
+  }
+
   #wantTracks() {
     const session = this.sessionRoom?.tracks.filter((track) => track.client !== this.room.client).map((track) => track.track) ?? [];
-    this.media.want([...session, ...this.#wallTracks]);
+    this.media.want([...session, ...this.sessionCamera().map((track) => track.track), ...this.#wallTracks]);
   }
 
   // --- saying things ---

@@ -81,7 +81,8 @@ class Readings extends Part {
 
   /** @param {any[]} readings */
   #firstChoice(readings) {
-    const one = readings.find((reading) => reading.device.includes('fan') && reading.quantity.startsWith('current')) ?? readings[0];
+    const currents = readings.filter((reading) => reading.quantity.startsWith('current'));
+    const one = currents.find((reading) => /fan-main|main-fan/.test(reading.device)) ?? currents[0] ?? readings[0];
     return one ? readingKey(one) : '';
   }
 

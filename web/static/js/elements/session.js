@@ -20,7 +20,10 @@ export const focusedTile = new Store('');
 /** The tiles of the consultation as they are numbered. */
 export function sessionTiles() {
   const view = app.sessionRoom;
-  return view ? tilesOf(view.tracks, view.members, app.room.client, true, (site) => app.siteOf(site)?.level ?? '') : [];
+  if (!view) return [];
+  // The mine's own page shows its fixed camera beside the consultation.
+  const fixed = app.me.level === 'mine' ? [] : app.sessionCamera().filter((track) => !view.tracks.some((one) => one.track === track.track));
+  return tilesOf([...view.tracks, ...fixed], view.members, app.room.client, true, (site) => app.siteOf(site)?.level ?? '');
 }
 
 /** @param {number} number from 1 */

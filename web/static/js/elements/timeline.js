@@ -7,6 +7,8 @@ import { figure, moment } from '../format.js';
 import { has, pick, t } from '../i18n.js';
 
 const SHOWN = 120;
+/** Too many of them to stand between the rest. */
+const MINOR = new Set(['position', 'reading']);
 
 /** @typedef {Record<string, any>} Body */
 
@@ -16,7 +18,7 @@ const words = (key, values, otherwise = '') => (has(key) ? t(key, values) : othe
 /** Icon, tone and sentence of each kind. @type {Record<string, (body: Body) => [string, string, string]>} */
 const KINDS = {
   alert: (body) => [SHAPE[severityOf(body)], body.change === 'raised' || body.change === 'again' ? severityOf(body) : 'plain', `${words(`alert.change.${body.change}`, {}, body.change)}${t('colon')}${titleOf(body)}`],
-  duty: (body) => [body.state === 'absent' ? 'user-x' : 'user-check', body.state === 'absent' ? 'warning' : 'plain', `${pick(body.name) || body.post}${t('colon')}${words(`duty.${body.state}`, {}, body.state)}`],
+  duty: (body) => [({ absent: 'user-x', unknown: 'circle-help', leaving: 'user' })[String(body.state)] ?? 'user-check', body.state === 'absent' ? 'warning' : 'plain', `${pick(body.name) || body.post}${t('colon')}${words(`duty.${body.state}`, {}, body.state)}`],
   session: (body) => ['video', body.change === 'unreachable' || body.change === 'declined' ? 'warning' : 'plain', sessionWords(body)],
   track: (body) => [body.change === 'stalled' || body.change === 'ended' ? 'video-off' : 'video', 'plain', `${words(`track.change.${body.change}`, {}, body.change)}${t('colon')}${app.siteName(body.track?.site ?? body.site)} ${sourceName(body.track?.name ?? body.name)}`],
   chat: (body) => ['message-square', 'plain', `${body.from?.name ?? ''}${t('colon')}${body.text}`],
@@ -42,11 +44,12 @@ function sessionWords(body) {
 }
 
 class Timeline extends Part {
-  static properties = { room: { type: String } };
+  static properties = { room: { type: String }, everything: { state: true } };
 
   constructor() {
     super();
     this.room = '';
+    this.everything = false;
   }
 
   watches() {
@@ -55,10 +58,12 @@ class Timeline extends Part {
 
   render() {
     const view = app.rooms.value.get(this.room || app.ownRoom);
-    const entries = (view?.entries ?? []).slice(-SHOWN).reverse();
+    const all = view?.entries ?? [];
+    const entries = (this.everything ? all : all.filter((entry) => !MINOR.has(entry.kind))).slice(-SHOWN).reverse();
     const now = app.now();
     return html`<section class="panel timeline" aria-label=${t('timeline.title')}>
-      <h2>${icon('history')} ${t('timeline.title')}</h2>
+      <h2>${icon('history')} ${t('timeline.title')}<span class="grow"></span>
+        <button class="small" aria-pressed=${this.everything} @click=${() => (this.everything = !this.everything)}>${this.everything ? t('timeline.main') : t('timeline.all')}</button></h2>
       <ol class="scroll">
         ${entries.length ? nothing : html`<li class="empty">${view?.ready ? t('timeline.none') : t('loading')}</li>`}
         ${repeat(entries, (entry) => entry.seq, (entry) => this.#entry(entry, now))}

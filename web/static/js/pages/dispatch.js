@@ -2,6 +2,7 @@
 import { app, bootWork } from '../app.js';
 import { t } from '../i18n.js';
 import { addKeys } from '../keys.js';
+import { tilesOf } from '../tiles.js';
 import { keepAwake } from '../wakelock.js';
 import { Part, html, icon, nothing } from '../elements/part.js';
 import { openCall } from '../elements/call-dialog.js';
@@ -13,6 +14,8 @@ import '../elements/positions.js';
 import '../elements/readings.js';
 import '../elements/timeline.js';
 import '../elements/toasts.js';
+
+const TAKE_OVER_MS = 15_000;
 
 class Dispatch extends Part {
   static properties = { started: { state: true } };
@@ -27,8 +30,35 @@ class Dispatch extends Part {
     this.started = true;
     addKeys(() => {});
     keepAwake();
-    const publishes = app.me.level === 'mine' && ['dispatcher', 'admin'].includes(app.me.role);
-    if (publishes) app.standing('dispatch-room', [app.ownRoom]);
+  }
+
+  updated() {
+    if (this.started && app.own?.ready) this.#decideCamera();
+  }
+
+  /** This computer's camera shows the room, unless a fixed camera does: two pictures under one name would confuse the
+   * duty rule. When the fixed one has been gone for a while, ours takes its place. */
+  #decideCamera() {
+    const fixed = app.fixedCamera(app.me.site).filter((track) => track.kind === 'video');
+    app.showOnWall(fixed.slice(0, 1).map((track) => track.track));
+    if (fixed.length) {
+      clearTimeout(this.taking);
+      this.taking = undefined;
+      this.hadFixed = true;
+      if (app.isStanding) app.endStanding();
+    } else if (!app.isStanding && this.taking === undefined && app.me.level === 'mine' && ['dispatcher', 'admin'].includes(app.me.role)) {
+      this.taking = setTimeout(() => {
+        this.taking = undefined;
+        app.standing('dispatch-room', [app.ownRoom]);
+        this.requestUpdate();
+      }, this.hadFixed ? TAKE_OVER_MS : 0);
+    }
+  }
+
+  #camera() {
+    const fixed = app.fixedCamera(app.me.site);
+    const tile = fixed.length ? tilesOf(fixed, [], app.room.client, false, () => 'mine')[0] : undefined;
+    return tile ? html`<lamproom-tile .tile=${tile}></lamproom-tile>` : html`<lamproom-tile own></lamproom-tile>`;
   }
 
   render() {
@@ -39,7 +69,7 @@ class Dispatch extends Part {
       <lamproom-beacon></lamproom-beacon>
       <main class="dispatch ${inSession ? 'in-session' : ''}">
         <div class="column own">
-          <lamproom-tile own></lamproom-tile>
+          ${this.#camera()}
           ${this.#watchers()}
           ${inSession ? nothing : this.#call()}
           <lamproom-duty></lamproom-duty>
