@@ -59,10 +59,13 @@ class Router:
     def want(self, peer: str, tracks: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...], list[Change]]:
         """The whole list that a subscriber is to get: those that exist, those that do not, and what changes now.
 
-        What is no longer wanted stops at once; what is new waits for the subscriber's agreement.
+        What is no longer wanted stops at once, and needs a new agreement to come back: its m-line may be another by
+        then. What is new waits for the subscriber's agreement.
         """
         wanted = tuple(dict.fromkeys(tracks))
         self._wanted[peer] = wanted
+        agreed = self._agreed.get(peer, {})
+        self._agreed[peer] = {track: media for track, media in agreed.items() if track in wanted}
         here = tuple(track for track in wanted if track in self._published)
         gone = tuple(track for track in wanted if track not in self._published)
         return here, gone, self._settle(peer)

@@ -96,7 +96,8 @@ class SubscriberNegotiation:
         self._next_mid = 0
 
     def offer(self, wanted: Sequence[WantedTrack], restart: LocalTransport | None = None) -> Offer | None:
-        """The offer that brings the subscriber to exactly these tracks, or None when the last one already does.
+        """The offer that brings the subscriber to exactly these tracks, or None when the last one already does and
+        was answered.
 
         Args:
             wanted: the whole list; the order tells which tracks come first where not all fit.
@@ -108,8 +109,8 @@ class SubscriberNegotiation:
         if restart is not None:
             self._local = restart
             changed |= bool(self._slots)
-        if not changed:
-            return None
+        if not changed and self._accepted == self._generation:
+            return None  # an offer that nobody answered may have been lost, and is made again
         self._generation += 1
         mids = {slot.mid: slot.track.track for slot in self._slots if slot.track is not None}
         return Offer(self._write(), self._generation, mids, self.refused)

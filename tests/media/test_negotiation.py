@@ -239,8 +239,20 @@ def test_the_first_offer_names_streams_ssrcs_and_one_codec_per_track() -> None:
 def test_an_offer_that_would_say_the_same_is_not_made() -> None:
     negotiation = SubscriberNegotiation(LOCAL)
     assert negotiation.offer([]) is None
-    assert negotiation.offer([track("p/1")]) is not None
+    offer = negotiation.offer([track("p/1")])
+    assert offer is not None
+    negotiation.accept(offer.generation, answer_of(offer.sdp))
     assert negotiation.offer([track("p/1")]) is None
+
+
+def test_an_offer_that_nobody_answered_may_have_been_lost_and_is_made_again() -> None:
+    negotiation = SubscriberNegotiation(LOCAL)
+    first = negotiation.offer([track("p/1")])
+    again = negotiation.offer([track("p/1")])
+    assert first is not None
+    assert again is not None
+    assert (again.generation, again.mids) == (first.generation + 1, first.mids)
+    assert negotiation.accept(again.generation, answer_of(again.sdp)).sending[0].track == "p/1"
 
 
 def test_an_accepted_offer_tells_what_to_send_where() -> None:

@@ -26,6 +26,16 @@ def test_what_is_no_longer_wanted_stops_before_any_answer() -> None:
     assert router.want("v", ["a/1"])[2] == [Disconnect("v", "a/0")]
 
 
+def test_a_track_that_was_taken_off_the_list_comes_back_only_by_a_new_agreement() -> None:
+    router = Router()
+    router.publish("a/0")
+    router.want("v", ["a/0"])
+    router.agree("v", [sending("a/0")])
+    router.want("v", [])
+    assert router.want("v", ["a/0"])[2] == []
+    assert router.agree("v", [sending("a/0", "1")]) == [Connect("v", sending("a/0", "1"))]
+
+
 def test_a_track_that_ends_stops_for_everybody_and_may_come_back() -> None:
     router = Router()
     router.publish("a/0")
