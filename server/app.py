@@ -15,7 +15,10 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
+from analytics.plugin import Reading
+from analytics.rules.runstate import RunStates
 from analytics.telemetry.mqtt import MqttSource
+from analytics.telemetry.quarantine import Gap
 from config import VERSION
 from config.settings import Settings, SiteSettings
 from server import tls
@@ -38,10 +41,11 @@ from server.posts import DutyPosts
 from server.sessions.service import SessionService
 from server.snapshot import Rooms
 from server.store.database import Database, sqlite_url
+from server.store.errors import StoreError
 from server.store.sites import SiteTree
 from server.streams import Streams
 from server.supervise import Health, supervise
-from server.telemetry import TelemetryIngest
+from server.telemetry import Notable, TelemetryIngest, quality_turned
 from server.vision import VisionWorker
 from server.watchdog import watch
 
@@ -53,6 +57,9 @@ COME_BACK_S = 2.0
 """Browsers come back spread over this time."""
 RETENTION_EVERY_S = 3600.0
 DAY_S = 86400.0
+
+LONGEST_DELAY_S = dict.fromkeys(("conductor", "sessions", "streams", "posts", "media"), 2.0)
+"""Units without which nobody is called or seen are started again soon, however often they fail."""
 
 DEFAULT_SITE = SiteSettings(site="mine", level="mine", name_zh="本矿", name_en="Our mine")
 """The tree of a server whose settings name no site."""
@@ -102,15 +109,16 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         )
         await sessions.load()
         alert_service = AlertService(database, tree, bus, further_rooms=sessions.rooms_about)
-        ingest = TelemetryIngest(database, tree, bus, further_rooms=sessions.rooms_about)
+        ingest = TelemetryIngest(database, tree, bus, notable=_notable(RunStates()), further_rooms=sessions.rooms_about)
         identity = await Identity.open(database, tree, settings.auth, data_dir)
         identity.sites_of_session = sessions.sites_of
         conductor = Conductor(database, bus, sessions, resume_s=settings.media.peer_grace_s)
+        await conductor.prepare()
         identity.on_revoked(conductor.revoke)
         media = MediaClient(settings.media)
         streams = Streams(conductor, media)
         media.listener = streams
-        conductor.on_removed = streams.client_removed
+        conductor.on_removed, conductor.on_rooms_changed = streams.client_removed, streams.recheck
         posts = DutyPosts(settings, database, tree, bus, alert_service, streams, sessions)
         vision = VisionWorker(
             settings.analytics, on_observed=posts.observed, on_blind=posts.blind, on_state=posts.vision_state
@@ -143,10 +151,29 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
 
 
 async def _take_in(parts: Parts) -> None:
-    """From the MQTT broker into the store; the broker is told only then."""
-    source = MqttSource(parts.settings.mqtt, lambda: parts.tree)
-    async for batch in source.batches():
-        await parts.telemetry.store(batch)
+    """From the MQTT broker into the store; the broker is told only then. Losses and gaps are told to the screens."""
+
+    def link(up: bool, reason: str) -> None:
+        rooms = [f"site:{site}" for site in parts.tree]
+        parts.conductor.note(rooms, "link", {"what": "mqtt", "state": "up" if up else "down", "reason": reason})
+
+    def gap(found: Gap) -> None:
+        body: dict[str, object] = {"what": "gap", "device": found.device, "missing": found.missing}
+        parts.conductor.note([f"site:{found.site}"], "link", body)
+
+    source = MqttSource(parts.settings.mqtt, lambda: parts.tree, on_gap=gap, on_link=link)
+    async with contextlib.aclosing(source.batches()) as batches:
+        async for batch in batches:
+            await parts.telemetry.store(batch)
+
+
+def _notable(states: RunStates) -> Notable:
+    """Changes of readings that are worth an entry: quality, and machines that start or stop."""
+
+    def change(before: Reading | None, new: Reading) -> str | None:
+        return quality_turned(before, new) or states.notable(before, new)
+
+    return change
 
 
 async def _retain(parts: Parts) -> None:
@@ -198,6 +225,7 @@ def application(parts: Parts) -> web.Application:
         parts.sessions,
         parts.rooms,
         parts.identity,
+        parts.tree,
         settings.server,
         settings.media.peer_grace_s,
     )
@@ -210,7 +238,10 @@ def application(parts: Parts) -> web.Application:
 async def running(settings: Settings) -> AsyncIterator[Running]:
     """A server that serves while the block runs."""
     async with assemble(settings) as parts, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(supervise(name, run, parts.health)) for name, run in units(parts).items()]
+        tasks = [
+            group.create_task(supervise(name, run, parts.health, longest_delay_s=LONGEST_DELAY_S.get(name, 60.0)))
+            for name, run in units(parts).items()
+        ]
         secure = tls.context(settings.server)
         runner = web.AppRunner(application(parts), access_log=None, shutdown_timeout=2.0)
         await runner.setup()
@@ -221,12 +252,16 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             url = settings.server.public_url or _url(settings, port, secure is not None)
             log.info("listening", url=url)
             yield Running(url, port, parts)
-            parts.conductor.say_goodbye(lambda: random.uniform(0.0, COME_BACK_S))
+            await site.stop()
+            parts.conductor.say_goodbye(lambda: GOODBYE_S + random.uniform(0.0, COME_BACK_S))
             await asyncio.sleep(GOODBYE_S if parts.conductor.clients else 0)
         finally:
             await runner.cleanup()
             for task in tasks:
                 task.cancel()
+            await asyncio.wait(tasks)
+            with contextlib.suppress(StoreError):
+                await parts.conductor.flush()
 
 
 def _url(settings: Settings, port: int, secure: bool) -> str:

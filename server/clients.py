@@ -29,8 +29,10 @@ class Membership:
     grant: Grant
     since: float
     """UTC."""
-    delivered: int = 0
-    """`seq` of the last entry given to the client's outbox."""
+    delivered: int | None = None
+    """`seq` of the last entry given to the client's outbox; None until `Joined` has told where it begins."""
+    behind: bool = False
+    """The store has entries that did not fit into the outbox."""
     warned: bool = False
     """`Expiring` has been sent for this grant."""
 

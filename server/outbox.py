@@ -34,6 +34,11 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._durable) + len(self._keyed)
 
+    @property
+    def free(self) -> int:
+        """Durable messages that still fit with as much again to spare, for those who have more to give than one."""
+        return max(0, self._limit // 2 - len(self._durable))
+
     def put(self, message: BaseModel) -> None:
         """Durable. After an overflow nothing more is taken: the socket is about to be closed."""
         if len(self._durable) >= self._limit:

@@ -14,12 +14,13 @@ import structlog
 from analytics.finding import Finding
 from analytics.messages import Blind, Observed
 from analytics.rules.absence import DutyChange, DutyPost, Output
-from config.settings import Settings
+from config.settings import DutyPostSettings, Settings
 from server.alerts.service import AlertService
 from server.bus import Bus
 from server.sessions.service import SessionService
 from server.store import timeline
 from server.store.database import Database
+from server.store.errors import StoreError
 from server.store.pictures import store_picture
 from server.store.sites import SiteTree
 from server.streams import Camera, StreamError, Streams
@@ -29,6 +30,8 @@ log = structlog.get_logger()
 
 TICK_S = 0.5
 PICTURE_TIMEOUT_S = 2.0
+RETRY_S = 0.5
+"""A store or a media worker that is away is asked again after this."""
 
 
 class DutyPosts:
@@ -57,24 +60,47 @@ class DutyPosts:
         self._cameras: dict[str, Camera] = {}
         self._outcomes: deque[Output] = deque()
         self._wake = asyncio.Event()
-        self._to_tap: dict[str, Camera] = {}
+        self._to_choose: set[tuple[str, str]] = set()
         self.vision: VisionWorker | None = None
 
     # --- cameras ---
 
     def camera_started(self, camera: Camera) -> None:
         """A site's camera began: if a post looks through it, analyse it."""
-        if any((one.site, one.camera) == (camera.site, camera.name) for one in self._settings.values()):
-            self._to_tap[f"{camera.site}/{camera.name}"] = camera
-            self._wake.set()
+        self._choose(camera.site, camera.name)
 
     def camera_gone(self, camera: Camera) -> None:
-        key = f"{camera.site}/{camera.name}"
-        if self._cameras.get(key) == camera and self.vision is not None:
+        """Another one of the same name may take its place."""
+        self._choose(camera.site, camera.name)
+
+    def _choose(self, site: str, name: str) -> None:
+        if any((one.site, one.camera) == (site, name) for one in self._settings.values()):
+            self._to_choose.add((site, name))
+            self._wake.set()
+
+    async def _look(self, site: str, name: str) -> None:
+        """Analyse the best live camera of this name: a device of the site before somebody's page."""
+        key, vision = f"{site}/{name}", self.vision
+        if vision is None:
+            return
+        found = self._streams.cameras(site, name)
+        now = self._cameras.get(key)
+        best = found[0] if found else None
+        if now is not None and now in found and now.device == (best is not None and best.device):
+            return
+        if now is not None:
             del self._cameras[key]
-            self.vision.unwatch(key)
-        if self._to_tap.get(key) == camera:
-            del self._to_tap[key]
+            vision.unwatch(key)
+            if now in found:
+                await self._streams.tap(now.track, None)
+        if best is None:
+            return
+        await self._streams.tap(best.track, vision.tap_address)
+        self._cameras[key] = best
+        detector = next(one.detector for one in self._settings.values() if f"{one.site}/{one.camera}" == key)
+        vision.watch(key, best.track, detector, ())
+        for rule in self._watching(key, detector):
+            rule.simulated = self._simulated or best.simulated
 
     # --- what the worker says ---
 
@@ -132,7 +158,7 @@ class DutyPosts:
             "warned": rule.warned if rule is not None else False,
             "reason": rule.reason if rule is not None else "starting",
             "picture": rule.camera.picture if rule is not None else "none",
-            "simulated": self._simulated,
+            "simulated": rule.simulated if rule is not None else self._simulated,
             "model": self.vision.model if self.vision is not None else "",
             "trained_on": self.vision.trained_on if self.vision is not None else "",
         }
@@ -142,18 +168,26 @@ class DutyPosts:
     async def run(self) -> None:
         """Ticks the rules and carries out what they conclude. Alerts of before a restart are gone on with."""
         for post, settings in self._settings.items():
-            if settings.site not in self._tree:
-                log.error("post_without_site", post=post, site=settings.site)
-                continue
-            standing = {
-                alert.key: (alert.severity, alert.opened_at) for alert in await self._alerts.open_for(settings.site)
-            }
-            self._posts[post] = DutyPost(
-                settings, now=time.monotonic(), at=time.time(), open_alerts=standing, simulated=self._simulated
-            )
+            if post not in self._posts:
+                await self._begin(post, settings)
+        self._to_choose |= {(one.site, one.camera) for one in self._settings.values()}
+        self._wake.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tick())
             group.create_task(self._carry_out(group))
+
+    async def _begin(self, post: str, settings: DutyPostSettings) -> None:
+        """A rule for a post; the screens are told that it knows nothing yet."""
+        if settings.site not in self._tree:
+            log.error("post_without_site", post=post, site=settings.site)
+            return
+        standing = {
+            alert.key: (alert.severity, alert.opened_at) for alert in await self._alerts.open_for(settings.site)
+        }
+        now, at = time.monotonic(), time.time()
+        rule = DutyPost(settings, now=now, at=at, open_alerts=standing, simulated=self._simulated)
+        self._posts[post] = rule
+        self._outcomes.append(DutyChange(post, settings.site, rule.state, at, at, rule.warned, rule.reason))
 
     async def _tick(self) -> None:
         while True:
@@ -166,27 +200,31 @@ class DutyPosts:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self._tap_new()
+            while self._to_choose:
+                wanted = self._to_choose.pop()
+                try:
+                    await self._look(*wanted)
+                except StreamError as error:
+                    log.warning("camera_not_tapped", camera="/".join(wanted), reason=error.error)
+                    self._to_choose.add(wanted)
+                    await asyncio.sleep(RETRY_S)
+                    break
             while self._outcomes:
-                outcome = self._outcomes.popleft()
-                if isinstance(outcome, Finding):
-                    await self._alert(outcome, group)
-                else:
-                    await self._show(outcome)
+                try:
+                    await self._tell(self._outcomes[0], group)
+                except StoreError as error:  # nothing is lost: the same outcome is tried again
+                    log.error("finding_waits", reason=str(error))
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                self._outcomes.popleft()
+            if self._to_choose:
+                self._wake.set()
 
-    async def _tap_new(self) -> None:
-        waiting, self._to_tap = self._to_tap, {}
-        for key, camera in waiting.items():
-            if self.vision is None:
-                continue
-            detector = next(one.detector for one in self._settings.values() if f"{one.site}/{one.camera}" == key)
-            try:
-                await self._streams.tap(camera.track, self.vision.tap_address)
-            except StreamError as error:
-                log.warning("camera_not_tapped", camera=key, reason=error.error)
-                continue
-            self._cameras[key] = camera
-            self.vision.watch(key, camera.track, detector, ())
+    async def _tell(self, outcome: Output, group: asyncio.TaskGroup) -> None:
+        if isinstance(outcome, Finding):
+            await self._alert(outcome, group)
+        else:
+            await self._show(outcome)
 
     async def _alert(self, finding: Finding, group: asyncio.TaskGroup) -> None:
         alert = await self._alerts.apply(finding, at=time.time())
@@ -204,8 +242,11 @@ class DutyPosts:
             return
         name = f"{finding.severity}-{finding.change}-{int(picture.at * 1000)}"
         jpeg = base64.b64decode(picture.jpeg)
-        path, sha256 = await asyncio.to_thread(store_picture, self._data_dir, alert, name, jpeg)
-        await self._alerts.attach(alert, name, path, sha256, picture.width, picture.height, picture.at)
+        try:
+            path, sha256 = await asyncio.to_thread(store_picture, self._data_dir, alert, name, jpeg)
+            await self._alerts.attach(alert, name, path, sha256, picture.width, picture.height, picture.at)
+        except StoreError as error:
+            log.error("evidence_lost", alert=alert, reason=str(error))
 
     async def _show(self, change: DutyChange) -> None:
         """A new state of a post, on the timelines of its site and of all above."""

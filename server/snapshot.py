@@ -51,20 +51,23 @@ class Rooms:
             recent = await timeline.recent(connection, room, RECENT_ENTRIES)
             last = await timeline.last_seq(connection, room)
         site = self.site_of(room)
-        members, tracks = self._conductor.roster(room)
         if site is None:
+            members, tracks = self._conductor.roster(room)
             return Snapshot(members=members, tracks=tracks, recent=tuple(map(event_of, recent))), last
-        below = [site, *self._tree.descendants(site)]
         in_session = room.startswith("session:")
+        # A consultation shows the site it is about, not what lies below it: its guests may be of sister mines.
+        shown = [site] if in_session else [site, *self._tree.descendants(site)]
         states = [self._sessions.get_open(room.removeprefix("session:"))] if in_session else self._concerning(site)
         readings = await self._telemetry.newest(site)
         positions = await self._telemetry.positions(site)
+        alerts = [alert for alert in await self._alerts.open_for(site) if alert.site in shown]
+        members, tracks = self._conductor.roster(room)
         snapshot = Snapshot(
             members=members,
             tracks=tracks,
-            alerts=tuple(alert.as_dict() for alert in await self._alerts.open_for(site)),
+            alerts=tuple(alert.as_dict() for alert in alerts),
             sessions=tuple(state.as_dict() for state in states if state is not None),
-            duty=tuple(self._posts.states(below)),
+            duty=tuple(self._posts.states(shown)),
             readings=tuple(map(reading_body, readings)),
             positions=tuple(map(position_body, positions)),
             recent=tuple(map(event_of, recent)),

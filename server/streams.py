@@ -2,7 +2,10 @@
 
 Watching is declarative: a client names all it wants, and this module keeps the worker's list equal to what exists, is
 shown in a room the client is in, and may be subscribed to. A track that ends, a room that is left or a grant that runs
-out makes the client *dirty*; one task negotiates anew with dirty clients.
+out makes the client *dirty*; one task negotiates anew with dirty clients, and cuts off those with whom that fails.
+
+A worker's answer is booked only if client, peer and worker are still those it was asked for: whatever happened in
+between, a peer that nobody owns is closed, and the end of an old peer never touches a new one.
 """
 
 import asyncio
@@ -14,7 +17,7 @@ import structlog
 
 from media.messages import Accept, Close, Mute, PeerState, Play, Publish, Quality, Reply, Subscribe, Tap, TrackState
 from server.clients import Client, OwnTrack
-from server.conductor import Conductor
+from server.conductor import GONE, Conductor
 from server.media import MediaClient, MediaDown, MediaRefused
 from signaling.room import messages as room
 from signaling.room.problems import text
@@ -41,6 +44,9 @@ class Camera:
     site: str
     name: str
     track: str
+    simulated: bool = False
+    device: bool = False
+    """Published by a device of the site, not by somebody's page."""
 
 
 class Streams:
@@ -53,6 +59,9 @@ class Streams:
         self._dirty: dict[str, Client] = {}
         self._wake = asyncio.Event()
         self._to_close: list[str] = []
+        self._recheck = False
+        self._worker = 0
+        """Counts the media workers there have been."""
         self.on_camera: Callable[[Camera], None] = lambda camera: None
         """A camera of a site began."""
         self.on_camera_gone: Callable[[Camera], None] = lambda camera: None
@@ -66,21 +75,33 @@ class Streams:
             StreamError: not allowed, or the worker refused it.
         """
         self._check_publications(client, publications)
+        sites = {mid: client.rooms[one.rooms[0]].grant.site for mid, one in publications.items()}
         async with client.media:
             if fresh and client.publish_peer is not None:
-                await self._close_peer(client.publish_peer, "fresh")
+                self._drop_peer(client.publish_peer)
                 self._forget_tracks(client)
                 client.publish_peer = None
             peer = client.publish_peer or client.next_peer("p")
-            self._peers[peer] = (client, "publish")
-            try:
-                reply = await self._request(Publish(peer=peer, sdp=sdp))
-            except StreamError:
-                if client.publish_peer is None:
-                    self._peers.pop(peer, None)
-                raise
+            reply = await self._ask(client, "publish", Publish(peer=peer, sdp=sdp))
             client.publish_peer = peer
-            self._take_tracks(client, reply, publications)
+            self._take_tracks(client, reply, publications, sites)
+        return reply
+
+    async def _ask(
+        self, client: Client, direction: Literal["publish", "watch"], command: Publish | Subscribe | Play
+    ) -> Reply:
+        """A command about a peer of a client, known or new. If it fails, a new peer is closed again."""
+        peer, worker, known = command.peer, self._worker, command.peer in self._peers
+        self._peers[peer] = (client, direction)
+        booked = known
+        try:
+            reply = await self._request(command)
+            if worker != self._worker or client.client not in self._conductor.clients:
+                raise StreamError("media_down", "The media worker or the client went away meanwhile.")
+            booked = True
+        finally:
+            if not booked:
+                self._drop_peer(peer)
         return reply
 
     def _check_publications(self, client: Client, publications: Publications) -> None:
@@ -93,7 +114,7 @@ class Streams:
                 if not grant.publish or publication.source not in grant.sources:
                     raise StreamError("not_allowed", f"The token for {name} does not allow {publication.source}.")
 
-    def _take_tracks(self, client: Client, reply: Reply, publications: Publications) -> None:
+    def _take_tracks(self, client: Client, reply: Reply, publications: Publications, sites: Mapping[str, str]) -> None:
         present = {info.track for info in reply.tracks if info.mid in publications}
         for track in [one for one in client.tracks if one not in present]:
             self._end_track(client, track)
@@ -103,29 +124,49 @@ class Streams:
                 continue
             known = client.tracks.get(info.track)
             if known is not None:
-                self._conductor.room_changed(*self._conductor.rooms_of(known))
+                self._conductor.room_changed(*self._conductor.rooms_of(client, known))
                 known.publication, known.codec = publication, info.codec
             else:
-                grant = client.rooms[publication.rooms[0]].grant
-                known = OwnTrack(info.track, info.mid, info.kind, info.codec, publication, grant.site,
-                                 simulated=client.simulated)  # fmt: skip
+                known = OwnTrack(
+                    info.track, info.mid, info.kind, info.codec, publication, sites[info.mid], client.simulated
+                )
                 client.tracks[info.track] = known
                 self._tell_track(client, known, "published")
-                if known.kind == "video" and f"site:{known.site}" in publication.rooms:
-                    self.on_camera(Camera(known.site, publication.name, known.track))
-            self._conductor.room_changed(*self._conductor.rooms_of(known))
+                if (camera := self._camera(client, known)) is not None:
+                    self.on_camera(camera)
+            self._conductor.room_changed(*self._conductor.rooms_of(client, known))
+        self.recheck()  # rooms of a publication may have become fewer
+
+    @staticmethod
+    def _camera(client: Client, own: OwnTrack) -> Camera | None:
+        """The track as a camera of its site; a shared screen or a precheck is none."""
+        if own.kind != "video" or own.publication.source != "camera":
+            return None
+        if f"site:{own.site}" not in own.publication.rooms:
+            return None
+        return Camera(own.site, own.publication.name, own.track, own.simulated, client.kind == "whip")
 
     def _end_track(self, client: Client, track: str) -> None:
         own = client.tracks.pop(track, None)
         if own is None:
             return
         self._tell_track(client, own, "ended")
-        self._conductor.room_changed(*self._conductor.rooms_of(own))
-        if own.kind == "video":
-            self.on_camera_gone(Camera(own.site, own.publication.name, own.track))
+        self._conductor.room_changed(*self._conductor.rooms_of(client, own))
+        if (camera := self._camera(client, own)) is not None:
+            self.on_camera_gone(camera)
         for watcher in self._conductor.clients.values():
             if track in watcher.sending:
                 self._mark(watcher)
+
+    def cameras(self, site: str, name: str) -> list[Camera]:
+        """The live cameras of a site under this name: devices before pages, the newest last."""
+        found = [
+            camera
+            for client in self._conductor.clients.values()
+            for own in client.tracks.values()
+            if (camera := self._camera(client, own)) is not None and (camera.site, camera.name) == (site, name)
+        ]
+        return sorted(found, key=lambda camera: not camera.device)
 
     def _forget_tracks(self, client: Client) -> None:
         for track in list(client.tracks):
@@ -138,7 +179,7 @@ class Streams:
         body: dict[str, object] = {"change": change, "track": client.notice(own).model_dump()}
         if own.simulated:
             body["simulated"] = True
-        rooms = self._conductor.rooms_of(own)
+        rooms = self._conductor.rooms_of(client, own)
         self._conductor.note(sorted(rooms), "track", body)
 
     # --- watching ---
@@ -149,7 +190,7 @@ class Streams:
         refused = {track: text("no_such_track") for track in request.tracks if not self._may_watch(client, track)}
         async with client.media:
             if request.fresh and client.watch_peer is not None:
-                await self._close_peer(client.watch_peer, "fresh")
+                self._drop_peer(client.watch_peer)
                 client.watch_peer = None
             refused |= await self._subscribe(client, ice_restart=request.ice_restart)
         return refused
@@ -169,13 +210,7 @@ class Streams:
         if not tracks and client.watch_peer is None:
             return {}
         peer = client.watch_peer or client.next_peer("w")
-        self._peers[peer] = (client, "watch")
-        try:
-            reply = await self._request(Subscribe(peer=peer, tracks=tracks, ice_restart=ice_restart))
-        except StreamError:
-            if client.watch_peer is None:
-                self._peers.pop(peer, None)
-            raise
+        reply = await self._ask(client, "watch", Subscribe(peer=peer, tracks=tracks, ice_restart=ice_restart))
         client.watch_peer = peer
         before, client.sending = client.sending, frozenset(tracks)
         if bool(before) != bool(tracks):
@@ -189,13 +224,13 @@ class Streams:
         found = self._conductor.find_track(track)
         if found is None or found[0] is client:
             return False
-        rooms = self._conductor.rooms_of(found[1])
+        rooms = self._conductor.rooms_of(*found)
         return any(name in client.rooms and client.rooms[name].grant.subscribe for name in rooms)
 
-    def rooms_changed(self, client: Client) -> None:
-        """The client's rooms or grants changed: what it watches may have to stop."""
-        if any(not self._may_watch(client, track) for track in client.sending):
-            self._mark(client)
+    def recheck(self) -> None:
+        """Rooms, grants or publications changed: what people watch may have to stop."""
+        self._recheck = True
+        self._wake.set()
 
     def _mark(self, client: Client) -> None:
         self._dirty[client.client] = client
@@ -206,12 +241,7 @@ class Streams:
     async def play(self, client: Client, sdp: str, tracks: tuple[str, ...]) -> Reply:
         """WHEP: one offer, one answer."""
         peer = client.next_peer("w")
-        self._peers[peer] = (client, "watch")
-        try:
-            reply = await self._request(Play(peer=peer, sdp=sdp, tracks=tracks))
-        except StreamError:
-            self._peers.pop(peer, None)
-            raise
+        reply = await self._ask(client, "watch", Play(peer=peer, sdp=sdp, tracks=tracks))
         client.watch_peer, client.sending = peer, frozenset(tracks)
         self._conductor.room_changed(*client.rooms)
         return reply
@@ -225,14 +255,14 @@ class Streams:
             raise StreamError("no_such_track", f"There is no track {track}.")
         await self._request(Mute(track=track, muted=silenced))
         found[1].silenced = silenced
-        self._conductor.room_changed(*self._conductor.rooms_of(found[1]))
+        self._conductor.room_changed(*self._conductor.rooms_of(*found))
 
     def muted(self, client: Client, track: str, muted: bool) -> None:
         """The owner says so; everybody sees it."""
         if (own := client.tracks.get(track)) is None:
             raise StreamError("no_such_track", f"The client has no track {track}.")
         own.muted = muted
-        self._conductor.room_changed(*self._conductor.rooms_of(own))
+        self._conductor.room_changed(*self._conductor.rooms_of(client, own))
 
     async def tap(self, track: str, address: str | None) -> None:
         """Send a track's access units to a vision worker, or stop."""
@@ -253,17 +283,23 @@ class Streams:
         self._forget_tracks(client)
         for peer, (owner, _) in list(self._peers.items()):
             if owner is client:
-                del self._peers[peer]
-                self._to_close.append(peer)
+                self._drop_peer(peer)
         client.sending = frozenset()
+
+    def _drop_peer(self, peer: str) -> None:
+        """Nobody owns this peer any more: it is closed soon."""
+        self._peers.pop(peer, None)
+        self._to_close.append(peer)
         self._wake.set()
 
-    async def _close_peer(self, peer: str, reason: str) -> None:
-        self._peers.pop(peer, None)
+    async def _close_peer(self, peer: str) -> None:
         try:
-            await self._media.request(Close(peer=peer, reason=reason))
-        except (MediaDown, MediaRefused) as error:
+            await self._media.request(Close(peer=peer, reason="removed"))
+        except MediaRefused as error:
             log.debug("peer_not_closed", peer=peer, reason=str(error))
+        except MediaDown:
+            if self._media.ready.is_set():  # it is there and did not answer in time: ask again
+                self._to_close.append(peer)
 
     async def run(self) -> None:
         """Negotiates with clients whose list changed under them, and closes peers that nobody owns."""
@@ -272,16 +308,34 @@ class Streams:
             self._wake.clear()
             closing, self._to_close = self._to_close, []
             for peer in closing:
-                await self._close_peer(peer, "removed")
+                await self._close_peer(peer)
+            if self._recheck:
+                self._recheck = False
+                for client in self._conductor.clients.values():
+                    if any(not self._may_watch(client, track) for track in client.sending):
+                        self._mark(client)
             dirty, self._dirty = self._dirty, {}
             for client in dirty.values():
-                if client.watch_peer is None or client.kind != "browser":
-                    continue
-                try:
-                    async with client.media:
-                        await self._subscribe(client)
-                except StreamError as error:
-                    log.info("watch_not_renewed", client=client.client, reason=error.error)
+                await self._renew(client)
+
+    async def _renew(self, client: Client) -> None:
+        """Make what is sent equal to what may be; where that fails, nothing is sent."""
+        if client.watch_peer is None or client.client not in self._conductor.clients:
+            return
+        if client.kind != "browser":
+            client.lost_at = GONE  # a WHEP session cannot be offered anew: it ends
+            return
+        try:
+            async with client.media:
+                await self._subscribe(client)
+        except StreamError as error:
+            log.warning("watching_ended", client=client.client, reason=error.error)
+            if client.watch_peer is not None:
+                self._drop_peer(client.watch_peer)
+            client.watch_peer, client.sending = None, frozenset()
+            if client.connection is not None:
+                client.connection.outbox.put(_closed("watch", error.error))
+            self._conductor.room_changed(*client.rooms)
 
     # --- what the worker tells ---
 
@@ -290,7 +344,8 @@ class Streams:
         if found is None:
             return
         client, direction = found
-        if client.connection is not None:
+        current = event.peer in (client.publish_peer, client.watch_peer)
+        if client.connection is not None and (current or event.state != "closed"):
             words = text(event.reason) if event.reason else None
             state = room.MediaState(peer=direction, state=event.state, reason=event.reason, text=words)
             client.connection.outbox.put(state)
@@ -298,14 +353,14 @@ class Streams:
             return
         log.info("peer_closed", peer=event.peer, reason=event.reason)
         del self._peers[event.peer]
-        if direction == "publish":
+        if event.peer == client.publish_peer:
             client.publish_peer = None
             self._forget_tracks(client)
-        else:
+        elif event.peer == client.watch_peer:
             client.watch_peer, client.sending = None, frozenset()
             self._conductor.room_changed(*client.rooms)
         if client.kind != "browser":
-            client.lost_at = float("-inf")  # the conductor takes it away
+            client.lost_at = GONE
 
     def track_changed(self, event: TrackState) -> None:
         found = self._conductor.find_track(event.track)
@@ -318,7 +373,7 @@ class Streams:
         before, own.state = own.state, event.state
         if before != event.state and not (before == "starting" and event.state == "live"):
             self._tell_track(client, own, event.state)
-        self._conductor.room_changed(*self._conductor.rooms_of(own))
+        self._conductor.room_changed(*self._conductor.rooms_of(client, own))
 
     def quality(self, event: Quality) -> None:
         found = self._peers.get(event.peer)
@@ -329,20 +384,30 @@ class Streams:
 
     def media_restarted(self) -> None:
         """The worker died: every peer is gone. Browsers are told to begin anew, programs are dropped and come back."""
+        self._worker += 1
         self._peers.clear()
         self._to_close.clear()
         for client in list(self._conductor.clients.values()):
-            peers = ((client.publish_peer, "publish"), (client.watch_peer, "watch"))
+            had: list[tuple[Literal["publish", "watch"], str | None]]
+            had = [("publish", client.publish_peer), ("watch", client.watch_peer)]
             self._forget_tracks(client)
             client.publish_peer = client.watch_peer = None
             client.sending = frozenset()
-            for peer, direction in peers:
+            for direction, peer in had:
                 if peer is not None and client.connection is not None:
-                    client.connection.outbox.put(_down("publish" if direction == "publish" else "watch"))
+                    client.connection.outbox.put(_closed(direction, "media_down"))
             if client.kind != "browser":
-                client.lost_at = float("-inf")
+                client.lost_at = GONE
         self._dirty.clear()
 
+    def tell_peers(self, client: Client) -> None:
+        """After a resume: which of the two peers did not live through it."""
+        if client.connection is None:
+            return
+        for direction, peer in (("publish", client.publish_peer), ("watch", client.watch_peer)):
+            if peer is None:
+                client.connection.outbox.put(_closed("publish" if direction == "publish" else "watch", "closed"))
 
-def _down(peer: Literal["publish", "watch"]) -> room.MediaState:
-    return room.MediaState(peer=peer, state="closed", reason="media_down", text=text("media_down"))
+
+def _closed(peer: Literal["publish", "watch"], reason: str) -> room.MediaState:
+    return room.MediaState(peer=peer, state="closed", reason=reason, text=text(reason))

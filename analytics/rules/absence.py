@@ -125,7 +125,6 @@ class DutyPost:
         """Name and hash of the detector's model, for `explain`."""
         self.trained_on = "unknown"
         self._presence = Presence(Windows.of(settings))
-        self._simulated = simulated
         self._started_now = now
         self._clock = (now, at)
         self._persons = 0
@@ -182,6 +181,15 @@ class DutyPost:
         return [*self._lose(now, reason), *self.camera.blind(now, self._at(now), reason)]
 
     @property
+    def simulated(self) -> bool:
+        """Whether what is seen is simulated: every finding says so."""
+        return self.camera.simulated
+
+    @simulated.setter
+    def simulated(self, simulated: bool) -> None:
+        self.camera.simulated = simulated
+
+    @property
     def absent_s(self) -> float:
         """How long the post has been empty by usable pictures, seconds; 0 while nobody is missing."""
         return max(0.0, self._presence.since(self._absence))
@@ -196,12 +204,8 @@ class DutyPost:
     def _inputs(self, now: float) -> list[Input]:
         """What has become true with this picture, the most telling first."""
         p, inputs = self._presence, list[Input]()
-        if self.state is State.UNKNOWN and p.since(p.confirming) >= p.windows.confirm_s:
-            inputs.append(Input.CONFIRMED)
-        if self.state is State.ABSENT and p.since(p.returning) >= p.windows.back_s:
-            inputs.append(Input.CONFIRMED)
-        if self.state is State.LEAVING and p.returning is not None:
-            inputs.append(Input.BACK)
+        if p.newest.manned:  # nobody arrives with a picture that shows nobody, whatever those before it showed
+            inputs += self._arrivals()
         if p.empty is None or not (p.shown_empty or self.state is State.LEAVING):
             return inputs
         if self._may_raise(now) and (self._alarmed or p.empty_s >= self.settings.alarm_after_s):
@@ -209,6 +213,14 @@ class DutyPost:
         if self.state is State.PRESENT or self._manned_before:
             inputs.append(Input.EMPTY)
         return inputs
+
+    def _arrivals(self) -> list[Input]:
+        p = self._presence
+        if self.state is State.UNKNOWN and p.since(p.confirming) >= p.windows.confirm_s:
+            return [Input.CONFIRMED]
+        if self.state is State.ABSENT and p.since(p.returning) >= p.windows.back_s:
+            return [Input.CONFIRMED]
+        return [Input.BACK] if self.state is State.LEAVING and p.returning is not None else []
 
     def _target(self, now: float) -> State | None:
         pairs = ((self.state, became) for became in self._inputs(now))
@@ -321,4 +333,4 @@ class DutyPost:
             **more,
         }
         severity, at = self._raised or "alarm", self._at(now)
-        return Finding(s.site, self.key, "absence", s.post, change, severity, at, zh, en, explain, self._simulated)
+        return Finding(s.site, self.key, "absence", s.post, change, severity, at, zh, en, explain, self.simulated)

@@ -29,7 +29,7 @@ class CameraWatch:
         self._good_since_now: float | None = None
         self._settings = settings
         self._started_now = now
-        self._simulated = simulated
+        self.simulated = simulated
 
     def good(self, now: float, at: float) -> list[Finding]:
         """A usable picture was analysed."""
@@ -88,4 +88,4 @@ class CameraWatch:
             "data_age_s": round(now - self.last_good_now, 3),
             "thresholds": {"fault_after_s": FAULT_AFTER_S, "fault_cleared_after_s": FAULT_CLEARED_AFTER_S},
         }
-        return Finding(s.site, key, rule, s.camera, change, "warning", at, zh, en, explain, self._simulated)
+        return Finding(s.site, key, rule, s.camera, change, "warning", at, zh, en, explain, self.simulated)

@@ -18,7 +18,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, cast
 
@@ -196,7 +196,7 @@ class MqttSource:
         age, and in no batch."""
         return self._retained.values()
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield batches until closed. Ends at once when no broker is configured.
 
         Close it (`contextlib.aclosing`) when done: the connection lives as long as this iterator.

@@ -22,6 +22,7 @@ from server.api.security import allowed_origins, origin_allowed
 from server.clients import Client, Connection
 from server.conductor import CATCH_UP_ENTRIES, Conductor, actor
 from server.identity.errors import TokenError
+from server.identity.roles import Verb, holds
 from server.identity.service import Identity
 from server.identity.tokens import Grant
 from server.outbox import LIMIT, TooSlow
@@ -29,6 +30,8 @@ from server.sessions.errors import SessionError
 from server.sessions.machine import Chatted, OrderAnswered, OrderGiven, OrderState
 from server.sessions.service import SessionService
 from server.snapshot import Rooms
+from server.store.errors import StoreError
+from server.store.sites import SiteTree
 from server.streams import StreamError, Streams
 from signaling.room import messages as m
 from signaling.room.problems import text
@@ -52,6 +55,7 @@ class RoomDoor:
     sessions: SessionService
     rooms: Rooms
     identity: Identity
+    tree: SiteTree
     settings: ServerSettings
     resume_s: float
 
@@ -66,12 +70,18 @@ class RoomDoor:
 
 
 class _Refused(Exception):
-    """The hello was no good; the socket is closed with this code and word."""
+    """The socket is closed with this code and word."""
 
-    def __init__(self, code: int, error: str) -> None:
+    def __init__(self, code: int, error: str, *, final: bool = True, after_s: float = 0.0) -> None:
         self.code = code
         self.error = error
+        self.final = final
+        self.after_s = after_s
         super().__init__(error)
+
+
+def _word(error: str, *, final: bool = False, after_s: float = 0.0) -> m.Closing:
+    return m.Closing(error=error, text=text(error), final=final, after_s=after_s)
 
 
 class _Socket:
@@ -88,26 +98,6 @@ class _Socket:
 
     async def serve(self) -> None:
         """From the first message to the close."""
-        try:
-            async with asyncio.timeout(HELLO_TIMEOUT_S):
-                message = await self._socket.receive()
-            hello = self._parse(message.data) if message.type is WSMsgType.TEXT else None
-            if not isinstance(hello, m.Hello):
-                raise _Refused(4400, "hello_first")
-            await self._hello(hello)
-        except TimeoutError:
-            await self._close(4400, m.Closing(error="hello_first", text=text("hello_first"), final=True))
-            return
-        except _Refused as refused:
-            await self._close(refused.code, m.Closing(error=refused.error, text=text(refused.error), final=True))
-            return
-        try:
-            await self._run()
-        finally:
-            if self._client is not None:
-                self._door.conductor.disconnect(self._client, self._connection)
-
-    async def _run(self) -> None:
         parts = [asyncio.ensure_future(part) for part in (self._read(), self._write(), self._wait_for_end())]
         try:
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -117,27 +107,52 @@ class _Socket:
             for result in await asyncio.gather(*parts, return_exceptions=True):
                 if isinstance(result, Exception):
                     log.error("socket_part_failed", exc_info=result)
+            if self._client is not None:
+                self._door.conductor.disconnect(self._client, self._connection)
         if not self._socket.closed:
-            code, closing = self._connection.ended.result() if self._connection.ended.done() else (1000, None)
+            code, closing = (
+                self._connection.ended.result() if self._connection.ended.done() else (1011, _word("internal"))
+            )
             await self._close(code, closing)
 
     # --- parts ---
 
     async def _read(self) -> None:
+        """Hello, then everything else; ends with a word in `ended`, unless the other side has closed."""
+        try:
+            await self._first_message()
+            await self._further_messages()
+        except _Refused as refused:
+            self._connection.close(refused.code, _word(refused.error, final=refused.final, after_s=refused.after_s))
+        except StoreError as error:
+            log.error("socket_without_store", reason=str(error))
+            self._connection.close(WSCloseCode.TRY_AGAIN_LATER, _word("internal", after_s=1.0))
+
+    async def _first_message(self) -> None:
+        if self._door.conductor.draining:
+            raise _Refused(1012, "shutting_down", final=False, after_s=1.0)
+        try:
+            message = await self._socket.receive(HELLO_TIMEOUT_S)
+        except TimeoutError:
+            raise _Refused(4400, "hello_first") from None
+        hello = self._parse(message.data) if message.type is WSMsgType.TEXT else None
+        if not isinstance(hello, m.Hello):
+            raise _Refused(4400, "hello_first")
+        await self._hello(hello)
+
+    async def _further_messages(self) -> None:
         while True:
             try:
                 message = await self._socket.receive(3 * HEARTBEAT_S)
             except TimeoutError:
-                self._connection.close(4408, m.Closing(error="silent", text=text("silent")))
-                return
+                raise _Refused(4408, "silent", final=False) from None
             if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
                 return
             if message.type is not WSMsgType.TEXT:
                 self._problem(None, "bad_message", "Only text messages are understood.")
                 continue
             if not self._allowance():
-                self._connection.close(1008, m.Closing(error="too_fast", text=text("too_fast"), after_s=5.0))
-                return
+                raise _Refused(1008, "too_fast", final=False, after_s=5.0)
             request = self._parse(message.data)
             if request is not None:
                 await self._answer(request)
@@ -150,9 +165,7 @@ class _Socket:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
                     await self._socket.send_str(body)
         except (TooSlow, TimeoutError):
-            self._connection.close(
-                WSCloseCode.TRY_AGAIN_LATER, m.Closing(error="too_slow", text=text("too_slow"), after_s=1.0)
-            )
+            self._connection.close(WSCloseCode.TRY_AGAIN_LATER, _word("too_slow", after_s=1.0))
         except ConnectionError:
             return
 
@@ -202,22 +215,20 @@ class _Socket:
             self._problem(request_id, error.error, error.detail)
         except TokenError as error:
             self._problem(request_id, error.kind, error.detail)
+        except StoreError as error:
+            log.error("request_not_stored", request=request.type, reason=str(error))
+            self._problem(request_id, "internal", "It could not be stored; please try again.")
 
     # --- hello, rooms ---
 
     async def _hello(self, hello: m.Hello) -> None:
         if hello.version != m.VERSION:
             raise _Refused(4400, "bad_version")
-        try:
-            grants = [await self._door.identity.verify(join.token) for join in hello.joins]
-        except TokenError as error:
-            raise _Refused(4401, error.kind) from error
-        if len({grant.user for grant in grants}) != 1 or grants[0].role == "device":
-            raise _Refused(4401, "token_invalid")
+        grants, refused = await self._verify(hello)
         conductor = self._door.conductor
-        client, resumed = conductor.connect(grants[0].person(), self._connection, hello)
+        first = next(iter(grants.values()))
+        client, resumed = conductor.connect(first.person(), self._connection, hello)
         self._client = client
-        resumed = resumed and (client.publish_peer is not None or client.watch_peer is not None)
         self._send(
             m.Welcome(
                 client=client.client,
@@ -229,8 +240,31 @@ class _Socket:
                 simulated=self._door.settings.simulated,
             )
         )
-        for join, grant in zip(hello.joins, grants, strict=True):
-            await self._enter(client, join, grant)
+        for error, join in refused:
+            self._problem(join.id, error.kind, error.detail)
+        if resumed:
+            named = {grant.room for grant in grants.values()}
+            for room in [one for one in client.rooms if one not in named]:
+                await conductor.leave(client, room)
+            self._door.streams.tell_peers(client)
+        for join in hello.joins:
+            if join in grants:
+                await self._enter(client, join, grants[join])
+
+    async def _verify(self, hello: m.Hello) -> tuple[dict[m.Join, Grant], list[tuple[TokenError, m.Join]]]:
+        """Joins whose tokens are good, of one user; a room that is over does not keep the others away."""
+        grants: dict[m.Join, Grant] = {}
+        refused: list[tuple[TokenError, m.Join]] = []
+        for join in hello.joins:
+            try:
+                grants[join] = await self._door.identity.verify(join.token)
+            except TokenError as error:
+                refused.append((error, join))
+        if not grants:
+            raise _Refused(4401, refused[0][0].kind)
+        if len({grant.user for grant in grants.values()}) != 1 or any(one.role == "device" for one in grants.values()):
+            raise _Refused(4401, "token_invalid")
+        return grants, refused
 
     async def _enter(self, client: Client, join: m.Join, grant: Grant) -> None:
         try:
@@ -239,6 +273,7 @@ class _Socket:
             self._problem(join.id, error.error, error.detail)
             return
         rooms, conductor = self._door.rooms, self._door.conductor
+        membership.delivered, membership.behind = None, False
         events = await rooms.missed(grant.room, join.since, join.epoch, CATCH_UP_ENTRIES)
         snapshot = None
         if events is None:
@@ -246,7 +281,8 @@ class _Socket:
             events = ()
         else:
             seq = events[-1].seq if events else join.since or 0
-        membership.delivered = seq
+        if client.rooms.get(grant.room) is not membership:
+            return  # out again meanwhile
         self._send(
             m.Joined(
                 id=join.id,
@@ -259,11 +295,10 @@ class _Socket:
                 events=events,
             )
         )
-        if snapshot is None:
-            members, tracks = conductor.roster(grant.room)
-            self._connection.outbox.put_state(
-                f"roster/{grant.room}", m.Roster(room=grant.room, members=members, tracks=tracks)
-            )
+        members, tracks = conductor.roster(grant.room)
+        roster = m.Roster(room=grant.room, members=members, tracks=tracks)
+        self._connection.outbox.put_state(f"roster/{grant.room}", roster)
+        membership.delivered = seq
         await conductor.catch_up(client, grant.room)
 
     def _member(self, room: str) -> Grant:
@@ -271,6 +306,12 @@ class _Socket:
         if room not in client.rooms:
             raise StreamError("not_in_room", f"The client is not in {room}.")
         return client.rooms[room].grant
+
+    def _member_who_may(self, verb: Verb, room: str) -> Grant:
+        grant = self._member(room)
+        if not holds(grant.role, verb):
+            raise StreamError("not_allowed", f"A {grant.role} may not {verb}.")
+        return grant
 
     def _known(self) -> Client:
         assert self._client is not None, "set by the hello"
@@ -288,7 +329,6 @@ class _Socket:
     async def _leave(self, request: m.Leave) -> None:
         client = self._known()
         await self._door.conductor.leave(client, request.room)
-        self._door.streams.rooms_changed(client)
 
     async def _refresh(self, request: m.Refresh) -> None:
         client = self._known()
@@ -296,7 +336,7 @@ class _Socket:
         if grant.user != client.person.user or grant.room not in client.rooms:
             raise StreamError("not_in_room", "The token is of another user or room.")
         await self._door.conductor.enter(client, grant)
-        self._door.streams.rooms_changed(client)
+        self._door.streams.recheck()
         self._send(m.Done(id=request.id))
 
     # --- media ---
@@ -332,12 +372,10 @@ class _Socket:
             if other is None or request.room not in other.rooms:
                 raise StreamError("not_in_room", "That client is not in this room.")
             await conductor.leave(other, request.room)
-            streams.rooms_changed(other)
-            if other.connection is not None:
-                other.connection.outbox.put(m.Problem(error="removed", text=text("removed"), detail=request.room))
+            conductor.tell_out(other, request.room, "removed")
         else:
             found = conductor.find_track(request.track or "")
-            if found is None or request.room not in conductor.rooms_of(found[1]):
+            if found is None or request.room not in conductor.rooms_of(*found):
                 raise StreamError("no_such_track", "That track is not shown in this room.")
             await streams.silence(found[1].track, request.action == "mute")
         self._send(m.Done(id=request.id))
@@ -345,7 +383,7 @@ class _Socket:
     # --- words ---
 
     async def _chat(self, request: m.Chat) -> None:
-        grant = self._member(request.room)
+        grant = self._member_who_may("answer", request.room)
         by = actor(grant)
         if request.room.startswith("session:"):
             await self._door.sessions.handle(request.room.removeprefix("session:"), Chatted(by, request.text))
@@ -355,15 +393,15 @@ class _Socket:
         self._send(m.Done(id=request.id))
 
     async def _give_order(self, request: m.GiveOrder) -> None:
-        grant = self._member(request.room)
-        if grant.role not in ("supervisor", "admin"):
-            raise StreamError("not_allowed", "Only supervisors give orders.")
+        grant = self._member_who_may("order", request.room)
+        if not self._door.tree.reaches(grant.site, request.to_site):
+            raise StreamError("not_allowed", "Orders go to the own site and to those below.")
         event = OrderGiven(actor(grant), f"o{time.time_ns():x}", request.to_site, request.text)
         await self._door.sessions.handle(request.room.removeprefix("session:"), event)
         self._send(m.Done(id=request.id))
 
     async def _answer_order(self, request: m.AnswerOrder) -> None:
-        grant = self._member(request.room)
+        grant = self._member_who_may("answer", request.room)
         event = OrderAnswered(actor(grant), request.order, OrderState(request.state))
         await self._door.sessions.handle(request.room.removeprefix("session:"), event)
         self._send(m.Done(id=request.id))

@@ -11,6 +11,7 @@ from server.api.http import ApiProblem, Input, Output, Query, Routes, query, req
 from server.conductor import Conductor
 from server.identity.service import Visitor
 from server.posts import DutyPosts
+from server.sessions.errors import SessionError
 from server.sessions.machine import Actor, Answered, Declined, Ended, Invited, State
 from server.sessions.service import SessionService
 from server.store import timeline
@@ -114,9 +115,14 @@ class SessionDoor:
         if len(key) > MAX_KEY:
             raise ApiProblem("bad_request", f"An Idempotency-Key has at most {MAX_KEY} characters.")
         title = body.title or context.tree[body.site].name_zh
-        return await self.sessions.start(
-            body.site, by, invite, title=title, alert=body.alert, once=(key, by.user) if key else None
-        )
+        once = (key, by.user) if key else None
+        try:
+            return await self.sessions.start(body.site, by, invite, title=title, alert=body.alert, once=once)
+        except SessionError as error:
+            raced = [one for one in self.sessions.about(body.site) if one.alert == body.alert]
+            if error.error != "stale" or not raced:
+                raise
+            return await self._again(context, raced[0], by, invite)
 
     async def _alert_is_of(self, context: Context, body: Start) -> bool:
         alert = await context.alerts.get(body.alert or "")

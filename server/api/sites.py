@@ -20,7 +20,7 @@ class SiteBody(Output):
 
 
 @routes.route(
-    "GET", "/api/sites", access="signed_in", summary="The authorities above by name, the own site and all below it, parents first",
+    "GET", "/api/sites", access="signed_in", summary="Authorities above by name, the own site, all below it",
     ok=list[SiteBody],
 )  # fmt: skip
 async def sites(context: Context, request: web.Request, _body: None) -> list[dict[str, object]]:

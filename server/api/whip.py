@@ -8,6 +8,7 @@ that site publishes under that name. Both take a room token as Bearer.
 import secrets
 import time
 from dataclasses import dataclass, field
+from typing import Literal
 
 from aiohttp import web
 
@@ -16,6 +17,8 @@ from server.api.security import origin_of
 from server.clients import Client
 from server.conductor import Conductor
 from server.identity.tokens import Grant
+from server.sessions.errors import SessionError
+from server.store.errors import StoreError
 from server.streams import StreamError, Streams
 from signaling.room.messages import Publication, Source
 from signaling.whip import offer as sdp_lines
@@ -91,13 +94,13 @@ class WhipDoor:
                 publications[mid] = Publication(source=source, name=name, rooms=(who.room,))
             except ValueError as error:
                 raise ApiProblem("sdp_invalid", f"{name!r} is no name for a source.") from error
-        await self._replace(who, name)
         client = await self._client("whip", who, simulated=request.query.get("simulated") == "true")
         try:
             reply = await self.streams.publish(client, sdp, publications, fresh=False)
         except StreamError as error:
             await self.conductor.remove(client)
             raise ApiProblem(error.error, error.detail) from error
+        await self._replace(who, name)
         return self._created(request, "whip", client, who, reply.sdp, sdp, publications)
 
     async def play(self, _context: object, request: web.Request, _body: None) -> web.Response:
@@ -160,25 +163,28 @@ class WhipDoor:
             raise ApiProblem("not_found", "The token is for another room.")
         return who
 
-    async def _client(self, kind: str, who: Grant, *, simulated: bool) -> Client:
-        client = Client(secrets.token_hex(6), secrets.token_urlsafe(24), who.person(), simulated=simulated)
-        client.kind = "whip" if kind == "whip" else "whep"
+    async def _client(self, kind: Literal["whip", "whep"], who: Grant, *, simulated: bool) -> Client:
+        """A client in its room; nothing is left of it when it cannot enter."""
+        known = self.conductor.clients
+        self._resources = {key: one for key, one in self._resources.items() if one.client.client in known}
+        if len(self._resources) >= MAX_RESOURCES:
+            raise ApiProblem("capacity")
+        client = Client(secrets.token_hex(6), secrets.token_urlsafe(24), who.person(), kind=kind, simulated=simulated)
         self.conductor.add_without_socket(client)
-        await self.conductor.enter(client, who)
+        try:
+            await self.conductor.enter(client, who)
+        except (SessionError, StoreError):
+            await self.conductor.remove(client)
+            raise
         return client
 
     async def _replace(self, who: Grant, name: str) -> None:
-        """A program that comes back before its old session was given up takes its place."""
-        self._resources = {
-            key: one for key, one in self._resources.items() if one.client.client in self.conductor.clients
-        }
-        if len(self._resources) >= MAX_RESOURCES:
-            raise ApiProblem("capacity")
+        """A program that came back before its old session was given up has taken its place."""
         for key, one in list(self._resources.items()):
             names = {publication.name for publication in one.publications.values()}
             if one.user == who.user and name in names and who.room in one.client.rooms:
+                self._resources.pop(key, None)
                 await self.conductor.remove(one.client)
-                del self._resources[key]
 
     def _created(
         self,

@@ -131,9 +131,11 @@ def healthy(config: ConfigFile = None) -> None:
 def publish(
     source: Annotated[str, typer.Argument(help="a file, rtsp://..., or `test`")],
     to: Annotated[str, typer.Option("--to", help="WHIP address: http://HOST:PORT/whip/ROOM/NAME")],
-    token: Annotated[str, typer.Option("--token", help="room token (`lamproom token`)", envvar="LAMPROOM_TOKEN")],
+    token: Annotated[str | None, typer.Option(help="room token (`lamproom token`)", envvar="LAMPROOM_TOKEN")] = None,
+    token_file: Annotated[Path | None, typer.Option(help="file that holds the token")] = None,
+    repeat: Annotated[bool, typer.Option("--repeat", help="begin a file again at its end")] = False,
 ) -> None:
-    """Publish a file, a camera or a test picture by WHIP."""
+    """Publish a file, a camera or a test picture by WHIP, encoded anew as H.264 and Opus."""
     from server.publish import main
 
-    raise typer.Exit(main(source, to, token))
+    raise typer.Exit(main(source, to, token, token_file, repeat=repeat))

@@ -1,19 +1,25 @@
 """Keeps the consultations that are open: each change is written with its entries in one transaction, then told."""
 
 import asyncio
+import copy
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import structlog
 
 from server.bus import Bus
 from server.sessions.errors import SessionError
-from server.sessions.machine import Actor, AlertNoted, Ended, Event, Invited, Session, Started, State, TrackNoted
+from server.sessions.machine import Actor, AlertNoted, Event, Invited, Session, Started, State, TrackNoted
 from server.sessions.machine import Entry as NewEntry
 from server.store import idempotency, timeline
 from server.store import sessions as rows
 from server.store.database import Database
+from server.store.errors import StoreError
 from server.store.sites import SiteTree
+
+log = structlog.get_logger()
 
 TICK_S = 0.25
 
@@ -58,9 +64,11 @@ class SessionService:
     async def _note(self) -> None:
         async with self._bus.subscribe("entry") as entries:
             async for body in entries:
-                session = self._open.get(str(body["room"]).removeprefix("session:"))
-                if session is not None and (event := _noted(body)) is not None:
-                    session.handle(event, time.monotonic(), time.time())
+                event = _noted(body)
+                async with self._lock:
+                    session = self._open.get(str(body["room"]).removeprefix("session:"))
+                    if session is not None and event is not None:
+                        session.handle(event, time.monotonic(), time.time())
 
     async def _tick(self) -> None:
         while True:
@@ -68,9 +76,13 @@ class SessionService:
             now, at = time.monotonic(), time.time()
             for session in list(self._open.values()):
                 deadline = session.next_timeout()
-                if deadline is not None and deadline <= now:
+                if deadline is None or deadline > now:
+                    continue
+                try:
                     async with self._lock:
-                        await self._keep(session, session.tick(now, at), at)
+                        await self._change(session, Session.tick, now, at)
+                except StoreError as error:
+                    log.warning("ring_end_waits", reason=str(error))
 
     # --- what people do ---
 
@@ -97,8 +109,10 @@ class SessionService:
         async with self._lock:
             if once is not None and (known := await self._answered_before(*once)) is not None:
                 return known
-            self._open[state.session] = session
+            if alert is not None and any(one.alert == alert for one in self.about(site)):
+                raise SessionError("stale", f"There is a consultation for alert {alert} already.")
             await self._keep(session, entries, at, once)
+            self._open[state.session] = session
         return state.as_dict()
 
     async def _answered_before(self, key: str, user: str) -> dict[str, object] | None:
@@ -116,11 +130,19 @@ class SessionService:
             if session is None:
                 raise SessionError("session_over", f"Session {session_id} is not open.")
             now, at = time.monotonic(), time.time()
-            entries = session.handle(event, now, at)
-            await self._keep(session, entries, at)
-            if isinstance(event, Ended):
-                del self._open[session_id]
-        return session.state
+            return await self._change(session, lambda trial, now, at: trial.handle(event, now, at), now, at)
+
+    async def _change(
+        self, session: Session, step: Callable[[Session, float, float], list[NewEntry]], now: float, at: float
+    ) -> State:
+        """Try a step on a copy, write it down, and only then go on with the copy: what failed has not happened."""
+        trial = copy.deepcopy(session)
+        await self._keep(trial, step(trial, now, at), at)
+        if trial.state.ended_at is not None:
+            del self._open[trial.state.session]
+        else:
+            self._open[trial.state.session] = trial
+        return trial.state
 
     # --- questions ---
 

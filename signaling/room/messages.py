@@ -357,6 +357,8 @@ class Problem(Message):
     type: Literal["problem"] = "problem"
     id: str | None = None
     error: str
+    room: str | None = None
+    """Set when this client is no longer in that room."""
     text: Text
     detail: str = ""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from config.settings import SiteSettings
 from server.bus.memory import MemoryBus
@@ -14,10 +15,13 @@ from server.clients import Client, Connection
 from server.conductor import Conductor
 from server.identity.service import Revocation
 from server.identity.tokens import Grant
+from server.sessions.errors import SessionError
+from server.sessions.machine import Actor, Ended
 from server.sessions.service import SessionService
 from server.store import timeline
 from server.store.database import Database, sqlite_url
 from server.store.sites import SiteTree
+from server.store.tables import audit as audit_table
 from signaling.room.messages import Event, Hello, Join
 
 SITES = (
@@ -38,7 +42,9 @@ class World:
         hello = Hello(version=1, joins=(Join(token="t"),))
         client, _ = self.conductor.connect(grant(user, rooms[0]).person(), connection, hello)
         for room in rooms:
-            await self.conductor.enter(client, grant(user, room))
+            membership = await self.conductor.enter(client, grant(user, room))
+            async with self.database.reading() as reading:
+                membership.delivered = await timeline.last_seq(reading, room)  # as `Joined` says
         return client, connection
 
     async def write(self, room: str, text: str) -> list[timeline.Entry]:
@@ -73,6 +79,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         bus = MemoryBus()
         sessions = SessionService(database, tree, bus, 20.0)
         conductor = Conductor(database, bus, sessions, resume_s=0.2)
+        await conductor.prepare()
         task = asyncio.ensure_future(conductor.run())
         await asyncio.sleep(0.05)
         yield World(database, bus, sessions, conductor)
@@ -155,6 +162,62 @@ async def test_revoked_access_closes_the_socket_at_once(world: World) -> None:
     assert connection.ended.done()
     assert connection.ended.result()[0] == 4403
     assert not other.ended.done()
+
+
+async def test_nothing_is_delivered_before_joined_has_told_where_it_begins(world: World) -> None:
+    for number in range(300):
+        await world.write("site:mine", f"old {number}")
+    connection = Connection(64)
+    client, _ = world.conductor.connect(
+        grant("u", "site:mine").person(), connection, Hello(version=1, joins=(Join(token="t"),))
+    )
+    await world.conductor.enter(client, grant("u", "site:mine"))
+    await asyncio.sleep(0.2)  # the client's own `member` entry has come by the bus
+    assert list(connection.outbox._durable) == []
+    assert not connection.outbox.overflowed
+
+
+async def test_a_client_far_behind_is_fed_as_its_outbox_drains(world: World) -> None:
+    client, connection = await world.client("u", "site:mine")
+    first = client.rooms["site:mine"].delivered or 0
+    for number in range(100):
+        await world.write("site:mine", f"{number}")
+    await world.conductor.catch_up(client, "site:mine")
+    got: list[int] = []
+    async with asyncio.timeout(60):
+        while len(got) < 100:
+            message = json.loads(await connection.outbox.get())
+            if message["type"] == "event":
+                got.append(message["seq"])
+    assert got == list(range(first + 1, first + 101))
+
+
+async def test_a_revocation_holds_against_a_grant_that_was_verified_just_before(world: World) -> None:
+    world.conductor.revoke(Revocation(user="u"))
+    client, _ = world.conductor.connect(
+        grant("u", "site:mine").person(), Connection(8), Hello(version=1, joins=(Join(token="t"),))
+    )
+    with pytest.raises(SessionError, match="revoked"):
+        await world.conductor.enter(client, grant("u", "site:mine"))
+    assert client.rooms == {}
+
+
+async def test_who_enters_stands_in_the_audit_before_anything_is_shown(world: World) -> None:
+    await world.client("u", "site:mine")
+    async with world.database.reading() as connection:
+        rows = (await connection.execute(select(audit_table).where(audit_table.c.action == "room.enter"))).all()
+    assert [(row.actor, row.object) for row in rows] == [("user:u", "site:mine")]
+
+
+async def test_the_end_of_a_consultation_takes_everybody_out_of_its_room(world: World) -> None:
+    by = Actor("u", "u", "county", "county", "supervisor")
+    state = await world.sessions.start("mine", by, [], title="t", alert=None)
+    room = f"session:{state['session']}"
+    client, connection = await world.client("u", room)
+    await world.sessions.handle(str(state["session"]), Ended(by))
+    await asyncio.sleep(0.2)
+    assert client.rooms == {}
+    assert "ended" in [json.loads(body).get("body", {}).get("change") for body in connection.outbox._durable]
 
 
 async def test_an_expired_grant_takes_the_client_out_of_the_room(world: World) -> None:

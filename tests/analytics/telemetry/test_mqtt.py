@@ -67,7 +67,7 @@ class Reader:
         self._task: asyncio.Task[None] | None = None
 
     async def _run(self) -> None:
-        async with contextlib.aclosing(self.source.batches()) as batches:  # type: ignore[type-var]
+        async with contextlib.aclosing(self.source.batches()) as batches:
             async for batch in batches:
                 self.batches.append(batch)
                 if self.store:

@@ -50,7 +50,7 @@ async def test_simulated_mine_reaches_the_source_through_the_broker() -> None:
         source = MqttSource(MqttSettings(host="127.0.0.1", port=port), {"hongqi", "dongfeng"})
 
         async def read() -> None:
-            async with contextlib.aclosing(source.batches()) as batches:  # type: ignore[type-var]
+            async with contextlib.aclosing(source.batches()) as batches:
                 async for batch in batches:
                     readings.extend(batch.readings)
                     positions.extend(batch.positions)
