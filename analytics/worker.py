@@ -54,6 +54,8 @@ NOTHING_AFTER_S = 2.0
 LOAD_TIMEOUT_S = 10.0
 STARVED_S = 1.0
 UNITS_AT_A_TIME = 8
+GATHER_S = 0.1
+"""Units are decoded a few together: going to the thread and back for each costs as much as decoding a small picture."""
 READ_BYTES = 1 << 18
 MAX_CAMERAS = 64
 MAX_WAITING_BYTES = 1 << 20
@@ -238,6 +240,7 @@ class Worker:
                     if units := runner.take_units(UNITS_AT_A_TIME):
                         busy = True
                         await self._decode_some(runner, units)
+            await asyncio.sleep(GATHER_S)
 
     async def _decode_some(self, runner: CameraRunner, units: list[AccessUnit]) -> None:
         count = await self._call(self._decoding, partial(runner.decode, units), runner)

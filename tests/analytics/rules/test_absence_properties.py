@@ -69,8 +69,8 @@ def seen_without_a_stay(story: list[Part], until: float) -> float:
         if end > start:
             if part.kind == "manned" and end - start >= WINDOW:
                 total = 0.0
-            elif part.kind in ("empty", "manned"):
-                total += end - start
+            elif part.kind in ("empty", "manned") or (part.kind == "silence" and part.seconds < LOST):
+                total += end - start  # a missing picture or two between others do not stop the clock
         start += part.seconds
     return total
 
