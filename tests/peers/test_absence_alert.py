@@ -76,6 +76,37 @@ def alerts(server: Instance) -> list[dict[str, Any]]:
         return [dict(row) for row in database.execute("select * from alerts where rule = 'absence'")]
 
 
+async def consult(dispatcher: Visitor, above: Visitor, http: aiohttp.ClientSession) -> None:
+    """One click from the alert; the county answers; both see and hear each other."""
+    await dispatcher.page.get_by_role("button", name="会商", exact=False).first.click()
+    await dispatcher.page.get_by_role("button", name="立即呼叫").click()
+    await above.page.get_by_role("button", name="接听").click(timeout=15_000)
+
+    async def answered() -> Any:
+        async with http.get("/api/rooms/site:county/timeline", params={"limit": 500}) as answer:
+            entries = (await answer.json())["items"]
+        return [
+            one["body"]
+            for one in entries
+            if one["kind"] == "session"
+            and one["body"]["change"] == "answered"
+            and one["body"]["invitation"]["site"] == "county"
+        ]
+
+    (told,) = await until(answered, 15)
+    assert told["alert"], "called from the alert"
+    before = [await screen.received() for screen in (dispatcher, above)]
+
+    async def heard() -> bool:
+        now = [await screen.received() for screen in (dispatcher, above)]
+        return all(
+            late["energy"] > early["energy"] and late["frames"] > early["frames"] + 20
+            for early, late in zip(before, now, strict=True)
+        )
+
+    await until(heard, 30)
+
+
 async def test_the_officer_leaves_and_returns(tmp_path: Path) -> None:
     post = {
         "post": "desk", "site": "hongqi", "camera": "dispatch-room", "name_zh": "调度台", "name_en": "Dispatch desk",
@@ -123,6 +154,7 @@ async def test_the_officer_leaves_and_returns(tmp_path: Path) -> None:
         assert explain["absent_s"] <= ALARM_S + LIMIT_S
         for screen in screens:
             await until(lambda one=screen: shows(one, "空岗"), 10)
+        await consult(screens[0], screens[1], county)
 
         track.officer = "work"
 
