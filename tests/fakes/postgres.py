@@ -5,6 +5,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,16 +52,20 @@ def _answers(url: str) -> bool:
 
 @contextmanager
 def running(folder: Path) -> Iterator[str]:
-    """A server with data in `folder`; yields the URL of its database `postgres`."""
+    """A server whose log is in `folder`; yields the URL of its database `postgres`.
+
+    Its data lie in a folder of their own: where it runs as somebody else, pytest's folders are closed to it.
+    """
+    with tempfile.TemporaryDirectory(prefix="lamproom-postgresql-", ignore_cleanup_errors=True) as data:
+        yield from _serving(Path(data), folder)
+
+
+def _serving(data: Path, folder: Path) -> Iterator[str]:
     binaries = programs()
     assert binaries is not None
     whom = _as_whom()
-    data = folder / "data"
-    data.mkdir(mode=0o700)
     if whom is not None:
         os.chown(data, whom, -1)
-        for above in (folder, *folder.parents[:2]):
-            above.chmod(0o755)
     run = [
         binaries / "initdb",
         "--pgdata",

@@ -89,11 +89,16 @@ async def test_temporary_files_of_a_child_lie_in_the_folder(tmp_path: Path) -> N
     await children.stop()
 
 
+def _children() -> set[int]:
+    return {process.pid for process in psutil.Process(os.getpid()).children()}
+
+
 async def test_janitor_is_dismissed_when_the_folder_was_removed_in_the_ordinary_way(tmp_path: Path) -> None:
     children = Children(tmp_path)
+    others = _children()
     await children.start_janitor()
-    before = {process.pid for process in psutil.Process(os.getpid()).children()}
-    assert before
+    started = _children() - others
+    assert started
     await children.dismiss_janitor()
-    assert not {process.pid for process in psutil.Process(os.getpid()).children()} & before
+    assert not _children() & started
     assert os.path.isdir(tmp_path)  # noqa: ASYNC240
