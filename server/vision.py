@@ -286,11 +286,14 @@ class VisionWorker:
 
 
 async def _end(process: asyncio.subprocess.Process, patience_s: float) -> None:
-    """Wait a moment for a child to end by itself, then end it."""
+    """Wait a moment for a child to end by itself, then end it; also when this is cancelled meanwhile."""
     try:
         async with asyncio.timeout(patience_s):
             await process.wait()
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        log.debug("vision_worker_killed", pid=process.pid)
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

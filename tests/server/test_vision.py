@@ -232,6 +232,22 @@ async def test_a_start_that_is_broken_off_leaves_nothing_behind(begin: Begin, af
     gc.collect()
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.1])
+async def test_an_end_that_is_broken_off_leaves_no_process(begin: Begin, after_s: float) -> None:
+    server = begin(heartbeat_timeout_s=0.5)
+    await server.until(lambda: server.vision.state == "ready")
+    pid = server.vision.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    await server.until(lambda: server.vision.pid is None)
+    await asyncio.sleep(after_s)
+    server.task.cancel()
+    await asyncio.gather(server.task, return_exceptions=True)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    gc.collect()
+
+
 # --- when to start again ----------------------------------------------------------------------------------------------
 
 
