@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("analytics/models"))
     parser.add_argument("--data", type=Path, default=Path("build/training"), help="frames are kept and reused here")
     parser.add_argument("--frames", type=int, default=14_000)
-    parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--renderer", choices=("gl", "caster"), default="gl")
