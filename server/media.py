@@ -6,9 +6,6 @@ fail with `MediaDown`, and the listener is told that every peer of before is gon
 
 import asyncio
 import contextlib
-import os
-import socket
-import sys
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -29,6 +26,7 @@ from media.messages import (
     Started,
     TrackState,
 )
+from server.workerprocess import worker_process
 
 log = structlog.get_logger()
 
@@ -123,20 +121,12 @@ class MediaClient:
 
     @contextlib.asynccontextmanager
     async def _process(self) -> AsyncIterator[Link[AnyAnswer]]:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "media.worker", "--fd", str(theirs.fileno()), pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-            )  # fmt: skip
-        self.pid = process.pid
-        reader, writer = await asyncio.open_connection(sock=ours)
-        try:
-            yield Link(reader, writer, ANSWERS)
-        finally:
-            writer.close()  # the worker ends when its link closes
-            await _end(process)
-            self.pid = None
+        async with worker_process("media.worker") as process:
+            self.pid = process.pid
+            try:
+                yield Link(process.reader, process.writer, ANSWERS)
+            finally:
+                self.pid = None
 
     async def _configure(self, link: Link[AnyAnswer]) -> None:
         settings = self._settings.model_copy(update={"udp_port": self._udp_port})
@@ -195,14 +185,3 @@ class MediaClient:
             future.set_result(message)
         else:
             future.set_exception(MediaRefused(message.error, message.detail))
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Wait a moment for a child to end by itself, then end it."""
-    try:
-        async with asyncio.timeout(2.0):
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, 9)
-        await process.wait()

@@ -97,9 +97,9 @@ class DutyPosts:
             return
         await self._streams.tap(best.track, vision.tap_address)
         self._cameras[key] = best
-        detector = next(one.detector for one in self._settings.values() if f"{one.site}/{one.camera}" == key)
-        vision.watch(key, best.track, detector, ())
-        for rule in self._watching(key, detector):
+        post = next(one for one in self._settings.values() if f"{one.site}/{one.camera}" == key)
+        vision.watch(key, best.track, post.detector, post.zone)
+        for rule in self._watching(key, post.detector):
             rule.simulated = self._simulated or best.simulated
 
     # --- what the worker says ---
@@ -234,9 +234,10 @@ class DutyPosts:
     async def _evidence(self, alert: str, finding: Finding) -> None:
         """A picture of the moment, kept with the alert. No picture is no reason to lose the alert."""
         settings = self._settings.get(finding.subject)
-        if settings is None or self.vision is None:
+        if self.vision is None:
             return
-        picture = await self.vision.picture(f"{settings.site}/{settings.camera}", 960, PICTURE_TIMEOUT_S)
+        camera = settings.camera if settings is not None else finding.subject  # equipment findings name the camera
+        picture = await self.vision.picture(f"{finding.site}/{camera}", 960, PICTURE_TIMEOUT_S)
         if picture is None or not picture.jpeg:
             log.info("no_evidence_picture", alert=alert)
             return

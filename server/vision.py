@@ -18,8 +18,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
-import sys
 import tempfile
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
@@ -45,6 +43,7 @@ from analytics.messages import (
 )
 from config.settings import AnalyticsSettings
 from media.link import Link, LinkError
+from server.workerprocess import worker_process
 
 log = structlog.get_logger()
 
@@ -210,28 +209,12 @@ class VisionWorker:
 
     @contextlib.asynccontextmanager
     async def _process(self) -> AsyncIterator[Link[AnyAnswer]]:
-        ours, theirs = socket.socketpair()
-        process: asyncio.subprocess.Process | None = None
-        patience_s = 0.3  # for its exit code
-        with theirs:
-            reader, writer = await asyncio.open_unix_connection(sock=ours)
+        async with worker_process("analytics.worker") as process:
+            self.pid = process.pid
             try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "analytics.worker", "--fd", str(theirs.fileno()),
-                    pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL,
-                )  # fmt: skip
-                theirs.close()
-                self.pid = process.pid
-                yield Link(reader, writer, ANSWERS)
-            except asyncio.CancelledError:
-                patience_s = END_TIMEOUT_S  # an orderly end: it leaves by itself when its link closes
-                raise
+                yield Link(process.reader, process.writer, ANSWERS)
             finally:
-                writer.close()
                 self.pid = None
-                if process is not None:
-                    await _end(process, patience_s)
-                    log.info("vision_worker_ended", code=process.returncode)
 
     async def _receive(self, link: Link[AnyAnswer], timeout_s: float) -> AnyAnswer:
         try:
@@ -283,17 +266,3 @@ class VisionWorker:
         if state != self.state:
             self.state = state
             self._on_state(state)
-
-
-async def _end(process: asyncio.subprocess.Process, patience_s: float) -> None:
-    """Wait a moment for a child to end by itself, then end it; also when this is cancelled meanwhile."""
-    try:
-        async with asyncio.timeout(patience_s):
-            await process.wait()
-    except TimeoutError:
-        log.debug("vision_worker_killed", pid=process.pid)
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
