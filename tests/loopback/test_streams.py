@@ -176,3 +176,68 @@ async def test_whip_refuses_in_words(people: People, server: Instance) -> None:
                 assert answer.content_type == "application/problem+json"
         async with http.options(url) as answer:
             assert (answer.status, answer.headers["Accept-Post"]) == (204, "application/sdp")
+
+
+async def test_who_plays_by_whep_stands_in_the_roster_and_ends_when_removed(people: People, server: Instance) -> None:
+    mine = await people.enter("dispatcher", "site:hongqi")
+    await people.publish(mine, "site:hongqi", "yard", MovingPicture())
+    await live_track(mine, "video", "yard")
+    county = await people.enter("county", "site:hongqi")
+    viewing = await county.token("site:hongqi")
+    player = people.connection()
+    player.addTransceiver("video", direction="recvonly")
+    async with aiohttp.ClientSession() as http:
+        status, headers, body = await whip(player, http, f"{server.url}/whep/site:hongqi/hongqi/yard", viewing)
+        assert status == 201, body
+        known = {(await one.hear(m.Welcome)).client for one in (mine, county)}
+        roster = await mine.hear(
+            m.Roster, lambda one: any(x.watching and x.client not in known for x in one.members), timeout_s=15
+        )
+        (listener,) = [one for one in roster.members if one.watching and one.client not in known]
+        await county.send(m.Moderate(id="out", room="site:hongqi", action="remove", client=listener.client))
+        assert (await county.hear(m.Done)).id == "out"
+        await mine.hear(m.Roster, lambda one: listener.client not in [x.client for x in one.members])
+
+        async def gone() -> bool:
+            async with http.delete(headers["Location"], headers={"Authorization": f"Bearer {viewing}"}) as answer:
+                return answer.status == 404
+
+        async with asyncio.timeout(10):
+            while not await gone():
+                await asyncio.sleep(0.2)
+
+
+async def test_who_is_removed_from_a_room_is_no_longer_seen_there(people: People) -> None:
+    mine = await people.enter("dispatcher", "site:hongqi")
+    _, published = await people.publish(mine, "site:hongqi", "talker", MovingPicture())
+    (track,) = published.tracks.values()
+    county = await people.enter("county", "site:hongqi")
+    screen = await people.watch(county, track)
+    await screen.frames("video", 3)
+    talker = (await mine.hear(m.Welcome)).client
+    await county.send(m.Moderate(id="out", room="site:hongqi", action="remove", client=talker))
+    await county.hear(m.Done)
+    assert (await mine.hear(m.Problem, lambda one: one.error == "removed")).room == "site:hongqi"
+    await county.hear(m.Offer, lambda one: track not in one.mids.values())
+
+    def without(roster: m.Roster) -> bool:
+        return track not in [one.track for one in roster.tracks] and bool(roster.members)
+
+    await county.hear(m.Roster, without)
+
+
+async def test_a_viewer_may_not_chat_or_answer_orders(people: People) -> None:
+    admin = await people.http("admin")
+    body = {
+        "login": "onlooker",
+        "name": "旁观",
+        "role": "viewer",
+        "site": "county",
+        "password": "correct horse battery",
+    }
+    async with admin.post("/api/users", json=body) as answer:
+        assert answer.status in (200, 201), await answer.text()
+    onlooker = await people.enter("onlooker", "site:county")
+    await onlooker.send(m.Chat(id="c", room="site:county", text="我能说话吗"))
+    problem = await onlooker.hear(m.Problem)
+    assert (problem.id, problem.error) == ("c", "not_allowed")
