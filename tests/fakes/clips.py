@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from media.tap import AccessUnit
+from tests.fakes.unprivileged import as_nobody
 
 Image = npt.NDArray[np.uint8]
 
@@ -67,6 +68,8 @@ def _encoder(codec: str, width: int, height: int, rate: int, key_every: int) -> 
         context.bit_rate = 600_000
     context.thread_count = 1
     context.options = _OPTIONS[codec]
+    with as_nobody():
+        context.open()
     return context
 
 

@@ -11,6 +11,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from tests.fakes.unprivileged import as_nobody
+
 ENCODERS = {"H264": "libx264", "VP8": "libvpx", "VP9": "libvpx-vp9", "AV1": "libsvtav1", "opus": "libopus"}
 _OPTIONS = {
     "H264": {"profile": "baseline", "preset": "ultrafast", "tune": "zerolatency"},
@@ -68,6 +70,8 @@ def encode(
             if bit_rate:
                 stream.bit_rate = bit_rate
             stream.codec_context.time_base = Fraction(1, 30)
+            with as_nobody():
+                stream.codec_context.open()
             dice = np.random.default_rng(1)
             for index in range(pictures):
                 image = picture(index, width, height)
