@@ -38,6 +38,7 @@ SANS_IO = [
     "server/sessions/machine.py",
     "signaling/room/messages.py",
     "signaling/room/problems.py",
+    "signaling/sip",
     "signaling/whip",
 ]
 """Protocol and rule code: bytes, events and `now` in, bytes, events and the next deadline out."""
