@@ -1,6 +1,6 @@
 """SIP (RFC 3261) as pure machines: bytes, events and `now` in, bytes, events and the next deadline out.
 
 Read in this order: `errors`, `grammar`, `uri`, `address`, `via`, `headers`, `message`, `stream`, `admission` (what
-stands on the wire); `transaction`, `transactionlayer` (who repeats what, and until when). What is assumed stands in
-docs/sip.md.
+stands on the wire); `transaction`, `transactionlayer` (who repeats what, and until when);
+`dialog`, `offeranswer`, `sessiontimer`, `reliable` (calls). What is assumed stands in docs/sip.md.
 """
