@@ -2,5 +2,6 @@
 
 Read in this order: `errors`, `grammar`, `uri`, `address`, `via`, `headers`, `message`, `stream`, `admission` (what
 stands on the wire); `transaction`, `transactionlayer` (who repeats what, and until when);
-`dialog`, `offeranswer`, `sessiontimer`, `reliable` (calls). What is assumed stands in docs/sip.md.
+`dialog`, `offeranswer`, `sessiontimer`, `reliable` (calls); `digest`,
+`registrar` (who is who, and where). What is assumed stands in docs/sip.md.
 """
