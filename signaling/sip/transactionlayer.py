@@ -85,6 +85,19 @@ class TimedOut:
 Effect: TypeAlias = Send | Received | Answered | Canceled | TimedOut
 
 
+def stamped(request: Request, flow: Flow) -> Request:
+    """With `received` and `rport` in the topmost Via (18.2.1)."""
+    via = request.via.received_from(flow.host, flow.port)
+    return replace(request, headers=_with_top_via(request.headers, str(via)))
+
+
+def answer_flow(request: Request, flow: Flow) -> Flow:
+    """Where answers go (18.2.2): the same connection; over UDP the address that the request came from, and the port of
+    `rport` or of Via. `maddr` is not followed: nobody may send our answers to a third.
+    """
+    return flow if flow.reliable else Flow(flow.host, request.via.answer_to()[1])
+
+
 def server_key(request: Request) -> Key:
     """17.2.3. An ACK has the key of its INVITE. Without the magic cookie: the fields that RFC 2543 compared, for an ACK
     without the tag in To, which the answer added.
@@ -169,8 +182,7 @@ class TransactionLayer:
         """A parsed message came over `flow`."""
         if isinstance(message, Response):
             return self._response(message, now)
-        via = message.via.received_from(flow.host, flow.port)
-        message = replace(message, headers=_with_top_via(message.headers, str(via)))
+        message = stamped(message, flow)
         key = server_key(message)
         known = self._servers.get(key)
         if message.method == "ACK":
@@ -229,15 +241,16 @@ class TransactionLayer:
         return effects
 
     def _new(self, key: Key, request: Request, flow: Flow, now: float) -> list[Effect]:
+        answers = answer_flow(request, flow)
         if len(self) >= self.max_transactions:
             self.refused += 1
-            return [Send(flow, request.reply(503, ("Retry-After", RETRY_AFTER), tag=self.new_tag()).serialize())]
+            return [Send(answers, request.reply(503, ("Retry-After", RETRY_AFTER), tag=self.new_tag()).serialize())]
         # 8.2.2.2: no tag in To, and From tag, Call-ID and CSeq of another branch: it came twice by different ways.
         merge = ("merge", request.from_.tag or "", request.call_id, str(request.cseq))
         if request.to.tag is None and self._merges.get(merge, key) != key:
-            return [Send(flow, request.reply(482, tag=self.new_tag()).serialize())]
+            return [Send(answers, request.reply(482, tag=self.new_tag()).serialize())]
         kind = InviteServer if request.method == "INVITE" else NonInviteServer
-        self._servers[key] = _Server(kind(now, flow.reliable), request, flow, merge)
+        self._servers[key] = _Server(kind(now, flow.reliable), request, answers, merge)
         if request.to.tag is None:
             self._merges[merge] = key
         return [Received(key, request, flow)]
@@ -255,6 +268,7 @@ class TransactionLayer:
     def _cancel(self, cancel: Request, flow: Flow) -> list[Effect]:
         """9.2. It is answered statelessly: the same CANCEL again finds the same INVITE, or none."""
         key = server_key(replace(cancel, method="INVITE"))
+        flow = answer_flow(cancel, flow)
         invite = self._servers.get(key)
         if invite is None:
             self.stray += 1
