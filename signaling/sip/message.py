@@ -20,6 +20,8 @@ from signaling.sip.via import Via, parse_via
 
 MAX_BYTES = 64 << 10
 """A UDP datagram cannot hold more; over TCP nothing in signaling needs more."""
+MAX_HEAD = 32 << 10
+"""Start line and header fields. An answer copies some of them and adds its own, and must stay below MAX_BYTES."""
 MAX_HEADERS = 128
 MAX_VIAS = 71
 """Each hop adds one and takes one from Max-Forwards, which begins at 70; more is a loop or hostile."""
@@ -208,6 +210,8 @@ def split_head(data: bytes) -> tuple[list[str], int]:
     end = data.find(b"\r\n\r\n", start)
     if end < 0:
         raise MessageError("The header fields do not end with an empty line.")
+    if end - start > MAX_HEAD:
+        raise MessageError(f"The header fields are larger than {MAX_HEAD} bytes.", 513)
     try:
         text = data[start:end].decode("utf-8")
     except UnicodeDecodeError as problem:

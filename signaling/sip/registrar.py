@@ -19,6 +19,8 @@ from signaling.sip.uri import SipUri, same_uri
 
 MAX_CONTACTS = 8
 """Bindings of one user."""
+MAX_CONTACT = 512
+"""Characters of one contact."""
 MIN_EXPIRES = 60
 DEFAULT_EXPIRES = 3600
 MAX_EXPIRES = 86400
@@ -142,6 +144,8 @@ class Registrar:
             seconds = _seconds(contact.parameter("expires"), general)
             if 0 < seconds < self.min_expires:
                 return None
+            if len(str(contact)) > MAX_CONTACT:
+                raise MessageError("A contact is too long.", 403)
             instance = _instance(contact)
             old = [one for one in held if _same(one, contact, instance)]
             for one in old:

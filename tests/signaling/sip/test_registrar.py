@@ -134,6 +134,7 @@ def test_contacts_are_bounded() -> None:
     here = registrar()
     many = ", ".join(f"<sip:{n}@h.example>" for n in range(MAX_CONTACTS + 1))
     assert proven(here, asked(contact=many), 1.0).status == 403
+    assert proven(here, asked(contact=f"<sip:{'x' * 512}@h.example>", number=2), 2.0).status == 403
     assert here.bindings("lamp", 2.0) == []
 
 

@@ -1,11 +1,14 @@
 """The server without sockets: rates, refusals, keep-alive of nothing."""
 
+import random
+
 from signaling.sip.digest import DigestServer
 from signaling.sip.message import Response, parse
 from signaling.sip.registrar import Registrar
 from signaling.sip.service import Buckets, SipService
 from signaling.sip.transactionlayer import Flow, Send
 from tests.fakes.sipmessages import request
+from tests.signaling.sip.test_message import SEEDS, mutated
 
 HERE = Flow("192.0.2.7", 40000)
 
@@ -69,6 +72,21 @@ def test_registrations_are_swept_as_long_as_there_are_any() -> None:
     assert here.next_timeout() == 10.0
     here.timeout(10.0)
     assert here.next_timeout() == 32.0
+
+
+def test_mutated_messages_raise_nothing_and_leave_nothing() -> None:
+    here = service()
+    rng = random.Random(4475)
+    now = 0.0
+    for _ in range(3000):
+        now += 0.1
+        for one in here.receive(mutated(rng.choice(SEEDS), rng), HERE, now):
+            assert one.flow.host == HERE.host
+        here.timeout(now)
+    here.receive(request("REGISTER", From="<sip:" + "a" * 32_000 + "@b>;tag=1"), HERE, now + 1)
+    here.timeout(now + 100)
+    assert len(here._layer) == 0
+    assert here.next_timeout() is None
 
 
 def test_buckets_are_bounded() -> None:
