@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 
 class Section(BaseModel):
@@ -158,6 +158,62 @@ class DutySettings(Section):
     )
 
 
+class RuleSettings(Section):
+    """Figures of the power rules, for all devices; `devices[].parameters` changes single ones for one device."""
+
+    watermark_s: float = Field(default=120.0, gt=0, description="samples older than this on arrival are history only")
+    gap_periods: float = Field(default=3.0, ge=1, description="no data for this many periods of the device = NO_DATA")
+    hysteresis: float = Field(default=0.1, ge=0, lt=1, description="a limit is left only this share within it")
+    clear_s: float = Field(default=5.0, ge=0, description="a condition must be over for this long to be cleared")
+    on_ratio: float = Field(default=0.25, gt=0, description="runs at this share of the rated current")
+    off_ratio: float = Field(default=0.10, gt=0, description="stands still at this share")
+    fan_stop_s: float = Field(default=5.0, ge=0, description="main fan stopped for this long = warning")
+    fan_critical_s: float = Field(default=600.0, ge=0, description="no main fan on for this long = critical")
+    loaded_ratio: float = Field(default=0.15, gt=0, description="mean current below this share says nothing of phases")
+    phase_loss_share: float = Field(default=0.1, gt=0, lt=1, description="smallest phase current, share of the mean")
+    phase_loss_s: float = Field(default=3.0, ge=0)
+    voltage_unbalance_warning: float = Field(default=0.02, gt=0, description="largest deviation, share of the mean")
+    voltage_unbalance_alarm: float = Field(default=0.05, gt=0)
+    current_unbalance_warning: float = Field(default=0.10, gt=0)
+    current_unbalance_alarm: float = Field(default=0.30, gt=0)
+    unbalance_s: float = Field(default=60.0, ge=0)
+    voltage_warning: float = Field(default=0.07, gt=0, lt=1, description="deviation, share of the rated voltage")
+    voltage_warning_s: float = Field(default=10.0, ge=0)
+    voltage_alarm: float = Field(default=0.15, gt=0, lt=1)
+    voltage_alarm_s: float = Field(default=3.0, ge=0)
+    overload_ratio: float = Field(default=1.05, gt=0, description="share of the rated current")
+    overload_s: float = Field(default=60.0, ge=0, description="overloaded for this long = warning")
+    overload_integral_s: float = Field(default=30.0, gt=0, description="integral of r² - overload_ratio² for the alarm")
+    overload_start_s: float = Field(default=10.0, ge=0, description="not counted after a machine starts")
+    stuck_samples: int = Field(default=60, ge=2, description="equal samples of a running machine = stuck")
+    supply_loss_share: float = Field(default=0.1, gt=0, lt=1, description="all phases below, share of rated voltage")
+    supply_loss_s: float = Field(default=1.0, ge=0)
+
+
+class DeviceSettings(Section):
+    """A machine with a power terminal, for the power rules. One that is not named here is shown and not judged."""
+
+    site: Slug
+    device: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$", description="as in its topic or file")
+    kind: Literal["main_fan", "aux_fan", "pump", "hoist", "aux_hoist", "belt", "substation", "other"] = "other"
+    name_zh: str | None = Field(default=None, description="default: the device's id")
+    name_en: str | None = Field(default=None, description="default: the device's id")
+    rated_a: float | None = Field(default=None, gt=0, description="rated current, A")
+    rated_v: float | None = Field(default=None, gt=0, description="rated line-to-line voltage, V")
+    rated_kw: float | None = Field(default=None, gt=0, description="rated power; rated_a from it where that is missing")
+    required: bool = Field(default=False, description="must run: a main fan that stands still is told")
+    expected_period_s: float = Field(default=5.0, gt=0, description="how often it sends")
+    parameters: dict[str, float] = Field(default_factory=dict, description="keys of `rules`, for this device")
+
+    @field_validator("parameters")
+    @classmethod
+    def _known(cls, value: dict[str, float]) -> dict[str, float]:
+        if unknown := sorted(set(value) - set(RuleSettings.model_fields)):
+            raise ValueError(f"no rule has the parameter {', '.join(unknown)}")
+        RuleSettings.model_validate(value)
+        return value
+
+
 class Settings(Section):
     """Everything."""
 
@@ -169,4 +225,6 @@ class Settings(Section):
     analytics: AnalyticsSettings = AnalyticsSettings()
     mqtt: MqttSettings = MqttSettings()
     duty: DutySettings = DutySettings()
+    rules: RuleSettings = RuleSettings()
+    devices: tuple[DeviceSettings, ...] = ()
     sites: tuple[SiteSettings, ...] = ()
