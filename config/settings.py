@@ -116,7 +116,7 @@ class AnalyticsSettings(Section):
     """Vision and telemetry plug-ins."""
 
     detectors: tuple[str, ...] = Field(default=("absence",), description="names of detectors that may run")
-    telemetry: tuple[str, ...] = Field(default=("mqtt",), description="names of telemetry sources that may run")
+    telemetry: tuple[str, ...] = Field(default=("mqtt", "files"), description="names of telemetry sources that may run")
     posts: tuple[DutyPostSettings, ...] = ()
     frames_per_s: float = Field(default=2.0, gt=0, le=25, description="pictures analysed per camera")
     worker_memory_mb: int = Field(default=1500, ge=256, description="address space of a vision worker beyond its start")
@@ -138,6 +138,31 @@ class MqttSettings(Section):
     batch_messages: int = Field(default=200, ge=1, le=5000, description="written in one transaction")
     batch_wait_s: float = Field(default=0.05, ge=0, le=5, description="longest wait for a batch to fill")
     queue_messages: int = Field(default=5000, ge=100, description="taken from the broker and not yet written")
+
+
+class FileMineSettings(Section):
+    """A mine that sends files."""
+
+    mine: str = Field(pattern=r"^\d{12}$", description="its 12-digit code, as in the names of its files and its folder")
+    site: Slug
+
+
+class FileMachineSettings(Section):
+    """What a machine is called in equipment files; one that is not named here goes by its point."""
+
+    name: str = Field(min_length=1, max_length=100, description="the device field of the files")
+    device: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$", description="our device, as in `devices`")
+
+
+class FilesSettings(Section):
+    """Files of people underground and of equipment that mines drop into a folder."""
+
+    inbox: Path | None = Field(default=None, description="folder with one folder per mine code; none = no files")
+    scan_interval_s: float = Field(default=30.0, gt=0)
+    incomplete_after_s: float = Field(default=600.0, gt=0, description="a file without its end fails after this")
+    stale_after_s: float = Field(default=900.0, gt=0, description="no newer people's file for this long = alert")
+    mines: tuple[FileMineSettings, ...] = ()
+    machines: tuple[FileMachineSettings, ...] = ()
 
 
 class SiteSettings(Section):
@@ -224,6 +249,7 @@ class Settings(Section):
     media: MediaSettings = MediaSettings()
     analytics: AnalyticsSettings = AnalyticsSettings()
     mqtt: MqttSettings = MqttSettings()
+    files: FilesSettings = FilesSettings()
     duty: DutySettings = DutySettings()
     rules: RuleSettings = RuleSettings()
     devices: tuple[DeviceSettings, ...] = ()

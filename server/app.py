@@ -37,6 +37,7 @@ from server.conductor import Conductor
 from server.identity.service import Identity
 from server.measures import Measures
 from server.media import MediaClient
+from server.minefiles import MineFiles
 from server.observe import Metrics
 from server.posts import DutyPosts
 from server.rules import Rules
@@ -83,6 +84,7 @@ class Parts:
     streams: Streams
     telemetry: TelemetryIngest
     rules: Rules
+    mine_files: MineFiles
     posts: DutyPosts
     vision: VisionWorker
     rooms: Rooms
@@ -116,6 +118,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         ingest = TelemetryIngest(database, tree, bus, notable=notable, further_rooms=sessions.rooms_about)
         rules = Rules(settings, tree, alert_service)
         ingest.on_stored = rules.stored
+        mine_files = MineFiles(settings, database, tree, ingest, alert_service)
         identity = await Identity.open(database, tree, settings.auth, data_dir)
         identity.sites_of_session = sessions.sites_of
         conductor = Conductor(database, bus, sessions, resume_s=settings.media.peer_grace_s)
@@ -136,7 +139,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         metrics.registry.register(Measures(conductor, media, vision, ingest, health))
         yield Parts(
             settings, health, database, tree, identity, alert_service, sessions, conductor, media, streams, ingest,
-            rules, posts, vision, rooms, metrics,
+            rules, mine_files, posts, vision, rooms, metrics,
         )  # fmt: skip
 
 
@@ -149,6 +152,8 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "media": parts.media.run,
         "retention": lambda: _retain(parts),
     }
+    if parts.settings.files.inbox is not None and "files" in parts.settings.analytics.telemetry:
+        running["files"] = parts.mine_files.run
     if parts.settings.devices:
         running["rules"] = parts.rules.run
     if parts.settings.analytics.posts:
