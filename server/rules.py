@@ -26,6 +26,8 @@ from server.store.tables import readings as table
 log = structlog.get_logger()
 
 TICK_S = 1.0
+START_GRACE_S = 15.0
+"""Sources may take this long to connect after a start before silence is counted."""
 RETRY_S = 0.5
 MAX_WAITING = 200_000
 """Readings that wait for the rules; beyond it the oldest are dropped and counted. They are on disk all the same."""
@@ -43,7 +45,9 @@ class Rules:
                 log.error("device_without_site", device=one.device, site=one.site)
         self._alerts = alerts
         self._sites = sorted({one.site for one in known})
-        self._power = PowerRules(known, settings.rules, now=time.time(), simulated=settings.server.simulated)
+        self._power = PowerRules(
+            known, settings.rules, now=time.time() + START_GRACE_S, simulated=settings.server.simulated
+        )
         self._judged = {(one.site, one.device) for one in known}
         self._waiting: deque[Reading] = deque()
         self._findings: deque[Finding] = deque()

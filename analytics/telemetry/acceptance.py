@@ -80,7 +80,7 @@ class Judged:
     readings: Sequence[Reading] = ()
     positions: Sequence[Position] = ()
     no_value: int = 0
-    """-9999, or a unit or size that cannot be. Not a bad record, and never a number."""
+    """-9999, or a unit, size or time that cannot be. Not a bad record, and never a number."""
 
 
 @dataclass(slots=True)
@@ -225,7 +225,7 @@ def samples(
     no_value = 0
     for record in file.records:
         value, at = record["value"], seconds(record["time"] or "")
-        if value is None or at is None or float(value) == NO_VALUE:
+        if value is None or at is None or at - now > AHEAD_S or float(value) == NO_VALUE:
             no_value += 1
             continue
         device = devices.get(record["device"] or "", record["point"] or "")

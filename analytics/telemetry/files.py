@@ -15,8 +15,8 @@ import os
 import stat
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -27,6 +27,8 @@ from config.settings import FilesSettings
 log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
+BATCH_SAMPLES = 1000
+"""Written in one transaction; a larger file is several batches, and settled after the last."""
 MAX_FILES_A_SCAN = 1000
 """The rest is found by the next scan."""
 DONE, ERROR = "done", "error"
@@ -89,34 +91,34 @@ class FileSource:
         await asyncio.to_thread(_prepare, inbox)
         while True:
             for candidate in await asyncio.to_thread(_scan, inbox):
-                batch = await self._batch(inbox, candidate)
-                if batch is not None:
+                for batch in await self._batches(inbox, candidate):
                     yield batch
             await asyncio.sleep(self._settings.scan_interval_s)
 
-    async def _batch(self, inbox: Path, candidate: Candidate) -> Batch | None:
-        name = candidate.path.name
+    async def _batches(self, inbox: Path, candidate: Candidate) -> list[Batch]:
+        name = _shown(candidate.path)
         if candidate.link or candidate.size > MAX_FILE_BYTES:
             judged = Judged("FAILED", "symbolic_link" if candidate.link else "too_large")
             await self._settle(inbox, candidate, "", judged)
-            return None
+            return []
         try:
             raw = await asyncio.to_thread(_content, candidate.path)
-        except FileNotFoundError:
-            return None
+        except OSError as error:  # gone, or not ours to read; the others are not kept waiting
+            log.warning("File %s cannot be read: %s", name[:80], error.strerror)
+            return []
         sha256 = hashlib.sha256(raw).hexdigest()
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError:
             await self._settle(inbox, candidate, sha256, Judged("FAILED", "not_utf8"))
-            return None
+            return []
         parts = name.split("_")
         known = await self._ledger.known(name, sha256, parts[0], parts[1] if len(parts) > 1 else "")
         if known.duplicate and not (inbox / DONE / candidate.folder / name).exists():
             await asyncio.to_thread(
                 _move, candidate.path, inbox / DONE / candidate.folder
             )  # written down, not yet moved
-            return None
+            return []
         found = Found(name, candidate.folder, text, sha256, self._wall() - candidate.changed_at)
         judged = judge(
             found,
@@ -128,19 +130,19 @@ class FileSource:
             incomplete_s=self._settings.incomplete_after_s,
         )
         if judged.status == "WAIT":
-            return None
+            return []
         if not judged.readings and not judged.positions:
             await self._settle(inbox, candidate, sha256, judged)
-            return None
+            return []
 
         async def stored() -> None:
             await self._settle(inbox, candidate, sha256, judged)
 
-        return Batch(judged.readings, judged.positions, stored, len(judged.bad))
+        return _pieces(judged, stored)
 
     async def _settle(self, inbox: Path, candidate: Candidate, sha256: str, judged: Judged) -> None:
         """Write it down, move it away, tell it."""
-        name = candidate.path.name
+        name = _shown(candidate.path)
         await self._ledger.add(name, sha256, judged)
         folder = inbox / ERROR if judged.status == "FAILED" else inbox / DONE / candidate.folder
         await asyncio.to_thread(_move, candidate.path, folder)
@@ -150,6 +152,24 @@ class FileSource:
                 name[:80], judged.status, judged.reason or "-", len(judged.bad), len(judged.warnings),
             )  # fmt: skip
         self._on_file(name, judged)
+
+
+async def _not_yet() -> None:
+    """A piece that is not the last is stored."""
+
+
+def _pieces(judged: Judged, stored: Callable[[], Awaitable[None]]) -> list[Batch]:
+    longest = max(len(judged.readings), len(judged.positions))
+    starts = range(0, longest, BATCH_SAMPLES)
+    cuts = [slice(start, start + BATCH_SAMPLES) for start in starts]
+    whole = [Batch(judged.readings[cut], judged.positions[cut], _not_yet) for cut in cuts]
+    whole[-1] = replace(whole[-1], stored=stored, rejected=len(judged.bad))
+    return whole
+
+
+def _shown(path: Path) -> str:
+    """Its name as text that can be stored, whatever its bytes are."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def _prepare(inbox: Path) -> None:

@@ -79,6 +79,7 @@ _SHAPES: dict[str, re.Pattern[str]] = {
 _NUMBERS = {"x", "y", "z", "quota", "distance_m", "value", "rated_v", "rated_a", "rated_kw"}
 _TIMES = {"in_time", "out_time", "area_in_time", "station_in_time", "time"}
 _NAME = re.compile(r"(\d{12})_([A-Z]{4})_(\d{14})\.txt")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _NUMBER = re.compile(r"[+-]?\d{1,12}(\.\d{1,9})?")
 
 Record = dict[str, str | None]
@@ -156,10 +157,12 @@ def read(type: str, text: str) -> MineFile:
     """A whole file of a known type.
 
     Raises:
-        BadFile: no header, or one without a valid time, or no end.
+        BadFile: no header, or one without a valid time, or no end, or characters that no text holds.
     """
     if not is_whole(text):
         raise BadFile("no_end")
+    if _CONTROL.search(text):
+        raise BadFile("control_characters")
     parts = [part.strip("\r\n") for part in text.rstrip().removesuffix(END).removeprefix("\ufeff").split("~")]
     header = parts[0].strip().split(";")
     place = 7 if type == "RYXX" else 2 if type in ("RYQY", "RYJZ", "RYSS", "JZSS") else 4

@@ -233,3 +233,13 @@ def test_definitions_and_exceptions_give_no_samples(desk: Desk, type: str) -> No
     record: Record = {"point": "P1", "device": "1号主扇", "rated_a": "52"}
     judged = desk.take(file_of(type, [record]))
     assert (judged.status, list(judged.readings)) == ("DONE", [])
+
+
+def test_a_value_of_the_future_is_no_reading(desk: Desk) -> None:
+    judged = desk.take(file_of("TFSS", [sample("P1", "A相电流", "41.5", "2099-01-01 00:00:00")]))
+    assert (judged.status, list(judged.readings), judged.no_value) == ("DONE", [], 1)
+
+
+def test_control_characters_are_no_text(desk: Desk) -> None:
+    name, text = ryss(T0, [person(1)])
+    assert desk.take((name, text.replace("正常", "\x00"))).reason == "control_characters"

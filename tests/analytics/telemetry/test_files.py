@@ -35,7 +35,7 @@ class Inbox:
         self.ledger = Ledger()
         self.now = T0 + 10
         given: dict[str, Any] = {"inbox": folder, "scan_interval_s": 0.001, "mines": [{"mine": MINE, "site": "hongqi"}]}
-        self._settings = FilesSettings.model_validate(given)
+        self.settings = FilesSettings.model_validate(given)
         (folder / MINE).mkdir(parents=True)
 
     def drop(self, file: tuple[str, str], folder: str = MINE) -> Path:
@@ -48,7 +48,7 @@ class Inbox:
     async def scan(self, *, store: bool = True) -> list[Batch]:
         """Batches of what lies there, stored unless said otherwise; a last file shows that the scan is over."""
         last = self.drop(ryss(T0 + 9, [person(99)]), f"zz/{MINE}")
-        source = FileSource(self._settings, self.ledger, wall=lambda: self.now)
+        source = FileSource(self.settings, self.ledger, wall=lambda: self.now)
         found: list[Batch] = []
         batches = source.batches()
         async for batch in batches:
@@ -161,6 +161,31 @@ async def test_what_cannot_be_taken_goes_to_the_errors(inbox: Inbox, folder: str
     assert await inbox.scan() == []
     assert inbox.statuses == ["FAILED"]
     assert inbox.lies("error") == [name]
+
+
+async def test_a_large_file_is_several_batches_and_settled_after_the_last(inbox: Inbox) -> None:
+    path = inbox.drop(ryss(T0, [person(n) for n in range(100, 2600)]))
+    source = FileSource(inbox.settings, inbox.ledger, wall=lambda: inbox.now)
+    batches, sizes = source.batches(), list[int]()
+    async for batch in batches:
+        sizes.append(len(batch.positions))
+        assert path.exists()
+        await batch.stored()
+        if len(sizes) == 3:
+            break
+    await batches.aclose()
+    assert sizes == [1000, 1000, 500]
+    assert not path.exists()
+    assert inbox.statuses == ["DONE"]
+
+
+async def test_a_name_that_is_no_text_and_a_pipe_hold_nothing_up(inbox: Inbox) -> None:
+    path = os.path.join(os.fsencode(inbox.folder / MINE), b"\xff_RYSS_20260921221320.txt")
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+    os.mkfifo(inbox.folder / MINE / "pipe.txt")
+    inbox.drop(ryss(T0, [person(1)]))
+    assert len(await inbox.scan()) == 1
+    assert sorted(inbox.statuses) == ["DONE", "FAILED"]
 
 
 async def test_without_an_inbox_there_is_nothing(tmp_path: Path) -> None:
