@@ -120,7 +120,8 @@ class FileSource:
             )  # written down, not yet moved
             return []
         found = Found(name, candidate.folder, text, sha256, self._wall() - candidate.changed_at)
-        judged = judge(
+        judged = await asyncio.to_thread(  # a large file takes seconds
+            judge,
             found,
             known,
             sites=self._sites,

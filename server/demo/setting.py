@@ -58,6 +58,7 @@ def devices(story: Story) -> list[DeviceSettings]:
                 "rated_a": terminal.rated_a,
                 "rated_v": terminal.volts,
                 "required": terminal.device == "fan-main",
+                "expected_period_s": 10.0,  # they send each second; a busy laptop is no gap
                 "parameters": {"fan_stop_s": min(5.0, 5.0 / story.speed)} if terminal.device == "fan-main" else {},
             }
         )

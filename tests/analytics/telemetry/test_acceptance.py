@@ -4,10 +4,12 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analytics.rules.staleness import Staleness
 from analytics.telemetry.acceptance import Found, Judged, Known, Register, judge
-from analytics.telemetry.minefile import Record, china, file_name, write
+from analytics.telemetry.minefile import FIELDS, Record, china, file_name, write
 from tests.fakes.minefiles import AREA, MINE, OTHER, STATION, T0, card, person, ryss, sample
 
 SITES = {MINE: "hongqi", OTHER: "dongfeng"}
@@ -243,3 +245,19 @@ def test_a_value_of_the_future_is_no_reading(desk: Desk) -> None:
 def test_control_characters_are_no_text(desk: Desk) -> None:
     name, text = ryss(T0, [person(1)])
     assert desk.take((name, text.replace("正常", "\x00"))).reason == "control_characters"
+
+
+@given(
+    st.sampled_from(sorted(FIELDS)),
+    st.lists(
+        st.lists(st.sampled_from(["", "1", "-9999", card(1), AREA, STATION, "2026-09-21 21:00:00", "A相电流", "字"]))
+    ),
+)
+def test_no_file_breaks_the_desk_and_all_samples_are_of_this_mine(type: str, records: list[list[str]]) -> None:
+    filled = [(record * 15)[: len(FIELDS[type])] if record else [""] for record in records]
+    header = write(type, MINE, "某矿", T0, []).removesuffix("||")
+    text = header + "".join(";".join(fields) + "~" for fields in filled) + "||"
+    judged = Desk().take((file_name(MINE, type, T0), text))
+    assert judged.status in ("DONE", "PARTIAL", "FAILED")
+    assert {one.site for one in judged.readings} | {one.site for one in judged.positions} <= {"hongqi"}
+    assert not (judged.status == "FAILED" and (judged.readings or judged.positions))
