@@ -55,6 +55,8 @@ def _type(annotation: Any) -> str:
         return _type(inside[0])
     if origin is tuple:
         return f"list of {_type(inside[0])}"
+    if origin is dict:
+        return f"{_type(inside[0])} to {_type(inside[1])}"
     if origin is Literal:
         return " or ".join(f"`{one}`" for one in inside)
     if origin is not None:
@@ -64,9 +66,9 @@ def _type(annotation: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default is PydanticUndefined:
+    value = field.get_default(call_default_factory=True) if field.default_factory else field.default
+    if value is PydanticUndefined:
         return "*required*"
-    value = field.default
     if value is None:
         return "none"
     if isinstance(value, bool):

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 
 class Section(BaseModel):
@@ -116,7 +116,7 @@ class AnalyticsSettings(Section):
     """Vision and telemetry plug-ins."""
 
     detectors: tuple[str, ...] = Field(default=("absence",), description="names of detectors that may run")
-    telemetry: tuple[str, ...] = Field(default=("mqtt",), description="names of telemetry sources that may run")
+    telemetry: tuple[str, ...] = Field(default=("mqtt", "files"), description="names of telemetry sources that may run")
     posts: tuple[DutyPostSettings, ...] = ()
     frames_per_s: float = Field(default=2.0, gt=0, le=25, description="pictures analysed per camera")
     worker_memory_mb: int = Field(default=1500, ge=256, description="address space of a vision worker beyond its start")
@@ -140,6 +140,31 @@ class MqttSettings(Section):
     queue_messages: int = Field(default=5000, ge=100, description="taken from the broker and not yet written")
 
 
+class FileMineSettings(Section):
+    """A mine that sends files."""
+
+    mine: str = Field(pattern=r"^\d{12}$", description="its 12-digit code, as in the names of its files and its folder")
+    site: Slug
+
+
+class FileMachineSettings(Section):
+    """What a machine is called in equipment files; one that is not named here goes by its point."""
+
+    name: str = Field(min_length=1, max_length=100, description="the device field of the files")
+    device: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$", description="our device, as in `devices`")
+
+
+class FilesSettings(Section):
+    """Files of people underground and of equipment that mines drop into a folder."""
+
+    inbox: Path | None = Field(default=None, description="folder with one folder per mine code; none = no files")
+    scan_interval_s: float = Field(default=30.0, gt=0)
+    incomplete_after_s: float = Field(default=600.0, gt=0, description="a file without its end fails after this")
+    stale_after_s: float = Field(default=900.0, gt=0, description="no newer people's file for this long = alert")
+    mines: tuple[FileMineSettings, ...] = ()
+    machines: tuple[FileMachineSettings, ...] = ()
+
+
 class SiteSettings(Section):
     """One node of the tree, made at start when it is missing."""
 
@@ -158,6 +183,62 @@ class DutySettings(Section):
     )
 
 
+class RuleSettings(Section):
+    """Figures of the power rules, for all devices; `devices[].parameters` changes single ones for one device."""
+
+    watermark_s: float = Field(default=120.0, gt=0, description="samples older than this on arrival are history only")
+    gap_periods: float = Field(default=3.0, ge=1, description="no data for this many periods of the device = NO_DATA")
+    hysteresis: float = Field(default=0.1, ge=0, lt=1, description="a limit is left only this share within it")
+    clear_s: float = Field(default=5.0, ge=0, description="a condition must be over for this long to be cleared")
+    on_ratio: float = Field(default=0.25, gt=0, description="runs at this share of the rated current")
+    off_ratio: float = Field(default=0.10, gt=0, description="stands still at this share")
+    fan_stop_s: float = Field(default=5.0, ge=0, description="main fan stopped for this long = warning")
+    fan_critical_s: float = Field(default=600.0, ge=0, description="no main fan on for this long = critical")
+    loaded_ratio: float = Field(default=0.15, gt=0, description="mean current below this share says nothing of phases")
+    phase_loss_share: float = Field(default=0.1, gt=0, lt=1, description="smallest phase current, share of the mean")
+    phase_loss_s: float = Field(default=3.0, ge=0)
+    voltage_unbalance_warning: float = Field(default=0.02, gt=0, description="largest deviation, share of the mean")
+    voltage_unbalance_alarm: float = Field(default=0.05, gt=0)
+    current_unbalance_warning: float = Field(default=0.10, gt=0)
+    current_unbalance_alarm: float = Field(default=0.30, gt=0)
+    unbalance_s: float = Field(default=60.0, ge=0)
+    voltage_warning: float = Field(default=0.07, gt=0, lt=1, description="deviation, share of the rated voltage")
+    voltage_warning_s: float = Field(default=10.0, ge=0)
+    voltage_alarm: float = Field(default=0.15, gt=0, lt=1)
+    voltage_alarm_s: float = Field(default=3.0, ge=0)
+    overload_ratio: float = Field(default=1.05, gt=0, description="share of the rated current")
+    overload_s: float = Field(default=60.0, ge=0, description="overloaded for this long = warning")
+    overload_integral_s: float = Field(default=30.0, gt=0, description="integral of r² - overload_ratio² for the alarm")
+    overload_start_s: float = Field(default=10.0, ge=0, description="not counted after a machine starts")
+    stuck_samples: int = Field(default=60, ge=2, description="equal samples of a running machine = stuck")
+    supply_loss_share: float = Field(default=0.1, gt=0, lt=1, description="all phases below, share of rated voltage")
+    supply_loss_s: float = Field(default=1.0, ge=0)
+
+
+class DeviceSettings(Section):
+    """A machine with a power terminal, for the power rules. One that is not named here is shown and not judged."""
+
+    site: Slug
+    device: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$", description="as in its topic or file")
+    kind: Literal["main_fan", "aux_fan", "pump", "hoist", "aux_hoist", "belt", "substation", "other"] = "other"
+    name_zh: str | None = Field(default=None, description="default: the device's id")
+    name_en: str | None = Field(default=None, description="default: the device's id")
+    rated_a: float | None = Field(default=None, gt=0, description="rated current, A")
+    rated_v: float | None = Field(default=None, gt=0, description="rated line-to-line voltage, V")
+    rated_kw: float | None = Field(default=None, gt=0, description="rated power; rated_a from it where that is missing")
+    required: bool = Field(default=False, description="must run: a main fan that stands still is told")
+    expected_period_s: float = Field(default=5.0, gt=0, description="how often it sends")
+    parameters: dict[str, float] = Field(default_factory=dict, description="keys of `rules`, for this device")
+
+    @field_validator("parameters")
+    @classmethod
+    def _known(cls, value: dict[str, float]) -> dict[str, float]:
+        if unknown := sorted(set(value) - set(RuleSettings.model_fields)):
+            raise ValueError(f"no rule has the parameter {', '.join(unknown)}")
+        RuleSettings.model_validate(value)
+        return value
+
+
 class Settings(Section):
     """Everything."""
 
@@ -168,5 +249,8 @@ class Settings(Section):
     media: MediaSettings = MediaSettings()
     analytics: AnalyticsSettings = AnalyticsSettings()
     mqtt: MqttSettings = MqttSettings()
+    files: FilesSettings = FilesSettings()
     duty: DutySettings = DutySettings()
+    rules: RuleSettings = RuleSettings()
+    devices: tuple[DeviceSettings, ...] = ()
     sites: tuple[SiteSettings, ...] = ()

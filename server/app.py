@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 from analytics.plugin import Reading
+from analytics.rules.electric import rated_current
 from analytics.rules.runstate import RunStates
 from analytics.telemetry.mqtt import MqttSource
 from analytics.telemetry.quarantine import Gap
@@ -36,8 +37,10 @@ from server.conductor import Conductor
 from server.identity.service import Identity
 from server.measures import Measures
 from server.media import MediaClient
+from server.minefiles import MineFiles
 from server.observe import Metrics
 from server.posts import DutyPosts
+from server.rules import Rules
 from server.sessions.service import SessionService
 from server.snapshot import Rooms
 from server.store.database import Database, sqlite_url
@@ -58,7 +61,7 @@ COME_BACK_S = 2.0
 RETENTION_EVERY_S = 3600.0
 DAY_S = 86400.0
 
-LONGEST_DELAY_S = dict.fromkeys(("conductor", "sessions", "streams", "posts", "media"), 2.0)
+LONGEST_DELAY_S = dict.fromkeys(("conductor", "sessions", "streams", "posts", "rules", "media"), 2.0)
 """Units without which nobody is called or seen are started again soon, however often they fail."""
 
 DEFAULT_SITE = SiteSettings(site="mine", level="mine", name_zh="本矿", name_en="Our mine")
@@ -80,6 +83,8 @@ class Parts:
     media: MediaClient
     streams: Streams
     telemetry: TelemetryIngest
+    rules: Rules
+    mine_files: MineFiles
     posts: DutyPosts
     vision: VisionWorker
     rooms: Rooms
@@ -109,7 +114,11 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         )
         await sessions.load()
         alert_service = AlertService(database, tree, bus, further_rooms=sessions.rooms_about)
-        ingest = TelemetryIngest(database, tree, bus, notable=_notable(RunStates()), further_rooms=sessions.rooms_about)
+        notable = _notable(RunStates(_rated(settings)))
+        ingest = TelemetryIngest(database, tree, bus, notable=notable, further_rooms=sessions.rooms_about)
+        rules = Rules(settings, tree, alert_service)
+        ingest.on_stored = rules.stored
+        mine_files = MineFiles(settings, database, tree, ingest, alert_service)
         identity = await Identity.open(database, tree, settings.auth, data_dir)
         identity.sites_of_session = sessions.sites_of
         conductor = Conductor(database, bus, sessions, resume_s=settings.media.peer_grace_s)
@@ -130,7 +139,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         metrics.registry.register(Measures(conductor, media, vision, ingest, health))
         yield Parts(
             settings, health, database, tree, identity, alert_service, sessions, conductor, media, streams, ingest,
-            posts, vision, rooms, metrics,
+            rules, mine_files, posts, vision, rooms, metrics,
         )  # fmt: skip
 
 
@@ -143,6 +152,10 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "media": parts.media.run,
         "retention": lambda: _retain(parts),
     }
+    if parts.settings.files.inbox is not None and "files" in parts.settings.analytics.telemetry:
+        running["files"] = parts.mine_files.run
+    if parts.settings.devices:
+        running["rules"] = parts.rules.run
     if parts.settings.analytics.posts:
         running |= {"posts": parts.posts.run, "vision": parts.vision.run}
     if parts.settings.mqtt.host is not None and "mqtt" in parts.settings.analytics.telemetry:
@@ -165,6 +178,11 @@ async def _take_in(parts: Parts) -> None:
     async with contextlib.aclosing(source.batches()) as batches:
         async for batch in batches:
             await parts.telemetry.store(batch)
+
+
+def _rated(settings: Settings) -> dict[tuple[str, str], float]:
+    rated = {(one.site, one.device): rated_current(one) for one in settings.devices}
+    return {key: current for key, current in rated.items() if current is not None}
 
 
 def _notable(states: RunStates) -> Notable:

@@ -82,13 +82,15 @@ class TelemetryIngest:
         notable: Notable = quality_turned,
         further_rooms: Callable[[str], Iterable[str]] = _no_further_rooms,
     ) -> None:
-        """`further_rooms(site)`: rooms beside the mine's own in which notable changes are told (open sessions)."""
+        """`further_rooms(site)`: rooms beside the mine's own in which notable changes are told (open sessions).
+        `on_stored` may be set to what wants each batch's samples of known sites after they are on disk."""
         self._database = database
         self._tree = tree
         self._bus = bus
         self._notable = notable
         self._further_rooms = further_rooms
         self.counts = Counts()
+        self.on_stored: Callable[[Sequence[Reading]], None] = lambda readings: None
 
     # --- writing ---
 
@@ -117,6 +119,7 @@ class TelemetryIngest:
         crashpoint("telemetry.committed")
         counts.notable += len(news)
         self.counts = counts
+        self.on_stored(new_readings)
         for entry in entries:
             await self._bus.publish("entry", entry.as_dict())
         for body in live:

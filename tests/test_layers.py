@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 SANS_IO = [
     "analytics/rules",
+    "analytics/telemetry/acceptance.py",
     "media/codecmatch.py",
     "media/depacketize.py",
     "media/keyframes.py",

@@ -1,4 +1,4 @@
-"""`run`, `check`, `ports`, `demo`, `doctor`, `publish`; accounts and tokens are in `accounts`."""
+"""`run`, `check`, `ports`, `demo`, `doctor`, `publish`, `replay`; accounts and tokens are in `accounts`."""
 
 import asyncio
 import http.client
@@ -139,3 +139,17 @@ def publish(
     from server.publish import main
 
     raise typer.Exit(main(source, to, token, token_file, repeat=repeat))
+
+
+@app.command()
+def replay(
+    site: Annotated[str, typer.Option(help="mine whose stored readings are judged")],
+    start: Annotated[str, typer.Option("--from", help="ISO 8601 time, or seconds since 1970")],
+    end: Annotated[str, typer.Option("--to", help="as --from; not included")],
+    as_measured: Annotated[bool, typer.Option("--as-measured", help="as if nothing had arrived late")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Run the power rules over stored readings and print what they find, as JSON lines. Changes nothing."""
+    from server.commands.replay import moment, print_findings
+
+    print_findings(settings_or_exit(config), site, moment(start), moment(end), as_measured)

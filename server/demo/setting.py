@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from config.settings import Settings, SiteSettings
+from config.settings import DeviceSettings, Settings, SiteSettings
 from server.commands.accounts import opened
 from server.demo.cameras import CAMERAS
+from server.demo.mine import TERMINALS
 from server.demo.story import Story
 from server.identity.roles import Role
 
@@ -29,6 +30,40 @@ SITES: tuple[SiteSettings, ...] = (
         site="dongfeng", parent="county", level="mine", name_zh="东风煤矿（已停产）", name_en="Dongfeng Mine (stopped)"
     ),
 )
+
+
+KINDS: dict[str, tuple[str, str, str]] = {
+    "fan-main": ("main_fan", "主通风机", "Main fan"),
+    "fan-aux": ("aux_fan", "局部通风机", "Auxiliary fan"),
+    "hoist": ("hoist", "主提升机", "Main hoist"),
+    "belt": ("belt", "主运输皮带", "Main belt"),
+    "pump-1": ("pump", "1号主排水泵", "Drainage pump 1"),
+    "pump-2": ("pump", "2号主排水泵", "Drainage pump 2"),
+    "substation": ("substation", "井下中央变电所", "Central substation"),
+    "heading": ("other", "掘进机", "Roadheader"),
+}
+"""Device → kind and names, of both mines."""
+
+
+def devices(story: Story) -> list[DeviceSettings]:
+    """The machines of the simulated mines, as the rules know them. Only the main fan must run."""
+    return [
+        DeviceSettings.model_validate(
+            {
+                "site": terminal.site,
+                "device": terminal.device,
+                "kind": KINDS[terminal.device][0],
+                "name_zh": KINDS[terminal.device][1],
+                "name_en": KINDS[terminal.device][2],
+                "rated_a": terminal.rated_a,
+                "rated_v": terminal.volts,
+                "required": terminal.device == "fan-main",
+                "expected_period_s": 10.0,  # they send each second; a busy laptop is no gap
+                "parameters": {"fan_stop_s": min(5.0, 5.0 / story.speed)} if terminal.device == "fan-main" else {},
+            }
+        )
+        for terminal in TERMINALS
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +153,7 @@ def settings_for(folder: Path, story: Story, http_port: int, media_port: int, mq
                     }
                 ]
             },
+            "devices": [device.model_dump(exclude_defaults=True) for device in devices(story)],
             "sites": [site.model_dump(exclude_none=True) for site in SITES],
         }
     )

@@ -259,6 +259,27 @@ latest_positions = Table(
     sqlite_with_rowid=False,
 )
 
+mine_files = Table(
+    "mine_files",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("mine", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("header_at", Double, nullable=True),
+    Column("received_at", Double, nullable=False),
+    Column("records", Integer, nullable=False),
+    Column("bad", Json, nullable=False),
+    Column("warnings", Json, nullable=False),
+    CheckConstraint("status IN ('DONE', 'PARTIAL', 'FAILED', 'STALE', 'DUPLICATE', 'UNKNOWN')", name="status"),
+    Index("ix_mine_files_name_sha256", "name", "sha256"),
+    Index("ix_mine_files_mine_type_header_at", "mine", "type", "header_at"),
+)
+"""Every file that a mine sent and what became of it. `bad` lists record numbers and reasons, never the records."""
+
 # --- audit ----------------------------------------------------------------------------------------------------------
 
 audit = Table(
