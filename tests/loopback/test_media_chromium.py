@@ -72,6 +72,22 @@ async def check_quality(link: MemoryLink) -> None:
     assert all(track.loss == 0 for track in report.tracks)
 
 
+async def test_a_browser_finds_its_whole_bit_rate(browser: Browser) -> None:
+    """From our reports of what arrived when, it learns that the way carries more than it wants to send."""
+    async with running_worker() as (link, _), serving_pages(link) as address:
+        publisher = await open_page(browser, address, "camera")
+        await publisher.evaluate("publishNoise(4000000)")
+        await link.peer("camera", "connected")
+        script = """async wanted => {
+            for (;;) {
+                for (const each of (await pc.getStats()).values())
+                    if (each.type === "candidate-pair" && each.availableOutgoingBitrate > wanted) return;
+                await new Promise(f => setTimeout(f, 100));
+            }
+        }"""
+        await asyncio.wait_for(publisher.evaluate(script, 4_000_000), 20)
+
+
 async def frames_in(page: Page, seconds: float) -> int:
     before = (await decoded(page))["framesDecoded"]
     await asyncio.sleep(seconds)
