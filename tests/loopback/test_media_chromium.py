@@ -10,6 +10,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from tests.fakes.mediapages import serving_pages
 from tests.fakes.mediaserver import MemoryLink, running_worker
+from tests.fakes.narrow import NarrowPath
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 pytestmark = pytest.mark.peer
@@ -86,6 +87,25 @@ async def test_a_browser_finds_its_whole_bit_rate(browser: Browser) -> None:
             }
         }"""
         await asyncio.wait_for(publisher.evaluate(script, 4_000_000), 20)
+
+
+async def test_a_browser_keeps_the_queue_of_a_thin_uplink_short(browser: Browser) -> None:
+    """It wants four times what the way carries; from our reports it hears of the queue before anything is dropped."""
+    async with running_worker() as (link, worker), serving_pages(link) as address:
+        assert worker.started is not None
+        port = worker.started.udp_port
+        async with NarrowPath(("127.0.0.1", port), bps=1e6, queue_s=0.5) as path:
+            link.rewrite = lambda sdp: sdp.replace(f" {port} typ host", f" {path.port} typ host")
+            publisher = await open_page(browser, address, "camera")
+            await publisher.evaluate("publishNoise(4000000)")
+            await link.peer("camera", "connected")
+            await asyncio.sleep(5)
+            path.waited_s.clear()
+            path.carried = path.dropped = 0
+            await asyncio.sleep(5)
+            assert path.carried * 8 / 5 > 300_000
+            assert path.dropped < 0.05 * len(path.waited_s)
+            assert sorted(path.waited_s)[len(path.waited_s) // 2] < path.queue_s / 2
 
 
 async def frames_in(page: Page, seconds: float) -> int:
