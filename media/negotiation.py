@@ -36,6 +36,7 @@ from media.sdpmedia import (
     sendable,
     track_lines,
     with_feedback,
+    with_start_bitrate,
     with_transport_feedback,
 )
 from media.sdptransport import (
@@ -173,7 +174,7 @@ def _receiving_lines(section: MediaSection, media: PublishedMedia) -> list[str]:
     lines = ["a=recvonly" if media.active else "a=inactive", *mux_lines(section)]
     lines += [f"a=extmap:{identifier} {uri}" for uri, identifier in media.extensions.items()]
     for codec in media.codecs:
-        lines += codec_lines(codec)
+        lines += codec_lines(with_start_bitrate(codec) if media.kind == "video" else codec)
     if media.rids:
         lines += [*(f"a=rid:{rid} recv" for rid in media.rids), f"a=simulcast:recv {';'.join(media.rids)}"]
     return lines

@@ -81,6 +81,8 @@ def test_a_browser_that_publishes_is_answered_with_all_it_can_send_that_we_forwa
     ]
     assert video.codecs[0].feedback == ("nack", "nack pli", "ccm fir", "transport-cc")
     assert audio.codecs[0].feedback == ("transport-cc",)
+    assert "a=fmtp:96 x-google-start-bitrate=1000\r\n" in answer.sdp
+    assert video.codecs[0].parameters == (), "subscribers are not told how the publisher began"
     assert audio.extensions[TRANSPORT_SEQUENCE] == video.extensions[TRANSPORT_SEQUENCE] == 3
     assert audio.extensions.keys() >= {AUDIO_LEVEL, MID}
     assert video.extensions.keys() >= {MID, VIDEO_ORIENTATION, PLAYOUT_DELAY}
@@ -163,6 +165,7 @@ def test_a_publisher_that_numbers_no_packets_of_its_transport_gets_an_estimate(w
     answer = answer_publisher(offer, LOCAL, BOTH)
     assert answer.media[1].codecs[0].feedback == ("nack", "nack pli", "ccm fir", "goog-remb")
     assert "transport" not in answer.sdp
+    assert "x-google" not in answer.sdp
 
 
 def test_data_channels_are_rejected() -> None:
