@@ -16,13 +16,15 @@ REPAIRED_RID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 VIDEO_ORIENTATION = "urn:3gpp:video-orientation"
+TRANSPORT_SEQUENCE = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 DEPENDENCY_DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 
 EXTENSIONS: dict[Kind, dict[str, int]] = {
-    "audio": {AUDIO_LEVEL: 1, ABS_SEND_TIME: 2, MID: 4},
+    "audio": {AUDIO_LEVEL: 1, ABS_SEND_TIME: 2, TRANSPORT_SEQUENCE: 3, MID: 4},
     "video": {
         ABS_SEND_TIME: 2,
+        TRANSPORT_SEQUENCE: 3,
         MID: 4,
         PLAYOUT_DELAY: 5,
         RID: 10,
@@ -38,6 +40,9 @@ RTP_FEEDBACK: dict[Kind, tuple[str, ...]] = {
     "audio": (),
     "video": ("nack", "nack pli", "ccm fir", "goog-remb"),
 }
+"""Towards subscribers, and to publishers that number no packets of the whole transport."""
+TRANSPORT_WIDE = "transport-cc"
+"""Instead of `goog-remb`, where the publisher offers it with its header extension."""
 
 _FORWARDED: dict[tuple[str, int, int], tuple[Kind, str]] = {
     ("opus", 48000, 2): ("audio", "opus"),

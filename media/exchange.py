@@ -310,6 +310,7 @@ class Exchange:
             if transport.state == "connecting" or (transport.number + self._tick) % TICKS_PER_S == 0:
                 self._mux.guarded(transport, partial(transport.tick, now))
         for publisher in tuple(self._publishers.values()):
+            publisher.acknowledge(now)
             publisher.look(now, self._stalled_after_s, self._track_changed)
             if publisher.heard_at() > publisher.transport.last_heard:
                 publisher.transport.heard(publisher.heard_at())

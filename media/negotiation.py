@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from media.codecmatch import best_match, offered_codecs, offered_extensions
+from media.codecmatch import TRANSPORT_SEQUENCE, TRANSPORT_WIDE, best_match, offered_codecs, offered_extensions
 from media.rtpparameters import (
     Codec,
     Kind,
@@ -32,9 +32,12 @@ from media.sdpmedia import (
     formats,
     media_kind,
     mux_lines,
+    receivable,
     sendable,
     track_lines,
     with_feedback,
+    with_start_bitrate,
+    with_transport_feedback,
 )
 from media.sdptransport import (
     Bundle,
@@ -114,18 +117,20 @@ def answer_publisher(offer_sdp: str, local: LocalTransport, allow: Collection[Ki
 
 
 def _published(offer: Description, section: MediaSection, mid: str, kind: Kind) -> PublishedMedia | None:
-    codecs = tuple(with_feedback(codec, kind) for codec in offered_codecs(section))
+    extensions = offered_extensions(section.attributes.all("extmap"), kind)
+    agree = with_transport_feedback if TRANSPORT_SEQUENCE in extensions else with_feedback
+    codecs = tuple(agree(codec, kind) for codec in offered_codecs(section))
     if not codecs:
         return None
     rids = _offered_rids(section)[:1]
-    extensions = offered_extensions(section.attributes.all("extmap"), kind)
+    transport_wide = TRANSPORT_WIDE in codecs[0].feedback
     ssrcs, rtx = _declared_ssrcs(section)
     stream = (section.attributes.first("msid") or "").split(" ")[0]
     return PublishedMedia(
         mid=mid,
         kind=kind,
         codecs=codecs,
-        extensions=extensions if rids else sendable(extensions),
+        extensions=receivable(extensions, layers=bool(rids), transport_wide=transport_wide),
         ssrcs=ssrcs,
         rtx=rtx,
         rids=rids,
@@ -169,7 +174,7 @@ def _receiving_lines(section: MediaSection, media: PublishedMedia) -> list[str]:
     lines = ["a=recvonly" if media.active else "a=inactive", *mux_lines(section)]
     lines += [f"a=extmap:{identifier} {uri}" for uri, identifier in media.extensions.items()]
     for codec in media.codecs:
-        lines += codec_lines(codec)
+        lines += codec_lines(with_start_bitrate(codec) if media.kind == "video" else codec)
     if media.rids:
         lines += [*(f"a=rid:{rid} recv" for rid in media.rids), f"a=simulcast:recv {';'.join(media.rids)}"]
     return lines

@@ -13,11 +13,12 @@ from media.feedback import KeyframeRequests, UplinkBitrate
 from media.forwarder.interface import Forwarder, SourceCounters, SourceSpec
 from media.messages import TrackInfo, TrackQuality
 from media.quality import Measures, judge
-from media.rtcp import Fir, Nack, Packet, Pli, ReceiverReport, Remb, SenderReport, compound
+from media.rtcp import Fir, Nack, Packet, Pli, ReceiverReport, Remb, SenderReport, TransportFeedback, compound
 from media.rtpparameters import Codec, PublishedMedia
 from media.sourcetime import SourceTime
 from media.tapsender import TapSender
 from media.transport.peer import PeerTransport
+from media.transportcc import Arrivals
 
 TrackStateId = Literal["new", "live", "stalled", "ended"]
 
@@ -69,6 +70,7 @@ class Publisher:
         """By mid."""
         self._ssrc = random.getrandbits(31) | 1
         self._uplink = UplinkBitrate()
+        self._arrivals = Arrivals()
         self._octets = 0
         self._uplink_at: float | None = None
 
@@ -92,6 +94,8 @@ class Publisher:
                 begun.append(track)
             track.media = each
             self._bind_declared(track)
+        told = (each.extensions.get(rtp.TRANSPORT_SEQUENCE, 0) for each in active.values())
+        self._forwarder.note_arrivals(self.transport.number, next(filter(None, told), 0))
         return begun, ended
 
     def _begin(self, media: PublishedMedia, now: float) -> IncomingTrack:
@@ -205,6 +209,17 @@ class Publisher:
             return None
         arriving = max(0, octets - before) * 8 / (now - since)
         return Remb(self._ssrc, self._uplink.update(max(fractions), arriving), ssrcs)
+
+    def acknowledge(self, now: float) -> None:
+        """Which packets came and when, where the sender numbers those of its whole transport. Ten times a second."""
+        packets = self._forwarder.arrivals(self.transport.number)
+        ssrc = next((track.ssrc for track in self.tracks.values() if track.ssrc), 0)
+        if not packets or not ssrc:
+            return
+        self._arrivals.arrived(packets)
+        for statuses in self._arrivals.reports(now):
+            feedback = TransportFeedback(self._ssrc, ssrc, statuses)
+            self._forwarder.send_rtcp(self.transport.number, compound([ReceiverReport(self._ssrc), feedback]))
 
     def repair(self, track: IncomingTrack, now: float) -> None:
         """Ask for what is missing of one track."""

@@ -1,4 +1,5 @@
-"""RTCP packets: reports, descriptions, goodbyes and feedback (RFC 3550, RFC 4585, RFC 5104, REMB draft). Pure.
+"""RTCP packets: reports, descriptions, goodbyes and feedback (RFC 3550, RFC 4585, RFC 5104, REMB and transport-wide
+congestion control drafts). Pure.
 
 `parse` takes a compound packet apart; what it does not know it leaves out. Each class has `pack()`; `compound` joins.
 """
@@ -7,11 +8,12 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from media import transportcc
 from media.errors import RtcpError
 
 SENDER_REPORT, RECEIVER_REPORT, SOURCE_DESCRIPTION, BYE = 200, 201, 202, 203
 TRANSPORT_FEEDBACK, PAYLOAD_FEEDBACK = 205, 206
-_NACK, _PLI, _FIR, _APPLICATION = 1, 1, 4, 15
+_NACK, _PLI, _FIR, _APPLICATION, _TRANSPORT_WIDE = 1, 1, 4, 15, 15
 _CNAME = 1
 MAX_PACKETS = 32
 """In one compound packet; browsers send at most a handful."""
@@ -150,7 +152,26 @@ class Remb:
         return _packet(PAYLOAD_FEEDBACK, _APPLICATION, body)
 
 
-Packet = SenderReport | ReceiverReport | SourceDescription | Bye | Nack | Pli | Fir | Remb
+@dataclass(frozen=True, slots=True)
+class TransportFeedback:
+    """Which packets of the whole transport came, and when (see `media.transportcc`)."""
+
+    sender: int
+    media: int
+    """Any stream of the one that is told."""
+    statuses: transportcc.Statuses
+
+    def pack(self) -> bytes:
+        """Padded, so that it should be the last of a compound packet (RFC 3550 6.4.1)."""
+        body = _FEEDBACK.pack(self.sender, self.media) + self.statuses.pack()
+        padding = -len(body) % 4
+        if not padding:
+            return _packet(TRANSPORT_FEEDBACK, _TRANSPORT_WIDE, body)
+        padded = body + bytes(padding - 1) + bytes((padding,))
+        return _packet(TRANSPORT_FEEDBACK, 0x20 | _TRANSPORT_WIDE, padded)
+
+
+Packet = SenderReport | ReceiverReport | SourceDescription | Bye | Nack | Pli | Fir | Remb | TransportFeedback
 
 
 def compound(packets: Iterable[Packet]) -> bytes:
@@ -205,6 +226,11 @@ def _known(kind: int, count: int, body: bytes) -> Packet | None:
         return _source_description(body, count)
     if kind == TRANSPORT_FEEDBACK and count == _NACK:
         return _nack(body)
+    if kind == TRANSPORT_FEEDBACK and count == _TRANSPORT_WIDE:
+        if len(body) < _FEEDBACK.size:
+            raise RtcpError("The transport-wide feedback is cut off.")
+        sender, media = _FEEDBACK.unpack_from(body)
+        return TransportFeedback(sender, media, transportcc.parse(body[_FEEDBACK.size :]))
     if kind == PAYLOAD_FEEDBACK:
         return _payload_feedback(count, body)
     return None

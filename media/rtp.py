@@ -77,6 +77,35 @@ def extensions(packet: bytes) -> Iterator[tuple[int, bytes]]:
         yield from _two_byte_elements(block)
 
 
+def transport_sequence(packet: bytes, identifier: int) -> int | None:
+    """The transport-wide sequence number in the header extension of this id; None where there is none.
+
+    Called for every packet that comes in, so the usual form is read without an iterator. Never raises.
+    """
+    if not packet[0] & 0x10:
+        return None
+    position = HEADER_BYTES + 4 * (packet[0] & 0x0F)
+    if packet[position : position + 2] != b"\xbe\xde":
+        return _rare_transport_sequence(packet, identifier)
+    end = min(position + 4 + 4 * (packet[position + 2] << 8 | packet[position + 3]), len(packet)) - 2
+    position += 4
+    wanted = identifier << 4 | 1
+    while position < end:
+        head = packet[position]
+        if head == wanted:
+            return packet[position + 1] << 8 | packet[position + 2]
+        position += (head & 0x0F) + 2 if head else 1
+    return None
+
+
+def _rare_transport_sequence(packet: bytes, identifier: int) -> int | None:
+    try:
+        value = dict(extensions(packet)).get(identifier, b"")
+    except RtpError:
+        return None
+    return int.from_bytes(value, "big") if len(value) == 2 else None
+
+
 def _one_byte_elements(block: bytes) -> Iterator[tuple[int, bytes]]:
     offset = 0
     while offset < len(block):

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import get_args
 
-from media.codecmatch import REPAIRED_RID, RID, RTP_FEEDBACK, parameters_text
+from media.codecmatch import REPAIRED_RID, RID, RTP_FEEDBACK, TRANSPORT_SEQUENCE, TRANSPORT_WIDE, parameters_text
 from media.rtpparameters import Codec, Kind, WantedTrack
 from media.sdp import MediaSection, is_token
 
 PROTOCOL = "UDP/TLS/RTP/SAVPF"
 RECEIVES = ("recvonly", "sendrecv")
 SENDS = ("sendonly", "sendrecv")
+START_KBPS = 1000
 
 
 def media_kind(name: str) -> Kind | None:
@@ -25,6 +26,25 @@ def with_feedback(codec: Codec, kind: Kind) -> Codec:
     parameters = tuple(pair for pair in codec.parameters if not pair[0].startswith("sprop-"))
     feedback = tuple(what for what in RTP_FEEDBACK[kind] if what in codec.feedback)
     return replace(codec, parameters=parameters, feedback=feedback)
+
+
+def with_transport_feedback(codec: Codec, kind: Kind) -> Codec:
+    """As `with_feedback`, of a sender that numbers the packets of its whole transport: it needs no estimate of ours."""
+    agreed = with_feedback(codec, kind)
+    if TRANSPORT_WIDE not in codec.feedback:
+        return agreed
+    return replace(agreed, feedback=(*(what for what in agreed.feedback if what != "goog-remb"), TRANSPORT_WIDE))
+
+
+def with_start_bitrate(codec: Codec) -> Codec:
+    """As our answer writes it to a sender that judges its way itself.
+
+    From its usual 300 kbit/s Chromium begins with a small picture and keeps it for seconds: a quiet scene does not
+    fill the way enough to show what it carries. Others know nothing of the parameter.
+    """
+    if TRANSPORT_WIDE not in codec.feedback:
+        return codec
+    return replace(codec, parameters=(*codec.parameters, ("x-google-start-bitrate", str(START_KBPS))))
 
 
 def formats(codecs: Iterable[Codec]) -> list[str]:
@@ -53,7 +73,18 @@ def codec_lines(codec: Codec) -> list[str]:
 
 
 def sendable(extensions: dict[str, int]) -> dict[str, int]:
-    return {uri: number for uri, number in extensions.items() if uri not in (RID, REPAIRED_RID)}
+    """Those that we can send: without layers, and without numbers of the whole transport."""
+    return _without(extensions, RID, REPAIRED_RID, TRANSPORT_SEQUENCE)
+
+
+def receivable(extensions: dict[str, int], *, layers: bool, transport_wide: bool) -> dict[str, int]:
+    """Those that a sender of ours may use."""
+    left_out = () if layers else (RID, REPAIRED_RID)
+    return _without(extensions, *left_out, *(() if transport_wide else (TRANSPORT_SEQUENCE,)))
+
+
+def _without(extensions: dict[str, int], *uris: str) -> dict[str, int]:
+    return {uri: number for uri, number in extensions.items() if uri not in uris}
 
 
 def track_lines(track: WantedTrack, codec: Codec, extensions: dict[str, int]) -> list[str]:

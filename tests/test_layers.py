@@ -34,6 +34,7 @@ SANS_IO = [
     "media/subscribing.py",
     "media/tap.py",
     "media/transport/icelite.py",
+    "media/transportcc.py",
     "media/transport/stun.py",
     "server/alerts/machine.py",
     "server/sessions/machine.py",

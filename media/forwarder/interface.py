@@ -127,6 +127,7 @@ class Counters:
     dropped_duplicate: int = 0
     dropped_protect: int = 0
     dropped_send: int = 0
+    dropped_arrivals: int = 0
     nacks_in: int = 0
     nacks_out: int = 0
     packets_resent: int = 0
@@ -177,6 +178,14 @@ class Forwarder(Protocol):
 
     def close_peer(self, peer: int) -> None:
         """With its addresses, keys, sources and routes."""
+
+    def note_arrivals(self, peer: int, extension: int) -> None:
+        """Keep the transport-wide sequence numbers of all that this peer sends, in the header extension of this id;
+        0 = no longer."""
+
+    def arrivals(self, peer: int) -> Sequence[tuple[int, float]]:
+        """What was kept since the last call: number (16 bits) and monotonic time, in the order of arrival, whatever
+        stream they were of."""
 
     def open_source(self, source: int, peer: int, spec: SourceSpec) -> None: ...
 

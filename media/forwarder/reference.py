@@ -42,6 +42,8 @@ BATCH_PACKETS = RUN_PACKETS
 FAST_START_PACKETS = 60
 FAST_START_S = 0.7
 """A group of pictures longer or older than this is not replayed: the receiver would keep its age as delay."""
+MAX_ARRIVALS = 8192
+"""Kept of one peer between two reports of them."""
 KEYFRAME_PATIENCE_S = 3.0
 """A route begins without a key frame when none was recognised for this long: the stream may be encrypted end to end."""
 
@@ -164,6 +166,13 @@ class ReferenceForwarder:
                 self._counters.dropped_srtp_auth += 1
             return
         packet = bytes(self._received_view[: self._length[0]])
+        if peer.transport_extension:
+            told = rtp.transport_sequence(packet, peer.transport_extension)
+            if told is not None:
+                if len(peer.arrivals) < MAX_ARRIVALS:
+                    peer.arrivals.append((told, self._clock()))
+                else:
+                    self._counters.dropped_arrivals += 1
         source = peer.streams.get(int.from_bytes(packet[8:12], "big"))
         if source is not None:
             self._keep(source, packet)
@@ -404,6 +413,14 @@ class ReferenceForwarder:
 
     def set_destination(self, peer: int, address: Address) -> None:
         self._peers[peer].destination = destination(address, segments=self._batch.gso)
+
+    def note_arrivals(self, peer: int, extension: int) -> None:
+        self._peers[peer].transport_extension = extension
+
+    def arrivals(self, peer: int) -> list[tuple[int, float]]:
+        owner = self._peers[peer]
+        taken, owner.arrivals = owner.arrivals, []
+        return taken
 
     def close_peer(self, peer: int) -> None:
         owner = self._peers[peer]

@@ -17,6 +17,7 @@ class Peer:
 
     __slots__ = (
         "addresses",
+        "arrivals",
         "destination",
         "number",
         "receive_context",
@@ -26,6 +27,7 @@ class Peer:
         "sources",
         "srtp",
         "streams",
+        "transport_extension",
     )
 
     def __init__(self, number: int) -> None:
@@ -39,6 +41,9 @@ class Peer:
         self.repairs: dict[int, Source] = {}
         self.sources: set[int] = set()
         self.routes: set[int] = set()
+        self.transport_extension = 0
+        self.arrivals: list[tuple[int, float]] = []
+        """Transport-wide sequence numbers and their time, since they were last asked for."""
 
 
 class Source:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from typing import Any
+from typing import Any, Self
 
 from media.transport.stun import Address
 
@@ -20,7 +20,7 @@ class LossyPath:
         self.port = 0
         self.lost = {"up": 0, "down": 0}
 
-    async def __aenter__(self) -> "LossyPath":
+    async def __aenter__(self) -> Self:
         self._front = await self._open(lambda data, address: self._up(data, address))
         self.port = self._front.get_extra_info("sockname")[1]
         return self
@@ -53,7 +53,11 @@ class LossyPath:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif self._passes(data, "up"):
-            self._ways[client].sendto(data, self._server)
+            self._carry(self._ways[client], data)
+
+    def _carry(self, way: asyncio.DatagramTransport, data: bytes) -> None:
+        """To the server."""
+        way.sendto(data, self._server)
 
     async def _new_way(self, data: bytes, client: Address) -> None:
         way = await self._open(lambda answer, _: self._down(answer, client))

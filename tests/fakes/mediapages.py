@@ -57,6 +57,26 @@ function paint() {
   }, 40);
   return canvas.captureStream(25);
 }
+async function publishNoise(maxBitrate) {  // pictures that no encoder makes small
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [640, 360];
+  const context = canvas.getContext("2d");
+  const pictures = [];
+  for (let index = 0; index < 6; index++) {
+    const image = context.createImageData(640, 360);
+    for (let at = 0; at < image.data.length; at += 4) {
+      image.data.fill(Math.random() * 255, at, at + 3).fill(255, at + 3, at + 4);
+    }
+    pictures.push(await createImageBitmap(image));
+  }
+  let step = 0;
+  setInterval(() => context.drawImage(pictures[step++ % 6], 0, 0), 50);
+  const stream = canvas.captureStream(20);
+  pc.addTransceiver(stream.getVideoTracks()[0], {
+    direction: "sendonly", streams: [stream], sendEncodings: [{maxBitrate}],
+  });
+  return offer();
+}
 async function addScreen() {
   const stream = paint();
   window.screenSender = pc.addTransceiver(stream.getVideoTracks()[0], {direction: "sendonly", streams: [stream]});

@@ -21,7 +21,7 @@ from media.transport.stun import Address
 from tests.fakes.mediaserver import MemoryLink
 
 VIDEO, RTX, AUDIO = 96, 97, 111
-MID_ID = 4
+TRANSPORT_ID, MID_ID = 3, 4
 
 
 def vp8(key: bool, length: int = 40, picture: int = 0) -> bytes:
@@ -87,7 +87,15 @@ class RawPeer:
 
     # --- signalling -------------------------------------------------------------------------------------------------
 
-    def offer(self, *, video: bool = True, audio: bool = False, ssrc: int | None = None, rtx: int | None = None) -> str:
+    def offer(
+        self,
+        *,
+        video: bool = True,
+        audio: bool = False,
+        ssrc: int | None = None,
+        rtx: int | None = None,
+        transport_wide: bool = False,
+    ) -> str:
         lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0"]
         mids = [mid for mid, wanted in (("0", video), ("1", audio)) if wanted]
         lines.append(f"a=group:BUNDLE {' '.join(mids)}")
@@ -96,6 +104,8 @@ class RawPeer:
             lines += [f"a=extmap:{MID_ID} {rtp.MID}", f"a=rtpmap:{VIDEO} VP8/90000", f"a=rtpmap:{RTX} rtx/90000"]
             lines += [f"a=fmtp:{RTX} apt={VIDEO}", f"a=rtcp-fb:{VIDEO} nack", f"a=rtcp-fb:{VIDEO} nack pli"]
             lines += [f"a=rtcp-fb:{VIDEO} goog-remb"]
+            if transport_wide:
+                lines += [f"a=extmap:{TRANSPORT_ID} {rtp.TRANSPORT_SEQUENCE}", f"a=rtcp-fb:{VIDEO} transport-cc"]
             if ssrc is not None:
                 lines += [f"a=ssrc:{ssrc} cname:raw"]
             if rtx is not None:
@@ -317,8 +327,11 @@ class RawPeer:
         timestamp: int = 0,
         marker: bool = True,
         mid: str = "",
+        transport: int | None = None,
     ) -> None:
         elements = [(MID_ID, mid.encode())] if mid else []
+        if transport is not None:
+            elements.append((TRANSPORT_ID, (transport & 0xFFFF).to_bytes(2, "big")))
         packet = rtp.pack(
             payload,
             payload_type=payload_type,

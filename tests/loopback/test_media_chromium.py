@@ -10,6 +10,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from tests.fakes.mediapages import serving_pages
 from tests.fakes.mediaserver import MemoryLink, running_worker
+from tests.fakes.narrow import NarrowPath
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 pytestmark = pytest.mark.peer
@@ -70,6 +71,41 @@ async def test_browser_sees_another_browser_through_one_port(browser: Browser, c
 async def check_quality(link: MemoryLink) -> None:
     report = await link.quality("viewer", lambda each: any(track.rtt_ms is not None for track in each.tracks))
     assert all(track.loss == 0 for track in report.tracks)
+
+
+async def test_a_browser_finds_its_whole_bit_rate(browser: Browser) -> None:
+    """From our reports of what arrived when, it learns that the way carries more than it wants to send."""
+    async with running_worker() as (link, _), serving_pages(link) as address:
+        publisher = await open_page(browser, address, "camera")
+        await publisher.evaluate("publishNoise(4000000)")
+        await link.peer("camera", "connected")
+        script = """async wanted => {
+            for (;;) {
+                for (const each of (await pc.getStats()).values())
+                    if (each.type === "candidate-pair" && each.availableOutgoingBitrate > wanted) return;
+                await new Promise(f => setTimeout(f, 100));
+            }
+        }"""
+        await asyncio.wait_for(publisher.evaluate(script, 4_000_000), 20)
+
+
+async def test_a_browser_keeps_the_queue_of_a_thin_uplink_short(browser: Browser) -> None:
+    """It wants four times what the way carries; from our reports it hears of the queue before anything is dropped."""
+    async with running_worker() as (link, worker), serving_pages(link) as address:
+        assert worker.started is not None
+        port = worker.started.udp_port
+        async with NarrowPath(("127.0.0.1", port), bps=1e6, queue_s=0.5) as path:
+            link.rewrite = lambda sdp: sdp.replace(f" {port} typ host", f" {path.port} typ host")
+            publisher = await open_page(browser, address, "camera")
+            await publisher.evaluate("publishNoise(4000000)")
+            await link.peer("camera", "connected")
+            await asyncio.sleep(5)
+            path.waited_s.clear()
+            path.carried = path.dropped = 0
+            await asyncio.sleep(5)
+            assert path.carried * 8 / 5 > 300_000
+            assert path.dropped < 0.05 * len(path.waited_s)
+            assert sorted(path.waited_s)[len(path.waited_s) // 2] < path.queue_s / 2
 
 
 async def frames_in(page: Page, seconds: float) -> int:

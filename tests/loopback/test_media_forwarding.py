@@ -280,6 +280,32 @@ async def test_the_publisher_hears_of_its_loss_and_of_the_bitrate_allowed() -> N
         assert remb.bitrate_bps > 100_000
 
 
+async def test_a_publisher_that_numbers_its_transport_hears_what_came_and_gets_no_estimate() -> None:
+    async with running_worker() as (link, _):
+        camera = RawPeer(link, "camera")
+        await camera.publish(camera.offer(ssrc=SSRC, rtx=RTX_SSRC, audio=True, transport_wide=True))
+        await camera.connect()
+        viewer = await connected_subscriber(link, "camera/0")
+        came = [number for number in range(65_500, 65_560) if number % 7]
+        for number in came:
+            ssrc, payload_type = (RTX_SSRC, RTX) if number % 5 == 0 else (SSRC, VIDEO)
+            camera.send_media(number & 0xFFFF, vp8(True), ssrc=ssrc, payload_type=payload_type, transport=number)
+        heard: dict[int, bool] = {}
+        while len(heard) < len(range(came[0], came[-1])) + 1:
+            feedback = await camera.until_report(rtcp.TransportFeedback)
+            assert isinstance(feedback, rtcp.TransportFeedback)
+            assert feedback.media == SSRC
+            for index, delta in enumerate(feedback.statuses.deltas):
+                heard[feedback.statuses.base + index & 0xFFFF] = delta is not None
+        assert {number for number, there in heard.items() if there} == {number & 0xFFFF for number in came}
+        await viewer.until(1)
+        assert list(rtp.extensions(viewer.received[0].raw)) == []
+        report = await camera.until_report(rtcp.ReceiverReport)
+        while not (isinstance(report, rtcp.ReceiverReport) and report.reports):
+            report = await camera.until_report(rtcp.ReceiverReport)
+        assert not any(isinstance(each, rtcp.Remb) for each in camera.reports)
+
+
 async def test_what_is_no_longer_wanted_stops_and_the_rest_goes_on() -> None:
     async with running_worker() as (link, _):
         first = await connected_publisher(link, "first", ssrc=1)

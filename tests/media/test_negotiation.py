@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 from aiortc.sdp import SessionDescription
 
-from media.codecmatch import AUDIO_LEVEL, MID, PLAYOUT_DELAY, REPAIRED_RID, RID, VIDEO_ORIENTATION
+from media.codecmatch import (
+    AUDIO_LEVEL,
+    MID,
+    PLAYOUT_DELAY,
+    REPAIRED_RID,
+    RID,
+    TRANSPORT_SEQUENCE,
+    VIDEO_ORIENTATION,
+)
 from media.negotiation import SdpError, SubscriberNegotiation, answer_player, answer_publisher
 from media.rtpparameters import Codec, Kind, LocalTransport, WantedTrack
 from media.sdp import parse
@@ -71,8 +79,11 @@ def test_a_browser_that_publishes_is_answered_with_all_it_can_send_that_we_forwa
         ("VP9", 98, 99),
         ("VP9", 100, 101),
     ]
-    assert video.codecs[0].feedback == ("nack", "nack pli", "ccm fir", "goog-remb")
-    assert audio.codecs[0].feedback == ()
+    assert video.codecs[0].feedback == ("nack", "nack pli", "ccm fir", "transport-cc")
+    assert audio.codecs[0].feedback == ("transport-cc",)
+    assert "a=fmtp:96 x-google-start-bitrate=1000\r\n" in answer.sdp
+    assert video.codecs[0].parameters == (), "subscribers are not told how the publisher began"
+    assert audio.extensions[TRANSPORT_SEQUENCE] == video.extensions[TRANSPORT_SEQUENCE] == 3
     assert audio.extensions.keys() >= {AUDIO_LEVEL, MID}
     assert video.extensions.keys() >= {MID, VIDEO_ORIENTATION, PLAYOUT_DELAY}
     assert not video.extensions.keys() & {RID, REPAIRED_RID}
@@ -91,7 +102,7 @@ def test_our_answer_is_ice_lite_passive_and_carries_its_candidates_once() -> Non
     assert text.count("a=recvonly\r\n") == 2
     assert text.count("a=candidate:") == 2
     assert "a=candidate:2 1 udp 2130706175 fd00::1 40001 typ host\r\na=end-of-candidates" in text
-    assert "transport-cc" not in text
+    assert "goog-remb" not in text
     assert "a=group:BUNDLE 0 1\r\n" in text
     assert text.count("a=rtcp-mux\r\n") == 2
 
@@ -146,6 +157,15 @@ def test_the_transport_moves_to_the_first_m_line_that_is_taken() -> None:
     video = answer.sdp[answer.sdp.index("m=video") :]
     assert "m=audio 0 " in answer.sdp
     assert video.count("a=candidate:") == 2
+
+
+@pytest.mark.parametrize("without", ["transport-cc", f"{TRANSPORT_SEQUENCE}\r\n"])
+def test_a_publisher_that_numbers_no_packets_of_its_transport_gets_an_estimate(without: str) -> None:
+    offer = "\r\n".join(line for line in vector("chromium-publish").split("\r\n") if without.strip() not in line)
+    answer = answer_publisher(offer, LOCAL, BOTH)
+    assert answer.media[1].codecs[0].feedback == ("nack", "nack pli", "ccm fir", "goog-remb")
+    assert "transport" not in answer.sdp
+    assert "x-google" not in answer.sdp
 
 
 def test_data_channels_are_rejected() -> None:
