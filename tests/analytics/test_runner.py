@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -48,9 +50,11 @@ def test_the_newest_picture_wins() -> None:
 class _AtTheDesk:
     """A detector that sees a person in every picture."""
 
-    name, frames_per_s = "absence", 2.0
+    name: ClassVar[str] = "absence"
+    frames_per_s: ClassVar[float] = 2.0
 
-    def detect(self, _frame: Frame) -> list[Detection]:
+    def detect(self, frame: Frame) -> list[Detection]:
+        assert frame.image.size
         return [Detection("person", 0.9, (0.2, 0.2, 0.8, 0.8), {"posture.work": 1.0})]
 
 
