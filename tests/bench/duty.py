@@ -52,6 +52,9 @@ EPOCH = 1_800_000_000.0
 NOD_S = 0.8
 """A nod is played for 1.6 s; half of it passes before the head is down."""
 WALK_S, WALK_KEYS = 4.0, 12
+DOOR_S = 1.0
+"""Whether somebody who stands in the doorway is still there is not for the truth to say: an absence may be told up to
+this much sooner. Delays are counted from when nobody can be seen, and may so be below 0."""
 SEEN_SHARE = 0.004
 """Of the picture: whoever shows less on the way to the door (150 pixels of 256 x 144) is gone."""
 GOALS = {"absence": (0.99, 0.99), "sleeping": (0.97, 0.95)}
@@ -74,6 +77,8 @@ class Event:
     officer: str
     start: float
     end: float
+    slack_s: float = 0.0
+    """How much sooner it may be said to have begun."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,7 @@ def truth(segments: Sequence[Segment], walked: Walk) -> list[Event]:
     found = []
     for segment in segments:
         if segment.officer == "absent":
-            event = Event("absence", segment.officer, segment.start + walked.out_s, segment.end + walked.in_s)
+            event = Event("absence", segment.officer, segment.start + walked.out_s, segment.end + walked.in_s, DOOR_S)
         elif segment.officer.startswith("sleep"):
             event = Event("sleeping", segment.officer, segment.start + NOD_S, segment.end)
         else:
@@ -170,8 +175,9 @@ def match(events: Sequence[Event], alarms: Sequence[Alarm], rule: Rule, until: f
             left = [alarm for alarm in left if event.rule != rule or not event.start <= alarm.at <= until]
             continue
         score.events += 1
-        good = [a for a in left if event.start + T_S - 1 / RATE <= a.at <= event.end + GRACE_S]
-        score.early += sum(event.start <= a.at < event.start + T_S - 1 / RATE for a in left)
+        soonest = event.start - event.slack_s + T_S - 1 / RATE
+        good = [a for a in left if soonest <= a.at <= event.end + GRACE_S]
+        score.early += sum(event.start <= a.at < soonest for a in left)
         if not good:
             continue
         first = good[0]

@@ -37,6 +37,12 @@ def test_an_early_alarm_is_false_and_the_event_is_missed() -> None:
     assert (score.found, score.false, score.early) == (0, 1, 1)
 
 
+def test_an_absence_may_be_told_from_the_doorway_on() -> None:
+    left = Event("absence", "absent", 100.0, 140.0, 1.0)
+    assert match([left], [Alarm("absence", 118.6)], "absence", 500.0).delays_s == [-1.4]
+    assert match([left], [Alarm("absence", 118.4)], "absence", 500.0).early == 1
+
+
 def test_a_second_alarm_and_one_about_nothing_are_false() -> None:
     score = scored(Alarm("sleeping", 121.0), Alarm("sleeping", 135.0), Alarm("sleeping", 300.0))
     assert (score.found, score.false) == (1, 2)
