@@ -20,6 +20,7 @@ from analytics.decoder import Decoded, TrackDecoder
 from analytics.errors import BrokenOutput
 from analytics.messages import Picture, PictureState, Seen, TakePicture, Watch
 from analytics.plugin import Detection, Detector
+from analytics.vision.motion import PERSON, MotionMeter, with_motion
 from analytics.vision.picture import FreezeWatch, PictureJudge
 from media.tap import AccessUnit
 
@@ -44,6 +45,7 @@ class CameraRunner:
         self._limit_per_s = frames_per_s
         self._judge = PictureJudge(watch.zone)
         self._freeze = FreezeWatch()
+        self._motion = MotionMeter()
         self._decoder: TrackDecoder | None = None
         self._units: deque[AccessUnit] = deque()
         self._queued_bytes = 0
@@ -191,7 +193,13 @@ class CameraRunner:
         if state == "ok":
             state = self._judge.judge(frame.image)
         found = self.detector.detect(frame) if state == "ok" and self.detector is not None else ()
-        self._seen = checked(found)
+        seen = checked(found)
+        if state == "ok":
+            boxes = [one.box for one in seen if one.label == PERSON]
+            seen = with_motion(seen, self._motion.measure(frame.image, decoded.pts_s, boxes), self._motion.noise)
+        else:
+            self._motion.forget()
+        self._seen = seen
         return state, self._seen
 
     def take_skipped(self) -> int:

@@ -109,6 +109,12 @@ class DutyPostSettings(Section):
     minimum_persons: int = Field(default=1, ge=1, le=20)
     warn_after_s: float = Field(default=180.0, gt=0, description="empty for this long = warning")
     alarm_after_s: float = Field(default=300.0, gt=0, description="empty for this long = alarm")
+    sleep_warn_after_s: float = Field(
+        default=120.0, ge=0, description="head down and still for this long = warning; 0 = none"
+    )
+    sleep_alarm_after_s: float = Field(
+        default=300.0, ge=0, description="head down and still for this long = alarm; 0 = none"
+    )
     detector: Slug = "absence"
 
 

@@ -1,19 +1,22 @@
-"""Duty posts: from what the vision worker sees, by the rule, to alerts with pictures and states on the screens.
+"""Duty posts: from what the vision worker sees, by the rules, to alerts with pictures and states on the screens.
 
-The rule ticks here, in the server, so that a dead worker, a stalled stream or a missing camera is `unknown` and never
-an empty room. Findings and changes are handled in the order in which they came out of the rules.
+Two rules look at the same observations of a post: is it manned, and is whoever mans it asleep. They
+tick here, in the server, so that a dead worker, a stalled stream or a missing camera is `unknown` and never an empty
+room. Findings and changes are handled in the order in which they came out of the rules.
 """
 
 import asyncio
 import base64
 import time
 from collections import deque
+from collections.abc import Sequence
 
 import structlog
 
 from analytics.finding import Finding
 from analytics.messages import Blind, Observed
 from analytics.rules.absence import DutyChange, DutyPost, Output
+from analytics.rules.sleeping import SleepChange, SleepOutput, SleepWatch, wanted
 from config.settings import DutyPostSettings, Settings
 from server.alerts.service import AlertService
 from server.bus import Bus
@@ -57,8 +60,9 @@ class DutyPosts:
         self._simulated = settings.server.simulated
         self._settings = {one.post: one for one in settings.analytics.posts}
         self._posts: dict[str, DutyPost] = {}
+        self._sleep: dict[str, SleepWatch] = {}
         self._cameras: dict[str, Camera] = {}
-        self._outcomes: deque[Output] = deque()
+        self._outcomes: deque[Output | SleepOutput] = deque()
         self._wake = asyncio.Event()
         self._to_choose: set[tuple[str, str]] = set()
         self.vision: VisionWorker | None = None
@@ -117,11 +121,11 @@ class DutyPosts:
         for rule in self._watching(blind.camera, blind.detector):
             self._take(rule.blind(time.monotonic(), blind.reason))
 
-    def _watching(self, camera: str, detector: str) -> list[DutyPost]:
-        """The posts that this camera and detector serve."""
+    def _watching(self, camera: str, detector: str) -> list[DutyPost | SleepWatch]:
+        """The rules of the posts that this camera and detector serve."""
         return [
             rule
-            for rule in self._posts.values()
+            for rule in self._rules()
             if f"{rule.settings.site}/{rule.settings.camera}" == camera and rule.settings.detector == detector
         ]
 
@@ -129,7 +133,10 @@ class DutyPosts:
         """The worker came, went or is blind; the rules notice by themselves that nothing is seen."""
         log.info("vision_worker", state=state)
 
-    def _take(self, outcomes: list[Output]) -> None:
+    def _rules(self) -> list[DutyPost | SleepWatch]:
+        return [*self._posts.values(), *self._sleep.values()]
+
+    def _take(self, outcomes: Sequence[Output | SleepOutput]) -> None:
         if outcomes:
             self._outcomes.extend(outcomes)
             self._wake.set()
@@ -153,6 +160,9 @@ class DutyPosts:
             "minimum_persons": settings.minimum_persons,
             "warn_after_s": settings.warn_after_s,
             "alarm_after_s": settings.alarm_after_s,
+            "sleep": self._sleep_state(post),
+            "sleep_warn_after_s": settings.sleep_warn_after_s,
+            "sleep_alarm_after_s": settings.sleep_alarm_after_s,
             "state": rule.state.value if rule is not None else "unknown",
             "since": rule.since if rule is not None else None,
             "warned": rule.warned if rule is not None else False,
@@ -162,6 +172,15 @@ class DutyPosts:
             "model": self.vision.model if self.vision is not None else "",
             "trained_on": self.vision.trained_on if self.vision is not None else "",
         }
+
+    def _sleep_state(self, post: str) -> dict[str, object] | None:
+        """None: nobody asks whether whoever is there sleeps (both times are 0)."""
+        if not wanted(self._settings[post]):
+            return None
+        watch = self._sleep.get(post)
+        if watch is None:
+            return {"state": "unknown", "since": None, "warned": False}
+        return {"state": watch.state.value, "since": watch.since, "warned": watch.warned}
 
     # --- tasks ---
 
@@ -187,13 +206,15 @@ class DutyPosts:
         now, at = time.monotonic(), time.time()
         rule = DutyPost(settings, now=now, at=at, open_alerts=standing, simulated=self._simulated)
         self._posts[post] = rule
+        if wanted(settings):
+            self._sleep[post] = SleepWatch(settings, now=now, at=at, open_alerts=standing, simulated=self._simulated)
         self._outcomes.append(DutyChange(post, settings.site, rule.state, at, at, rule.warned, rule.reason))
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
-            for rule in self._posts.values():
+            for rule in self._rules():
                 self._take(rule.tick(now))
 
     async def _carry_out(self, group: asyncio.TaskGroup) -> None:
@@ -220,7 +241,7 @@ class DutyPosts:
             if self._to_choose:
                 self._wake.set()
 
-    async def _tell(self, outcome: Output, group: asyncio.TaskGroup) -> None:
+    async def _tell(self, outcome: Output | SleepOutput, group: asyncio.TaskGroup) -> None:
         if isinstance(outcome, Finding):
             await self._alert(outcome, group)
         else:
@@ -249,7 +270,7 @@ class DutyPosts:
         except StoreError as error:
             log.error("evidence_lost", alert=alert, reason=str(error))
 
-    async def _show(self, change: DutyChange) -> None:
+    async def _show(self, change: DutyChange | SleepChange) -> None:
         """A new state of a post, on the timelines of its site and of all above."""
         body = {**self._state(change.post), "change": change.state.value, "at": change.at}
         async with self._database.transaction() as connection:

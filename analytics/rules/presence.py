@@ -39,7 +39,12 @@ class Windows:
 
     @classmethod
     def of(cls, settings: DutyPostSettings) -> "Windows":
-        third = min(settings.warn_after_s, settings.alarm_after_s) / 3
+        return cls.within(min(settings.warn_after_s, settings.alarm_after_s))
+
+    @classmethod
+    def within(cls, shortest_s: float) -> "Windows":
+        """The windows of a rule whose shortest time to a warning or an alarm is this."""
+        third = shortest_s / 3
         window = min(WINDOW_S, third)
         return cls(
             window, min(CONFIRM_S, third), min(BACK_S, third), min(LOST_AFTER_S, third), min(SETTLE_S, window / 2)
@@ -128,6 +133,11 @@ class Presence:
     def empty_s(self) -> float:
         """How long the post has counted as empty."""
         return self.seen_s - self.empty.seen_s if self.empty is not None else 0.0
+
+    @property
+    def empty_since(self) -> tuple[float, float] | None:
+        """Where the present emptiness began: (`seen_s`, UTC seconds)."""
+        return (self.empty.seen_s, self.empty.at) if self.empty is not None else None
 
     @property
     def newest(self) -> Sample:

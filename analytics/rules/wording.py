@@ -31,6 +31,31 @@ def post_title(settings: DutyPostSettings, change: Change, absent_s: float, dura
     return f"{post_zh}：空岗已 {zh}", f"{post_en}: unmanned for {en}"
 
 
+_CHALLENGES = {
+    "unanswered": ("，应答呼叫无人应答", ", the call to the desk was not answered"),
+    "no_page": ("，岗位无在线终端可呼叫", ", no page at the desk to call"),
+}
+
+
+def sleep_title(
+    settings: DutyPostSettings, change: Change, asleep_s: float, duration_s: object, ended: object, challenge: str
+) -> tuple[str, str]:
+    """The title of a sleeping finding."""
+    post_zh, post_en = settings.name_zh, settings.name_en
+    if change == "cleared":
+        zh, en = duration(float(duration_s) if isinstance(duration_s, float) else asleep_s)
+        end_zh, end_en = {
+            "answered": ("已应答呼叫", "the call to the desk was answered"),
+            "away": ("人员已离开画面", "nobody to be seen any more"),
+        }.get(str(ended), ("人员已清醒", "awake again"))
+        return f"{post_zh}：{end_zh}，疑似睡岗 {zh}", f"{post_en}: {end_en} after {en} of sleep"
+    zh, en = duration(asleep_s)
+    if change == "no_data":
+        return f"{post_zh}：疑似睡岗 {zh}，现无可用画面", f"{post_en}: asleep for {en}, now no usable picture"
+    end_zh, end_en = _CHALLENGES.get(challenge, ("", ""))
+    return f"{post_zh}：疑似睡岗已 {zh}{end_zh}", f"{post_en}: apparently asleep for {en}{end_en}"
+
+
 def camera_fault_title(settings: DutyPostSettings, picture: str, *, cleared: bool = False) -> tuple[str, str]:
     """The title of a camera fault."""
     if cleared:

@@ -269,6 +269,11 @@ def show(console: Console, stage: Stage, story: Story) -> None:
         f"Shortened for the demo: warning {story.warn_after_s:g} s, alarm {story.alarm_after_s:g} s",
     )
     table.add_row(
+        "睡岗阈值\nSleep",
+        f"演示已缩短：{story.sleep_warn_after_s:g} 秒预警，{story.sleep_alarm_after_s:g} 秒告警\n"
+        f"Shortened for the demo: warning {story.sleep_warn_after_s:g} s, alarm {story.sleep_alarm_after_s:g} s",
+    )
+    table.add_row(
         "端口\nPorts",
         f"TCP {stage.http_port} HTTP · UDP {stage.media_port} media · TCP {stage.mqtt_port} MQTT (127.0.0.1)",
     )

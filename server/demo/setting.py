@@ -150,6 +150,8 @@ def settings_for(folder: Path, story: Story, http_port: int, media_port: int, mq
                         "name_en": "Dispatch desk (demo: shortened thresholds)",
                         "warn_after_s": story.warn_after_s,
                         "alarm_after_s": story.alarm_after_s,
+                        "sleep_warn_after_s": story.sleep_warn_after_s,
+                        "sleep_alarm_after_s": story.sleep_alarm_after_s,
                     }
                 ]
             },
@@ -188,4 +190,7 @@ async def prepare(folder: Path, story: Story) -> Stage:
 
 
 def _note(story: Story) -> str:
-    return f"空岗 {story.warn_after_s:g}/{story.alarm_after_s:g}s"
+    return (
+        f"空岗 {story.warn_after_s:g}/{story.alarm_after_s:g}s"
+        f" 睡岗 {story.sleep_warn_after_s:g}/{story.sleep_alarm_after_s:g}s"
+    )

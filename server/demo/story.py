@@ -10,9 +10,11 @@ from typing import Literal
 LENGTH_S = 300.0
 WARN_AFTER_S = 8.0
 ALARM_AFTER_S = 15.0
+SLEEP_WARN_AFTER_S = 6.0
+SLEEP_ALARM_AFTER_S = 11.0
 """The shortened thresholds of the demonstration's duty post."""
 
-Officer = Literal["work", "write", "absent"]
+Officer = Literal["work", "write", "sleep_desk", "absent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,27 @@ SCENES: tuple[Scene, ...] = (
         ),
     ),
     Scene(
+        70.0,
+        (
+            SetOfficer("sleep_desk"),
+            Tell(
+                "值班员伏案睡着：{sleep_warn:g} 秒后预警，{sleep_alarm:g} 秒后告警睡岗（演示已缩短阈值）。",
+                "The officer falls asleep at the desk: a warning after {sleep_warn:g} s, an alarm after"
+                " {sleep_alarm:g} s (shortened for the demo).",
+            ),
+        ),
+    ),
+    Scene(
+        88.0,
+        (
+            SetOfficer("work"),
+            Tell(
+                "值班员惊醒：睡岗告警自动结束，并记录时长。",
+                "The officer wakes: the alert of the sleep ends by itself, with its length.",
+            ),
+        ),
+    ),
+    Scene(
         90.0,
         (
             SetLoad("hongqi", "fan-main", 0.05),
@@ -161,6 +184,16 @@ class Story:
         """After how many real seconds an empty post is an alarm."""
         return ALARM_AFTER_S / self.speed
 
+    @property
+    def sleep_warn_after_s(self) -> float:
+        """After how many real seconds a sleep is a warning."""
+        return SLEEP_WARN_AFTER_S / self.speed
+
+    @property
+    def sleep_alarm_after_s(self) -> float:
+        """After how many real seconds a sleep is an alarm."""
+        return SLEEP_ALARM_AFTER_S / self.speed
+
     def until(self, elapsed_s: float) -> list[Action]:
         """Everything that has become due, `elapsed_s` real seconds after the start and since the last call."""
         now_s = elapsed_s * self.speed
@@ -184,5 +217,10 @@ class Story:
     def _filled(self, action: Action) -> Action:
         if not isinstance(action, Tell):
             return action
-        numbers = {"warn": round(self.warn_after_s, 1), "alarm": round(self.alarm_after_s, 1)}
+        numbers = {
+            "warn": round(self.warn_after_s, 1),
+            "alarm": round(self.alarm_after_s, 1),
+            "sleep_warn": round(self.sleep_warn_after_s, 1),
+            "sleep_alarm": round(self.sleep_alarm_after_s, 1),
+        }
         return Tell(action.zh.format(**numbers), action.en.format(**numbers))

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from analytics.errors import BrokenOutput
 from analytics.messages import Watch
 from analytics.plugin import Detection
 from analytics.runner import MAX_DETECTIONS, MAX_QUEUED_UNITS, CameraRunner, checked
+from media.frames import Frame
 from media.tap import AccessUnit
 from tests.fakes.clips import encode, scene
 
@@ -42,6 +45,31 @@ def test_the_newest_picture_wins() -> None:
     assert camera.take_waiting() is None
     assert camera.take_skipped() == len(units) - 1
     assert camera.take_skipped() == 0
+
+
+class _AtTheDesk:
+    """A detector that sees a person in every picture."""
+
+    name: ClassVar[str] = "absence"
+    frames_per_s: ClassVar[float] = 2.0
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        assert frame.image.size
+        return [Detection("person", 0.9, (0.2, 0.2, 0.8, 0.8), {"posture.work": 1.0})]
+
+
+def test_persons_are_told_with_their_motion_from_the_second_picture_on() -> None:
+    camera = runner()
+    camera.detector = _AtTheDesk()
+    attributes = []
+    for unit in clip(4):
+        camera.decode([unit])
+        if (waiting := camera.take_waiting()) is not None:
+            _, (seen,) = camera.look(*waiting)
+            attributes.append(seen.attributes)
+    assert attributes[0] == {"posture.work": 1.0}
+    assert all(set(one) == {"posture.work", "motion", "noise"} for one in attributes[1:])
+    assert all(0 <= one["motion"] <= 1 for one in attributes[1:])
 
 
 def test_a_queue_that_overflows_is_emptied_and_marks_the_gap() -> None:

@@ -121,11 +121,22 @@ class DevServer:
 
     # --- what tests do ---
 
-    def add_duty(self, site: str, post: str, state: str, zh: str, en: str, seconds: float) -> dict[str, object]:
+    def add_duty(
+        self,
+        site: str,
+        post: str,
+        state: str,
+        zh: str,
+        en: str,
+        seconds: float,
+        sleep: str = "awake",
+    ) -> dict[str, object]:
         body: dict[str, object] = {
             "post": post, "site": site, "camera": "dispatch-room", "track": None, "name": {"zh": zh, "en": en},
             "minimum_persons": 1, "warn_after_s": 180.0, "alarm_after_s": 300.0, "state": state,
             "since": time.time() - seconds, "picture": "ok" if state != "unknown" else "none",
+            "sleep": {"state": sleep, "since": time.time() - seconds, "warned": False},
+            "sleep_warn_after_s": 120.0, "sleep_alarm_after_s": 300.0,
         }  # fmt: skip
         self.duty = [one for one in self.duty if (one["site"], one["post"]) != (site, post)] + [body]
         return body

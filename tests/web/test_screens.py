@@ -124,6 +124,18 @@ async def test_repeated_event_is_shown_once(screens: Screens) -> None:
     await expect(page.locator("lamproom-timeline li.entry", has_text="只说一遍")).to_have_count(1)
 
 
+@pytest.mark.parametrize(("state", "words"), [("drowsy", "Head down"), ("asleep", "Asleep")])
+async def test_a_post_whose_officer_sleeps_says_so_with_its_own_timer(screens: Screens, state: str, words: str) -> None:
+    body = screens.server.add_duty("hongqi", "dispatch", "present", "调度台", "Dispatch desk", 65, state)
+    screens.server.note("site:hongqi", "duty", body)
+    page = await screens.open("dispatcher", locale="en-GB")
+    post = page.locator(f".post[data-state={state}]")
+    await expect(post).to_contain_text(words)
+    await expect(post.locator(".post-timer")).to_contain_text("1:0")
+    await expect(post).to_contain_text("warning in")
+    await expect(page.locator("lamproom-timeline li.entry", has_text=words).first).to_be_visible()
+
+
 async def test_expiring_token_is_renewed(screens: Screens) -> None:
     page = await screens.open("dispatcher")
     await online(page)

@@ -45,7 +45,7 @@ def test_every_built_key_has_words_below_its_stem() -> None:
     [
         ("severity", "info warning alarm critical"),
         ("outcome", "confirmed false_alarm explained"),
-        ("duty", "present leaving absent unknown"),
+        ("duty", "present leaving absent drowsy asleep unknown"),
         ("picture", "none dark overexposed frozen blocked"),
         ("level", "mine county city province nation"),
         ("role", "admin supervisor dispatcher engineer viewer"),

@@ -122,6 +122,7 @@ def test_settings_of_the_demonstration_are_valid_and_simulated(tmp_path: Path) -
     assert settings.server.simulated
     (post,) = settings.analytics.posts
     assert (post.warn_after_s, post.alarm_after_s) == (4.0, 7.5)
+    assert (post.sleep_warn_after_s, post.sleep_alarm_after_s) == (3.0, 5.5)
     assert "演示" in post.name_zh
     assert "demo" in post.name_en
     assert load(None, {}).server.simulated is False

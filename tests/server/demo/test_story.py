@@ -10,6 +10,8 @@ from server.demo.story import (
     ALARM_AFTER_S,
     LENGTH_S,
     SCENES,
+    SLEEP_ALARM_AFTER_S,
+    SLEEP_WARN_AFTER_S,
     WARN_AFTER_S,
     SetGathering,
     SetLoad,
@@ -26,6 +28,15 @@ def test_officer_is_away_long_enough_to_be_noticed_both_times() -> None:
         if state == "absent":
             assert next_state != "absent"
             assert back_at - left_at > ALARM_AFTER_S + 10
+
+
+def test_officer_sleeps_long_enough_to_be_found_and_wakes_before_the_fan_stops() -> None:
+    states = [(scene.at_s, a.state) for scene in SCENES for a in scene.actions if isinstance(a, SetOfficer)]
+    slumps, wakes = next(pair for pair in pairwise(states) if pair[0][1] == "sleep_desk")
+    assert slumps[0] == 70.0
+    assert wakes[1] == "work"
+    assert wakes[0] - slumps[0] > SLEEP_ALARM_AFTER_S + 5 > SLEEP_WARN_AFTER_S
+    assert wakes[0] < next(s.at_s for s in SCENES if SetLoad("hongqi", "fan-main", 0.05) in s.actions)
 
 
 def test_scenes_stand_in_order() -> None:
@@ -61,6 +72,7 @@ def test_fan_drops_while_people_gather_and_ten_seconds_later_the_consultation_is
 def test_speed_shortens_times_and_thresholds_alike() -> None:
     story = Story(speed=4.0)
     assert (story.warn_after_s, story.alarm_after_s) == (WARN_AFTER_S / 4, ALARM_AFTER_S / 4)
+    assert (story.sleep_warn_after_s, story.sleep_alarm_after_s) == (SLEEP_WARN_AFTER_S / 4, SLEEP_ALARM_AFTER_S / 4)
     story.until(4.9)
     assert SetOfficer("absent") in story.until(5.0)
     assert story.next_in_s(5.0) == pytest.approx(6.25)

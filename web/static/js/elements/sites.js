@@ -4,7 +4,7 @@ import { app } from '../app.js';
 import { inOrder, isOpen, severityOf, SHAPE } from '../alerts.js';
 import { t } from '../i18n.js';
 import { Store } from '../state.js';
-import { dutyState } from './duty.js';
+import { DUTY_STATES, dutyState } from './duty.js';
 
 /** The site whose cameras the wall shows, with all below it. @type {Store<string>} */
 export const shownSite = new Store('');
@@ -28,7 +28,7 @@ class Sites extends Part {
     const below = new Set(app.below(site.site).map((one) => one.site));
     const alerts = inOrder([...(app.own?.alerts.values() ?? [])].filter((alert) => below.has(alert.site) && isOpen(alert)));
     const duty = [...(app.own?.duty.values() ?? [])].filter((one) => one.site === site.site).map(dutyState);
-    const worst = ['absent', 'leaving', 'unknown', 'present'].find((state) => duty.includes(state));
+    const worst = DUTY_STATES.find((state) => duty.includes(state));
     const current = (shownSite.value || app.me.site) === site.site;
     return html`<li>
       <button class="site-row ${current ? 'current' : ''}" aria-current=${current} @click=${() => shownSite.set(site.site)}>

@@ -3,6 +3,7 @@ import { Part, html, icon, nothing } from './part.js';
 import { repeat } from 'lit/directives/repeat.js';
 import { app } from '../app.js';
 import { severityOf, SHAPE, titleOf } from '../alerts.js';
+import { dutyIcon, dutyState } from './duty.js';
 import { figure, moment } from '../format.js';
 import { has, pick, t } from '../i18n.js';
 
@@ -18,7 +19,10 @@ const words = (key, values, otherwise = '') => (has(key) ? t(key, values) : othe
 /** Icon, tone and sentence of each kind. @type {Record<string, (body: Body) => [string, string, string]>} */
 const KINDS = {
   alert: (body) => [SHAPE[severityOf(body)], body.change === 'raised' || body.change === 'again' ? severityOf(body) : 'plain', `${words(`alert.change.${body.change}`, {}, body.change)}${t('colon')}${titleOf(body)}`],
-  duty: (body) => [({ absent: 'user-x', unknown: 'circle-help', leaving: 'user' })[String(body.state)] ?? 'user-check', body.state === 'absent' ? 'warning' : 'plain', `${pick(body.name) || body.post}${t('colon')}${words(`duty.${body.state}`, {}, body.state)}`],
+  duty: (body) => {
+    const state = dutyState(body);
+    return [dutyIcon(state), state === 'absent' || state === 'asleep' ? 'warning' : 'plain', `${pick(body.name) || body.post}${t('colon')}${t(`duty.${state}`)}`];
+  },
   session: (body) => ['video', body.change === 'unreachable' || body.change === 'declined' ? 'warning' : 'plain', sessionWords(body)],
   track: (body) => [body.change === 'stalled' || body.change === 'ended' ? 'video-off' : 'video', 'plain', `${words(`track.change.${body.change}`, {}, body.change)}${t('colon')}${app.siteName(body.track?.site ?? body.site)} ${sourceName(body.track?.name ?? body.name)}`],
   chat: (body) => ['message-square', 'plain', `${body.from?.name ?? ''}${t('colon')}${body.text}`],

@@ -1,0 +1,198 @@
+"""Both rules of a post see the same observations; what they conclude is on disk, in order, before anybody is told."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from analytics.finding import Finding
+from analytics.messages import Observed, Seen
+from config.settings import Settings
+from server import posts as module
+from server.alerts.machine import Alert
+from server.alerts.service import AlertService
+from server.bus import Body
+from server.bus.memory import MemoryBus
+from server.posts import DutyPosts
+from server.sessions.service import SessionService
+from server.store.database import Database, sqlite_url
+from server.store.errors import StoreError
+from server.store.sites import SiteTree
+from server.streams import Camera, Streams
+from tests.fakes.databases import database, tree
+from tests.fakes.sleeplog import Doing, officer
+
+__all__ = ["database", "tree"]
+
+POST = {
+    "post": "desk", "site": "mine-a", "camera": "dispatch-room", "warn_after_s": 60, "alarm_after_s": 90,
+    "sleep_warn_after_s": 20, "sleep_alarm_after_s": 40,
+}  # fmt: skip
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._at = time.time()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self._at + self.now
+
+
+class NoCameras:
+    def cameras(self, _site: str, _name: str) -> list[Camera]:
+        return []
+
+
+class NoSessions:
+    def rooms_about(self, _site: str) -> list[str]:
+        return []
+
+
+class Bus(MemoryBus):
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[Body] = []
+
+    async def publish(self, topic: str, body: Body) -> None:
+        assert topic == "entry"
+        self.told.append(body)
+
+
+class Desk:
+    """The duty posts of a server with one post, on a clock that the test moves."""
+
+    def __init__(self, posts: DutyPosts, alerts: AlertService, bus: Bus, clock: Clock) -> None:
+        self.posts, self.alerts, self.bus, self.clock = posts, alerts, bus, clock
+
+    async def see(self, doing: Doing, seconds: float) -> None:
+        """Reports twice a second; then everything concluded is carried out."""
+        for _ in range(int(seconds * 2)):
+            self.clock.now += 0.5
+            seen = tuple(
+                Seen(label=one.label, score=one.score, box=one.box, attributes=one.attributes) for one in officer(doing)
+            )
+            at = self.clock.time()
+            self.posts.observed(
+                Observed(camera="mine-a/dispatch-room", detector="absence", at=at, picture="ok", detections=seen)
+            )
+        async with asyncio.timeout(10):
+            while self.posts._outcomes:
+                await asyncio.sleep(0.01)
+
+    async def standing(self) -> list[Alert]:
+        return list(await self.alerts.open_for("mine-a"))
+
+    def duty(self) -> list[str]:
+        """The changes told in the mine's own room, in order."""
+        entries = [body for body in self.bus.told if body["room"] == "site:mine-a" and body["kind"] == "duty"]
+        return [str(cast(Body, entry["body"])["change"]) for entry in entries]
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return sqlite_url(tmp_path)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@contextlib.asynccontextmanager
+async def running(database: Database, tree: SiteTree, clock: Clock, **more: object) -> AsyncIterator[Desk]:
+    bus = Bus()
+    alerts = AlertService(database, tree, bus)
+    settings = Settings.model_validate({"analytics": {"posts": [{**POST, **more}]}})
+    sessions, streams = cast(SessionService, NoSessions()), cast(Streams, NoCameras())
+    posts = DutyPosts(settings, database, tree, bus, alerts, streams, sessions)
+    task = asyncio.ensure_future(posts.run())
+    try:
+        while len(posts._posts) < 1:
+            await asyncio.sleep(0.01)
+        yield Desk(posts, alerts, bus, clock)
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_sleeper_is_present_and_asleep_and_the_alert_ends_when_he_wakes(
+    database: Database, tree: SiteTree, clock: Clock
+) -> None:
+    async with running(database, tree, clock) as desk:
+        await desk.see("work", 100)
+        await desk.see("sleep_desk", 50)
+        (alert,) = await desk.standing()
+        assert (alert.rule, alert.severity, alert.key) == ("sleeping", "alarm", "mine-a/sleeping/desk")
+        (state,) = desk.posts.states(["mine-a"])
+        assert state["state"] == "present"
+        assert cast(Body, state["sleep"])["state"] == "asleep"
+        assert cast(Body, state["sleep"])["warned"]
+        await desk.see("work", 10)
+        assert await desk.standing() == []
+        assert [change for change in desk.duty() if change != "unknown"] == [
+            "awake", "present", "drowsy", "drowsy", "asleep", "awake",
+        ]  # fmt: skip
+
+
+async def test_an_empty_desk_is_absence_alone(database: Database, tree: SiteTree, clock: Clock) -> None:
+    async with running(database, tree, clock) as desk:
+        await desk.see("work", 100)
+        await desk.see("absent", 100)
+        assert [alert.rule for alert in await desk.standing()] == ["absence"]
+        assert cast(Body, desk.posts.states(["mine-a"])[0]["sleep"])["state"] == "away"
+
+
+async def test_a_sleep_alert_of_before_a_restart_is_gone_on_with(
+    database: Database, tree: SiteTree, clock: Clock
+) -> None:
+    async with running(database, tree, clock) as desk:
+        await desk.see("work", 100)
+        await desk.see("sleep_desk", 50)
+        (before,) = await desk.standing()
+    async with running(database, tree, clock) as desk:
+        await desk.see("sleep_desk", 20)
+        assert [alert.id for alert in await desk.standing()] == [before.id]
+        await desk.see("work", 10)
+        assert await desk.standing() == []
+
+
+async def test_a_finding_waits_for_a_store_that_is_away(
+    database: Database, tree: SiteTree, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    async with running(database, tree, clock) as desk:
+        apply, failures = desk.alerts.apply, 3
+
+        async def away_at_first(finding: Finding, *, at: float) -> Alert | None:
+            nonlocal failures
+            if failures:
+                failures -= 1
+                raise StoreError("away")
+            return await apply(finding, at=at)
+
+        monkeypatch.setattr(desk.alerts, "apply", away_at_first)
+        await desk.see("work", 100)
+        await desk.see("sleep_desk", 25)
+        assert failures == 0
+        assert [alert.severity for alert in await desk.standing()] == ["warning"]
+
+
+async def test_no_sleep_times_no_sleep_rule(database: Database, tree: SiteTree, clock: Clock) -> None:
+    async with running(database, tree, clock, sleep_warn_after_s=0, sleep_alarm_after_s=0) as desk:
+        await desk.see("work", 100)
+        await desk.see("sleep_desk", 200)
+        assert await desk.standing() == []
+        assert desk.posts.states(["mine-a"])[0]["sleep"] is None
