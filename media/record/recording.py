@@ -2,9 +2,9 @@
 
 | state | on a unit | until |
 |---|---|---|
-| waiting | dropped, unless a file can begin with it | that one comes, and the server has allowed the next segment |
-| writing | kept for the cluster; a full cluster is written | it is long enough (and a key frame comes), the format changes, time jumps |
-| ended | dropped | never: stopped, disk full, failed |
+| waiting | dropped, unless a file can begin with it | that one comes, and the next segment is allowed |
+| writing | kept for the cluster; a full one is written | it is long and a key frame comes, or format or time jump |
+| ended | dropped | stopped, disk full, failed |
 
 A video segment begins with a key frame, so at its end one is asked for (`wants_key`) and the old segment goes on until
 it comes. Units of a track whose clock and ours part by more than `MAX_DRIFT_S` begin a new segment with a new time 0.

@@ -121,7 +121,7 @@ def sound(seconds: float, *, track: str = "p1/1") -> list[AccessUnit]:
     """A microphone's units: real Opus, of silence."""
     encoder = av.CodecContext.create("libopus", "w")
     assert isinstance(encoder, av.AudioCodecContext)
-    encoder.sample_rate, encoder.layout, encoder.format = 48_000, "stereo", "s16"  # type: ignore[assignment]
+    encoder.sample_rate, encoder.layout, encoder.format = 48_000, "stereo", "s16"
     units = []
     for number in range(round(seconds * 50)):
         frame = av.AudioFrame(format="s16", layout="stereo", samples=960)
