@@ -128,7 +128,7 @@ class RecordingSettings(Section):
     """Recordings. Open consultations are always recorded; there is no switch for that."""
 
     folder: Path | None = Field(default=None, description="where files are; default `recordings` in data_dir")
-    part_s: float = Field(default=1.0, ge=0.2, le=10, description="written in parts of this length: what a crash costs")
+    part_s: float = Field(default=0.8, ge=0.2, le=10, description="written in parts of this length: what a crash costs")
     segment_s: float = Field(default=300.0, ge=1, description="a new file after this")
     sync_parts: bool = Field(default=False, description="flush each part to the disk, for power cuts as well")
     routine: tuple[str, ...] = Field(default=(), description="cameras recorded all the time, as `site/name`")

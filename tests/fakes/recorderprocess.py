@@ -82,7 +82,7 @@ class RecorderProcess:
 
 @contextlib.asynccontextmanager
 async def recorder_process(
-    folder: Path, *, recordings: Path | None = None, part_s: float = 1.0, segment_s: float = 300.0
+    folder: Path, *, recordings: Path | None = None, part_s: float = 0.8, segment_s: float = 300.0
 ) -> AsyncIterator[RecorderProcess]:
     ours, theirs = socket.socketpair()
     with theirs:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from media.record.files import complete_orphans, open_folder
-from media.record.messages import Begun, Ended, Finished, Ready
+from media.record.messages import Beat, Begun, Ended, Finished, Ready
 from tests.fakes.recorderprocess import content, film, play, recorder_process, sound
 
 PACKETS = 30
@@ -71,23 +71,15 @@ async def test_segments_follow_each_other_without_a_seam_and_only_as_allowed(tmp
 
 async def test_a_killed_recorder_loses_no_more_than_a_second(tmp_path: Path) -> None:
     units = film("VP8", 4.5)
-    sent_at: list[float] = []
-
-    def sending() -> Iterator[object]:
-        for unit in units:
-            sent_at.append(unit.arrived_at)
-            yield unit
-
     async with recorder_process(tmp_path) as recorder:
         await recorder.until(Ready)
         recording = recorder.record("p1/0")
-        playing = asyncio.create_task(play(recorder.tap_address, sending()))  # type: ignore[arg-type]
-        await recorder.until(Begun)
-        await asyncio.sleep(3.7)
+        playing = asyncio.create_task(play(recorder.tap_address, units, speed=20))
+        await recorder.until(Beat, lambda beat: beat.units == len(units))
         os.kill(recorder.process.pid, signal.SIGKILL)
-        sent_s = sent_at[-1] - sent_at[0]
         with contextlib.suppress(ConnectionError):
             await playing
+    sent_s = units[-1].arrived_at - units[0].arrived_at
     [path] = recorder.files(recording)
     assert path.name == "00000.mkv.part"
     before = content(path)  # it plays as it is
