@@ -130,6 +130,19 @@ class AnalyticsSettings(Section):
     model: Path | None = Field(default=None, description="ONNX file with its card beside it; default: the one shipped")
 
 
+class RecordingSettings(Section):
+    """Recordings. Open consultations are always recorded; there is no switch for that."""
+
+    folder: Path | None = Field(default=None, description="where files are; default `recordings` in data_dir")
+    part_s: float = Field(default=0.8, ge=0.2, le=10, description="written in parts of this length: what a crash costs")
+    segment_s: float = Field(default=300.0, ge=1, description="a new file after this")
+    sync_parts: bool = Field(default=False, description="flush each part to the disk, for power cuts as well")
+    routine: tuple[str, ...] = Field(default=(), description="cameras recorded all the time, as `site/name`")
+    routine_days: int = Field(default=30, ge=1, description="routine recordings older than this go")
+    routine_free_mb: int = Field(default=2048, ge=0, description="with less free space, no routine recording")
+    session_free_mb: int = Field(default=128, ge=0, description="with less free space, no recording at all")
+
+
 class MqttSettings(Section):
     """The MQTT broker that telemetry comes from."""
 
@@ -254,6 +267,7 @@ class Settings(Section):
     auth: AuthSettings = AuthSettings()
     media: MediaSettings = MediaSettings()
     analytics: AnalyticsSettings = AnalyticsSettings()
+    recording: RecordingSettings = RecordingSettings()
     mqtt: MqttSettings = MqttSettings()
     files: FilesSettings = FilesSettings()
     duty: DutySettings = DutySettings()

@@ -196,21 +196,20 @@ class Exchange:
         self._forwarder.mute(muted_track.source, muted)
         return Reply(request=request)
 
-    def tap(self, request: int, track: str, address: str | None) -> Reply:
+    def tap(self, request: int, track: str, address: str | None, reader: str) -> Reply:
         """Raises:
-        CommandRefused: `unknown_track`.
+        CommandRefused: `unknown_track`, or `invalid` for a codec whose packets cannot be put together.
         """
         _, tapped = self._track(track)
-        self._untap(tapped)
+        if (before := tapped.taps.pop(reader, None)) is not None:
+            before.close()
         if address is not None:
             try:
-                tapped.tap = TapSender(address, track, tapped.codec.name)
+                tapped.taps[reader] = TapSender(address, track, tapped.codec.name)
             except ValueError as error:
                 raise CommandRefused("invalid", f"Track {track} cannot be tapped: {error}") from error
-            self._forwarder.tap(tapped.source, tapped.tap.packet)
             self.need_keyframe(tapped)
-        else:
-            self._forwarder.tap(tapped.source, None)
+        self._forwarder.tap(tapped.source, tapped.tapped if tapped.taps else None)
         return Reply(request=request)
 
     def statistics(self, request: int) -> Reply:
@@ -384,9 +383,9 @@ class Exchange:
         self._track_changed(track)
 
     def _untap(self, track: IncomingTrack) -> None:
-        if track.tap is not None:
-            track.tap.close()
-            track.tap = None
+        for tap in track.taps.values():
+            tap.close()
+        track.taps.clear()
 
     def _state_changed(self, transport: PeerTransport, state: State, reason: str, detail: str) -> None:
         owner = self._by_number.get(transport.number)

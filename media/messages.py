@@ -104,11 +104,15 @@ class Mute(Command):
 
 
 class Tap(Command):
-    """Sends a track's encoded access units to a Unix stream socket (format: `media.tap`), or stops doing so."""
+    """Sends a track's encoded access units to a Unix stream socket (format: `media.tap`), or stops doing so.
+
+    A track may have several readers; each has at most one tap, which a new one replaces.
+    """
 
     type: Literal["tap"] = "tap"
     track: str
     address: str | None
+    reader: Literal["vision", "record"] = "vision"
 
 
 class GetStatistics(Command):

@@ -11,6 +11,7 @@ from typing import Literal
 from media import rtp
 from media.feedback import KeyframeRequests, UplinkBitrate
 from media.forwarder.interface import Forwarder, SourceCounters, SourceSpec
+from media.keyframes import Payload
 from media.messages import TrackInfo, TrackQuality
 from media.quality import Measures, judge
 from media.rtcp import Fir, Nack, Packet, Pli, ReceiverReport, Remb, SenderReport, TransportFeedback, compound
@@ -39,7 +40,8 @@ class IncomingTrack:
         self.keyframes = KeyframeRequests(keyframe_interval_s)
         self.needs_keyframe = False
         """A mute ended or a tap began; until the next key frame."""
-        self.tap: TapSender | None = None
+        self.taps: dict[str, TapSender] = {}
+        """By reader."""
         self.ssrc = media.ssrcs[0] if media.ssrcs else 0
         self.keyframes_seen = 0
         self.firs = 0
@@ -50,6 +52,11 @@ class IncomingTrack:
     @property
     def video(self) -> bool:
         return self.media.kind == "video"
+
+    def tapped(self, payload: Payload, marker: bool, timestamp: int, seq: int, arrived_at: float) -> None:
+        """One packet for every tap; arguments as in `TapSender.packet`."""
+        for tap in self.taps.values():
+            tap.packet(payload, marker, timestamp, seq, arrived_at)
 
 
 class Publisher:
@@ -248,8 +255,9 @@ class Publisher:
                 if state != track.state:
                     track.state = state
                     changed(track)
-            if track.tap is not None:
-                track.tap.flush()
+            for tap in track.taps.values():
+                tap.flush()
+                tap.hear()
             if track.video:
                 self._look_for_keyframes(track, counters, now)
 
@@ -258,7 +266,8 @@ class Publisher:
             track.keyframes_seen = counters.keyframes
             track.needs_keyframe = False
             track.keyframes.arrived()
-        needed = track.needs_keyframe or counters.waiting > 0 or (track.tap is not None and track.tap.wants_keyframe)
+        tapped = any(tap.wants_keyframe for tap in track.taps.values())
+        needed = track.needs_keyframe or counters.waiting > 0 or tapped
         track.keyframes.insist = needed and track.state == "live"
         self.request_keyframe(track, now)
         if counters.waiting:

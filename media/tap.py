@@ -1,8 +1,8 @@
-"""Encoded access units on their way from a media worker to a vision worker.
+"""Encoded access units on their way from a media worker to a vision worker or a recorder.
 
 A Unix stream socket carries frames: a 4-byte big-endian length, then a fixed header, the track id and the access
 unit. The media worker never waits for the reader: when the socket does not take a unit, it drops units of that track
-up to the next key frame and marks that one `after_gap`.
+up to the next key frame and marks that one `after_gap`. Whatever the reader writes back asks for a key frame.
 """
 
 import struct

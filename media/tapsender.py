@@ -1,4 +1,4 @@
-"""A track's access units on their way out to a vision worker, without ever waiting for it.
+"""A track's access units on their way out to a reader, without ever waiting for it.
 
 States of the way:
 
@@ -85,6 +85,22 @@ class TapSender:
                 return
             del self._pending[:taken]
             self._taken_at = self._now()
+
+    def hear(self) -> None:
+        """A byte from the reader asks for a key frame. A few times a second is often enough."""
+        if self._socket is None:
+            return
+        try:
+            said = self._socket.recv(64)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lost(error)
+            return
+        if said:
+            self._asks_for_key = True
+        else:
+            self._lost(ConnectionResetError("it has closed"))
 
     def close(self) -> None:
         """For good; what is pending is dropped."""

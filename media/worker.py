@@ -231,7 +231,7 @@ class _Running:
             case Mute():
                 return exchange.mute(request, command.track, command.muted)
             case Tap():
-                return exchange.tap(request, command.track, command.address)
+                return exchange.tap(request, command.track, command.address, command.reader)
             case GetStatistics():
                 return exchange.statistics(request)
             case _:

@@ -24,7 +24,7 @@ from config import VERSION
 from config.settings import Settings, SiteSettings
 from server import tls
 from server.alerts.service import AlertService
-from server.api import alerts, health, login, sites, telemetry, tokens, users
+from server.api import alerts, health, login, recordings, sites, telemetry, tokens, users
 from server.api.context import Check, Context
 from server.api.http import Routes, install
 from server.api.openapi import routes_of
@@ -40,6 +40,7 @@ from server.media import MediaClient
 from server.minefiles import MineFiles
 from server.observe import Metrics
 from server.posts import DutyPosts
+from server.recording import Recordings
 from server.rules import Rules
 from server.sessions.service import SessionService
 from server.snapshot import Rooms
@@ -61,7 +62,7 @@ COME_BACK_S = 2.0
 RETENTION_EVERY_S = 3600.0
 DAY_S = 86400.0
 
-LONGEST_DELAY_S = dict.fromkeys(("conductor", "sessions", "streams", "posts", "rules", "media"), 2.0)
+LONGEST_DELAY_S = dict.fromkeys(("conductor", "sessions", "streams", "posts", "rules", "media", "recorder"), 2.0)
 """Units without which nobody is called or seen are started again soon, however often they fail."""
 
 DEFAULT_SITE = SiteSettings(site="mine", level="mine", name_zh="本矿", name_en="Our mine")
@@ -87,6 +88,7 @@ class Parts:
     mine_files: MineFiles
     posts: DutyPosts
     vision: VisionWorker
+    recordings: Recordings
     rooms: Rooms
     metrics: Metrics
 
@@ -134,12 +136,14 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         )
         posts.vision = vision
         streams.on_camera, streams.on_camera_gone = posts.camera_started, posts.camera_gone
+        recorded = Recordings(settings, database, conductor, sessions, streams)
+        conductor.recording_of = recorded.state_of
         rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts)
         health, metrics = Health(), Metrics()
-        metrics.registry.register(Measures(conductor, media, vision, ingest, health))
+        metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded))
         yield Parts(
             settings, health, database, tree, identity, alert_service, sessions, conductor, media, streams, ingest,
-            rules, mine_files, posts, vision, rooms, metrics,
+            rules, mine_files, posts, vision, recorded, rooms, metrics,
         )  # fmt: skip
 
 
@@ -151,6 +155,7 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "streams": parts.streams.run,
         "media": parts.media.run,
         "retention": lambda: _retain(parts),
+        "recorder": parts.recordings.run,
     }
     if parts.settings.files.inbox is not None and "files" in parts.settings.analytics.telemetry:
         running["files"] = parts.mine_files.run
@@ -198,6 +203,7 @@ async def _retain(parts: Parts) -> None:
     keep_s = parts.settings.store.reading_retention_days * DAY_S
     while True:
         await parts.telemetry.forget(time.time() - keep_s)
+        await parts.recordings.forget(time.time())
         await asyncio.sleep(RETENTION_EVERY_S)
 
 
@@ -234,7 +240,7 @@ def application(parts: Parts) -> web.Application:
     install(app, context)
     sessions = SessionDoor(parts.sessions, parts.conductor, parts.posts)
     whip = WhipDoor(parts.conductor, parts.streams)
-    shared = (part.routes for part in (alerts, health, login, sites, telemetry, tokens, users))
+    shared = (part.routes for part in (alerts, health, login, recordings, sites, telemetry, tokens, users))
     routes = Routes.of(*shared, sessions.routes(), whip.routes())
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(

@@ -26,7 +26,19 @@ from server.sessions.service import SessionService
 from server.store import audit, timeline
 from server.store.database import Database
 from server.store.errors import StoreError
-from signaling.room.messages import Closing, Event, Expiring, Hello, Live, Member, Person, Problem, Roster, TrackNotice
+from signaling.room.messages import (
+    Closing,
+    Event,
+    Expiring,
+    Hello,
+    Live,
+    Member,
+    Person,
+    Problem,
+    RecordingState,
+    Roster,
+    TrackNotice,
+)
 from signaling.room.problems import text
 
 log = structlog.get_logger()
@@ -63,6 +75,8 @@ class Conductor:
         self.draining = False
         self.on_removed: Callable[[Client], None] = lambda client: None
         """A client is gone for good: its media is to be ended."""
+        self.recording_of: Callable[[str], RecordingState] = lambda room: "off"
+        """Whether what a room shows is being recorded."""
         self.on_rooms_changed: Callable[[], None] = lambda: None
         """Somebody left a room or lost a grant: what people watch may have to stop."""
 
@@ -285,7 +299,7 @@ class Conductor:
             rooms, self._changed_rooms = self._changed_rooms, set()
             for room in rooms:
                 members, tracks = self.roster(room)
-                roster = Roster(room=room, members=members, tracks=tracks)
+                roster = Roster(room=room, members=members, tracks=tracks, recording=self.recording_of(room))
                 for client in self.in_room(room):
                     if client.connection is not None:
                         client.connection.outbox.put_state(f"roster/{room}", roster)

@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from server.conductor import Conductor
 from server.media import MediaClient
+from server.recording import Recordings
 from server.supervise import Health
 from server.telemetry import TelemetryIngest
 from server.vision import VisionWorker
@@ -23,17 +24,20 @@ class Measures(Collector):
         vision: VisionWorker,
         telemetry: TelemetryIngest,
         health: Health,
+        recordings: Recordings,
     ) -> None:
         self._conductor = conductor
         self._media = media
         self._vision = vision
         self._telemetry = telemetry
         self._health = health
+        self._recordings = recordings
 
     def collect(self) -> Iterator[Metric]:
         yield from self._clients()
         yield from self._media_worker()
         yield from self._vision_worker()
+        yield from self._recorder()
         yield from self._samples()
         restarts = CounterMetricFamily("lamproom_unit_restarts", "Units started again after a failure", labels=["unit"])
         for unit, count in self._health.restarts.items():
@@ -75,6 +79,14 @@ class Measures(Collector):
             yield GaugeMetricFamily("lamproom_vision_rss_bytes", "Memory of the worker", self._vision.beat.rss_mb * 1e6)
             yield CounterMetricFamily("lamproom_vision_cpu_seconds", "Processor time", self._vision.beat.cpu_s)
             yield GaugeMetricFamily("lamproom_vision_cameras", "Cameras analysed", self._vision.beat.cameras)
+
+    def _recorder(self) -> Iterator[Metric]:
+        beat = self._recordings.beat
+        yield GaugeMetricFamily("lamproom_recorder_up", "The recorder serves", int(self._recordings.pid is not None))
+        if beat is not None:
+            yield GaugeMetricFamily("lamproom_recordings", "Recordings under way", beat.recordings)
+            yield CounterMetricFamily("lamproom_recorded_bytes", "Bytes of finished segments", beat.bytes)
+            yield CounterMetricFamily("lamproom_recorder_units_dropped", "Units not recorded", beat.dropped)
 
     def _samples(self) -> Iterator[Metric]:
         counts = self._telemetry.counts

@@ -53,7 +53,9 @@ class Rooms:
         site = self.site_of(room)
         if site is None:
             members, tracks = self._conductor.roster(room)
-            return Snapshot(members=members, tracks=tracks, recent=tuple(map(event_of, recent))), last
+            recording = self._conductor.recording_of(room)
+            entries = tuple(map(event_of, recent))
+            return Snapshot(members=members, tracks=tracks, recent=entries, recording=recording), last
         in_session = room.startswith("session:")
         # A consultation shows the site it is about, not what lies below it: its guests may be of sister mines.
         shown = [site] if in_session else [site, *self._tree.descendants(site)]
@@ -71,6 +73,7 @@ class Rooms:
             readings=tuple(map(reading_body, readings)),
             positions=tuple(map(position_body, positions)),
             recent=tuple(map(event_of, recent)),
+            recording=self._conductor.recording_of(room),
         )
         return snapshot, last
 

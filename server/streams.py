@@ -264,9 +264,9 @@ class Streams:
         own.muted = muted
         self._conductor.room_changed(*self._conductor.rooms_of(client, own))
 
-    async def tap(self, track: str, address: str | None) -> None:
-        """Send a track's access units to a vision worker, or stop."""
-        await self._request(Tap(track=track, address=address))
+    async def tap(self, track: str, address: str | None, reader: Literal["vision", "record"] = "vision") -> None:
+        """Send a track's access units to a reader, or stop."""
+        await self._request(Tap(track=track, address=address, reader=reader))
 
     async def _request(self, command: Publish | Subscribe | Accept | Play | Mute | Tap) -> Reply:
         try:

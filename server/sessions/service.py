@@ -158,6 +158,10 @@ class SessionService:
             body = await rows.get(connection, session_id)
         return State.from_dict(body) if body is not None else None
 
+    def open_states(self) -> list[State]:
+        """All open consultations."""
+        return [one.state for one in self._open.values()]
+
     def concerning(self, site: str) -> list[State]:
         """Open consultations that are about this site or to which it is called."""
         return [one.state for one in self._open.values() if site in one.state.sites()]

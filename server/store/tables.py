@@ -189,6 +189,47 @@ alert_evidence = Table(
 )
 """Pictures of an alert; `path` is below the data folder."""
 
+# --- recordings -----------------------------------------------------------------------------------------------------
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("recording", Text, primary_key=True),
+    Column("class", Text, nullable=False),
+    Column("session", Text, nullable=True),
+    Column("site", Text, ForeignKey("sites.site"), nullable=False),
+    Column("track", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("codec", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("held", Boolean, nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double, nullable=True),
+    CheckConstraint("state IN ('recording', 'finished', 'interrupted')", name="state"),
+    Index("ix_recordings_session", "session"),
+    Index("ix_recordings_site_recording", "site", "recording"),
+)
+"""One unbroken run of one track. The row is there before the first byte of a file is."""
+
+recording_segments = Table(
+    "recording_segments",
+    metadata,
+    Column("recording", Text, ForeignKey("recordings.recording"), primary_key=True),
+    Column("segment", Integer, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("started_at", Double, nullable=True),
+    Column("duration_s", Double, nullable=True),
+    Column("bytes", Number, nullable=True),
+    Column("sha256", Text, nullable=True),
+    CheckConstraint("state IN ('allowed', 'recording', 'finished', 'interrupted')", name="state"),
+)
+"""Files, named by recording and number. `allowed`: not begun yet."""
+
 # --- telemetry ------------------------------------------------------------------------------------------------------
 
 readings = Table(

@@ -251,6 +251,10 @@ class Event(Message):
     body: dict[str, object]
 
 
+RecordingState = Literal["off", "on", "failed"]
+"""Whether what is shown in a room is being recorded; `failed`: it should be and is not."""
+
+
 class Snapshot(Message):
     """A room as it is now."""
 
@@ -267,6 +271,7 @@ class Snapshot(Message):
     positions: tuple[dict[str, object], ...] = ()
     recent: tuple[Event, ...] = ()
     """The last entries of the timeline (at most 100)."""
+    recording: RecordingState = "off"
 
 
 class Joined(Message):
@@ -290,6 +295,7 @@ class Roster(Message):
     room: str
     members: tuple[Member, ...]
     tracks: tuple[TrackNotice, ...]
+    recording: RecordingState = "off"
 
 
 class Live(Message):

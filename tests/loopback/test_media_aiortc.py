@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from av import AudioFrame, VideoFrame
@@ -72,7 +73,9 @@ async def test_losses_both_ways_are_repaired() -> None:
                 await client.close()
 
 
-async def units_of(link: MemoryLink, track: str, address: Path, count: int) -> list[AccessUnit]:
+async def units_of(
+    link: MemoryLink, track: str, address: Path, count: int, reader_name: Literal["vision", "record"] = "vision"
+) -> list[AccessUnit]:
     units: list[AccessUnit] = []
     full = asyncio.Event()
 
@@ -85,9 +88,9 @@ async def units_of(link: MemoryLink, track: str, address: Path, count: int) -> l
 
     server = await asyncio.start_unix_server(reader, str(address))
     async with server:
-        await link.call(Tap(track=track, address=str(address)))
+        await link.call(Tap(track=track, address=str(address), reader=reader_name))
         await asyncio.wait_for(full.wait(), 15)
-        await link.call(Tap(track=track, address=None))
+        await link.call(Tap(track=track, address=None, reader=reader_name))
     return units
 
 
@@ -102,6 +105,20 @@ async def test_a_tap_gets_access_units_from_a_key_frame_on(tmp_path: Path) -> No
         assert {unit.codec for unit in units} == {"VP8"}
         assert {unit.track for unit in units} == {"camera/0"}
         assert worker.counters()["keyframe_requests"] >= 1
+        await camera.close()
+
+
+async def test_two_readers_tap_one_track_and_neither_ends_the_other(tmp_path: Path) -> None:
+    async with running_worker() as (link, _):
+        camera = Client(link, "camera")
+        await camera.publish(MovingPicture())
+        await link.track("camera/0", "live")
+        few, many = await asyncio.gather(
+            units_of(link, "camera/0", tmp_path / "vision", 5),
+            units_of(link, "camera/0", tmp_path / "record", 60, "record"),
+        )
+        assert (few[0].key, many[0].key) == (True, True)
+        assert not any(unit.after_gap for unit in many)
         await camera.close()
 
 

@@ -42,6 +42,14 @@ class Reader:
                 units += self._unpacker.feed(data)
         return units
 
+    def ask(self) -> None:
+        assert self._link is not None, "read first"
+        self._link.send(b"k")
+
+    def hang_up(self) -> None:
+        assert self._link is not None, "read first"
+        self._link.close()
+
     def close(self) -> None:
         if self._link is not None:
             self._link.close()
@@ -174,3 +182,26 @@ def test_after_close_nothing_is_kept(reader: Reader) -> None:
     clock.now += 10 * RECONNECT_S
     feed(sender, [vp8(0, True)])
     assert (sender.connected, sender.pending_bytes) == (False, 0)
+
+
+def test_a_reader_can_ask_for_a_key_frame_and_loses_nothing_by_that(reader: Reader) -> None:
+    sender = TapSender(reader.address, "camera/1", "VP8")
+    feed(sender, [vp8(1, key=True), vp8(2, key=False)])
+    assert len(reader.read()) == 2
+    sender.hear()
+    assert not sender.wants_keyframe
+    reader.ask()
+    sender.hear()
+    assert sender.wants_keyframe
+    feed(sender, [vp8(3, key=False), vp8(4, key=True)])
+    assert [unit.key for unit in reader.read()] == [False, True]
+    assert not sender.wants_keyframe
+
+
+def test_a_reader_that_hangs_up_is_noticed_without_a_packet(reader: Reader) -> None:
+    sender = TapSender(reader.address, "camera/1", "VP8")
+    feed(sender, [vp8(1, key=True)])
+    reader.read()
+    reader.hang_up()
+    sender.hear()
+    assert not sender.connected

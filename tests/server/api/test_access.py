@@ -35,6 +35,9 @@ ALLOWED: dict[str, str] = {
     "POST /api/alerts/{id}/ack": "admin supervisor dispatcher",
     "POST /api/alerts/{id}/close": "admin supervisor",
     "GET /api/alerts/{id}/evidence/{name}": PEOPLE,
+    "GET /api/recordings": PEOPLE,
+    "GET /api/recordings/{id}/segments/{n}": PEOPLE,
+    "GET /api/sessions/{session}/export": PEOPLE,
     "POST /api/sessions": "admin supervisor dispatcher",
     "GET /api/sessions/{session}": PEOPLE,
     "POST /api/sessions/{session}/answer": "admin supervisor dispatcher",
@@ -105,7 +108,7 @@ def test_nothing_that_changes_is_open_by_accident(route: Route) -> None:
 
 async def _visit(session: ClientSession, route: Route) -> int:
     path = bare(route).path
-    for name in ("id", "name", "session", "room", "site"):
+    for name in ("id", "n", "name", "session", "room", "site"):
         path = path.replace(f"{{{name}}}", "x")
     async with session.request(route.method, path) as response:
         return response.status

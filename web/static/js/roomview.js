@@ -34,6 +34,8 @@ export class RoomView {
     this.positions = new Map();
     /** @type {Map<string, Body>} what is gone: telemetry, analytics */
     this.links = new Map();
+    /** @type {'off' | 'on' | 'failed'} whether what is shown is being recorded */
+    this.recording = 'off';
     /** @type {Body[]} the timeline, oldest first */
     this.entries = [];
   }
@@ -50,6 +52,7 @@ export class RoomView {
   #startFrom(snapshot) {
     this.members = snapshot.members;
     this.tracks = snapshot.tracks;
+    this.recording = snapshot.recording ?? 'off';
     this.alerts = new Map(snapshot.alerts.map((/** @type {Body} */ a) => [alertId(a), a]));
     this.sessions = new Map(snapshot.sessions.map((/** @type {Body} */ s) => [String(s.session), s]));
     this.duty = new Map(snapshot.duty.map((/** @type {Body} */ d) => [dutyKey(d), d]));
@@ -63,6 +66,7 @@ export class RoomView {
   roster(message) {
     this.members = message.members;
     this.tracks = message.tracks;
+    this.recording = message.recording ?? 'off';
   }
 
   /** @param {Body} event */

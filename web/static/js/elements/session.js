@@ -56,6 +56,7 @@ class Session extends Part {
     return html`<section class="session" aria-label=${t('session.title')}>
       <header class="session-head">
         <span class="badge live">${icon('video')} ${t('session.title')}</span>
+        ${view && view.recording !== 'off' ? html`<span class="badge ${view.recording === 'on' ? 'recording' : 'warning'}" role="status">${view.recording === 'on' ? html`<i class="dot"></i>` : icon('video-off')} ${t(`session.recording.${view.recording}`)}</span>` : nothing}
         <b class="session-name">${app.sessionName(session)}</b>
         ${session ? html`<span class="mono faint">${timer(app.now() - session.started_at)}</span>` : nothing}
         ${session?.simulated ? html`<span class="simulated">${t('simulated')}</span>` : nothing}

@@ -1,0 +1,1 @@
+"""Recording: encoded pictures and sound into files, without decoding any."""
