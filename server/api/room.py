@@ -296,7 +296,8 @@ class _Socket:
             )
         )
         members, tracks = conductor.roster(grant.room)
-        roster = m.Roster(room=grant.room, members=members, tracks=tracks)
+        recording = conductor.recording_of(grant.room)
+        roster = m.Roster(room=grant.room, members=members, tracks=tracks, recording=recording)
         self._connection.outbox.put_state(f"roster/{grant.room}", roster)
         membership.delivered = seq
         await conductor.catch_up(client, grant.room)
