@@ -264,7 +264,12 @@ async def test_language_is_switched_without_reload_and_remembered(screens: Scree
 
 
 async def test_sound_is_armed_by_the_first_press(screens: Screens) -> None:
-    page = await screens.open("supervisor")  # a page that captures is allowed to sound from the start
+    context = await screens.context()
+    await context.add_init_script(  # a page that captures is allowed to sound from the start
+        "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotFoundError'); };"
+    )
+    page = await context.new_page()
+    await page.goto(f"{screens.base}/as/supervisor")
     await online(page)
     await expect(page.locator(".sound")).to_have_attribute("data-armed", "false")
     await page.locator(".sound").click()
