@@ -196,6 +196,7 @@ def test_a_reader_can_ask_for_a_key_frame_and_loses_nothing_by_that(reader: Read
     feed(sender, [vp8(3, key=False), vp8(4, key=True)])
     assert [unit.key for unit in reader.read()] == [False, True]
     assert not sender.wants_keyframe
+    sender.close()
 
 
 def test_a_reader_that_hangs_up_is_noticed_without_a_packet(reader: Reader) -> None:
@@ -205,3 +206,4 @@ def test_a_reader_that_hangs_up_is_noticed_without_a_packet(reader: Reader) -> N
     reader.hang_up()
     sender.hear()
     assert not sender.connected
+    sender.close()
