@@ -19,7 +19,7 @@ COPY media media
 COPY signaling signaling
 COPY analytics analytics
 COPY server server
-COPY LICENSE README.md README.zh-CN.md ./
+COPY LICENSE README.md README.zh-CN.md package.json package-lock.json ./
 USER lamproom
 ENV LAMPROOM__SERVER__DATA_DIR=/data LAMPROOM__SERVER__LISTEN_HOST=0.0.0.0 LAMPROOM__MEDIA__LISTEN_HOST=0.0.0.0
 VOLUME /data
