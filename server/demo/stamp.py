@@ -80,7 +80,7 @@ class Stamp:
         """The picture with the band at its top; `at` is seconds since the Unix epoch, shown as local time."""
         if int(at) != self._second:
             self._second = int(at)
-            self._band = self._draw(time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)))
+            self._band = self._draw(time.strftime("%m-%d %H:%M:%S", time.localtime(at)))
         stamped = picture.copy()
         stamped[: self._height] = self._band
         return stamped
