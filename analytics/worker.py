@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,7 @@ from analytics.runner import CameraRunner
 from config.settings import AnalyticsSettings
 from media.link import Link, LinkError
 from media.tap import AccessUnit, TapError, Unpacker
+from media.taplistener import READ_BYTES, listen
 
 log = structlog.get_logger()
 
@@ -56,7 +57,6 @@ STARVED_S = 1.0
 UNITS_AT_A_TIME = 8
 GATHER_S = 0.1
 """Units are decoded a few together: going to the thread and back for each costs as much as decoding a small picture."""
-READ_BYTES = 1 << 18
 MAX_CAMERAS = 64
 MAX_WAITING_BYTES = 1 << 20
 """Reports are dropped while the server does not read."""
@@ -89,7 +89,7 @@ class Worker:
         Raises:
             LinkError: the server sent what is no message.
         """
-        server = await _listen(tap_address, self._read_units)
+        server = await listen(tap_address, self._read_units)
         await self._get_ready()
         loops = (self._commands, self._beat, self._decode, self._look, self._build, self._take_pictures)
         tasks = [asyncio.create_task(loop()) for loop in loops]
@@ -348,19 +348,6 @@ def _end(code: int, event: str, **more: object) -> None:
     log.error(event, **more)
     sys.stderr.flush()
     os._exit(code)
-
-
-async def _listen(
-    address: str, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-) -> asyncio.Server:
-    """A Unix socket that only this user can open; a stale one is replaced."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(address)
-    before = os.umask(0o177)
-    try:
-        return await asyncio.start_unix_server(serve, address, limit=READ_BYTES)
-    finally:
-        os.umask(before)
 
 
 def _rss_mb() -> float:

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 
 import structlog
@@ -42,10 +42,10 @@ from media.record.messages import (
 )
 from media.record.recording import Recording, Segment
 from media.tap import AccessUnit, TapError, Unpacker
+from media.taplistener import READ_BYTES, listen
 
 log = structlog.get_logger()
 
-READ_BYTES = 1 << 18
 TICK_S = 0.1
 BEAT_S = 1.0
 ASK_AGAIN_S = 0.5
@@ -72,7 +72,7 @@ class Recorder:
         Raises:
             LinkError: the server sent what is no message.
         """
-        server = await _listen(self._settings.tap_address, self._read_units)
+        server = await listen(self._settings.tap_address, self._read_units)
         self._link.send(Ready())
         ticking = asyncio.create_task(self._tick())
         try:
@@ -232,19 +232,6 @@ def _sync(descriptor: int) -> None:
         os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
-
-
-async def _listen(
-    address: str, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-) -> asyncio.Server:
-    """A Unix socket that only this user can open; a stale one is replaced."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(address)
-    before = os.umask(0o177)
-    try:
-        return await asyncio.start_unix_server(serve, address, limit=READ_BYTES)
-    finally:
-        os.umask(before)
 
 
 def lock_folder(folder: Path, timeout_s: float = LOCK_TIMEOUT_S) -> int:
