@@ -199,6 +199,11 @@ class Conductor:
         tracks = tuple(client.notice(own) for client, own in self.tracks_in(room))
         return members, tracks
 
+    def roster_message(self, room: str) -> Roster:
+        """The roster as clients are told it."""
+        members, tracks = self.roster(room)
+        return Roster(room=room, members=members, tracks=tracks, recording=self.recording_of(room))
+
     def room_changed(self, *rooms: str) -> None:
         """The roster of these rooms is to be sent again, soon."""
         self._changed_rooms |= set(rooms)
@@ -298,8 +303,7 @@ class Conductor:
             self._room_changed.clear()
             rooms, self._changed_rooms = self._changed_rooms, set()
             for room in rooms:
-                members, tracks = self.roster(room)
-                roster = Roster(room=room, members=members, tracks=tracks, recording=self.recording_of(room))
+                roster = self.roster_message(room)
                 for client in self.in_room(room):
                     if client.connection is not None:
                         client.connection.outbox.put_state(f"roster/{room}", roster)

@@ -295,10 +295,7 @@ class _Socket:
                 events=events,
             )
         )
-        members, tracks = conductor.roster(grant.room)
-        recording = conductor.recording_of(grant.room)
-        roster = m.Roster(room=grant.room, members=members, tracks=tracks, recording=recording)
-        self._connection.outbox.put_state(f"roster/{grant.room}", roster)
+        self._connection.outbox.put_state(f"roster/{grant.room}", conductor.roster_message(grant.room))
         membership.delivered = seq
         await conductor.catch_up(client, grant.room)
 
