@@ -17,6 +17,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 SANS_IO = [
+    "analytics/fences.py",
+    "analytics/mine.py",
     "analytics/rules",
     "analytics/telemetry/acceptance.py",
     "media/codecmatch.py",

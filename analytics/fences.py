@@ -1,0 +1,251 @@
+"""In which zones is a point? Pure, and made for tens of thousands of points a second.
+
+The fences lie in a grid of square cells; a point looks only at the fences whose box touches its cell. A cell that lies
+wholly inside a fence (the common case: zones are larger than cells) needs no look at its outline at all. A zone is a
+polygon, or a span of a roadway: all points no further from the centre line than half its width.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from analytics.mine import Drift, Level, MineFacts, Place, Point, Zone
+
+CELLS_A_SIDE = 128
+"""Of the grid over everything that is fenced."""
+MAX_CELLS = 200_000
+"""Of all fences together; beyond it larger cells are taken."""
+Segment = tuple[float, float, float, float, float, float, float, float]
+"""x0, y0, z0, dx, dy, dz, length seen from above, chainage at its start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """Where a point is relative to a roadway."""
+
+    chainage_m: float
+    off_m: float
+    """Distance to the centre line, seen from above."""
+    drop_m: float
+    """How far above the centre line."""
+
+
+def contains(outline: Sequence[Point], x: float, y: float) -> bool:
+    """Even-odd rule; a point on a left or lower edge counts as inside, one on a right or upper edge does not."""
+    inside = False
+    x0, y0 = outline[-1]
+    for x1, y1 in outline:
+        if (y0 > y) != (y1 > y) and x < x0 + (y - y0) * (x1 - x0) / (y1 - y0):
+            inside = not inside
+        x0, y0 = x1, y1
+    return inside
+
+
+def area(outline: Sequence[Point]) -> float:
+    """Square metres, whichever way round."""
+    return abs(sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in _edges(outline))) / 2
+
+
+def crosses_itself(outline: Sequence[Point]) -> bool:
+    """Whether two edges that are no neighbours meet. Quadratic: outlines are short."""
+    edges = list(_edges(outline))
+    last = len(edges) - 1
+    for i, one in enumerate(edges):
+        for j in range(i + 2, len(edges)):
+            if not (i == 0 and j == last) and _meet(*one, *edges[j]):
+                return True
+    return False
+
+
+def distance_to_outline(outline: Sequence[Point], x: float, y: float) -> float:
+    """Metres to the nearest edge, whether the point is inside or not."""
+    return min(_to_segment(x, y, *one, *two) for one, two in _edges(outline))
+
+
+def segments(line: Sequence[Place]) -> tuple[Segment, ...]:
+    """A centre line prepared for `along`. Chainage counts along the slope."""
+    made: list[Segment] = []
+    chainage = 0.0
+    for (x0, y0, z0), (x1, y1, z1) in pairwise(line):
+        dx, dy, dz = x1 - x0, y1 - y0, z1 - z0
+        made.append((x0, y0, z0, dx, dy, dz, math.hypot(dx, dy), chainage))
+        chainage += math.sqrt(dx * dx + dy * dy + dz * dz)
+    return tuple(made)
+
+
+def along(line: Sequence[Segment], x: float, y: float, z: float) -> Along:
+    """The nearest point of a centre line."""
+    best = Along(0.0, math.inf, 0.0)
+    for x0, y0, z0, dx, dy, dz, flat, start in line:
+        share = ((x - x0) * dx + (y - y0) * dy) / (flat * flat) if flat else 0.0
+        share = 0.0 if share < 0.0 else 1.0 if share > 1.0 else share
+        off = math.hypot(x - x0 - share * dx, y - y0 - share * dy)
+        if off < best.off_m:
+            slope = math.sqrt(flat * flat + dz * dz)
+            best = Along(start + share * slope, off, z - z0 - share * dz)
+    return best
+
+
+def _edges(outline: Sequence[Point]) -> Iterable[tuple[Point, Point]]:
+    return zip(outline, (*outline[1:], outline[0]), strict=True)
+
+
+def _side(a: Point, b: Point, c: Point) -> float:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
+    one, two, three, four = _side(a, b, c), _side(a, b, d), _side(c, d, a), _side(c, d, b)
+    if one * two < 0 and three * four < 0:
+        return True
+    touching = ((one, a, b, c), (two, a, b, d), (three, c, d, a), (four, c, d, b))
+    return any(side == 0 and _between(p, q, r) for side, p, q, r in touching)
+
+
+def _between(a: Point, b: Point, c: Point) -> bool:
+    return min(a[0], b[0]) <= c[0] <= max(a[0], b[0]) and min(a[1], b[1]) <= c[1] <= max(a[1], b[1])
+
+
+def _to_segment(x: float, y: float, x0: float, y0: float, x1: float, y1: float) -> float:
+    dx, dy = x1 - x0, y1 - y0
+    square = dx * dx + dy * dy
+    share = max(0.0, min(1.0, ((x - x0) * dx + (y - y0) * dy) / square)) if square else 0.0
+    return math.hypot(x - x0 - share * dx, y - y0 - share * dy)
+
+
+class _Shape:
+    """One fence, ready to be asked."""
+
+    __slots__ = ("box", "from_m", "half_m", "high", "line", "low", "outline", "size", "to_m", "zone")
+
+    def __init__(self, zone: Zone, levels: Mapping[str, Level], drifts: Mapping[str, Drift]) -> None:
+        fence = zone.fence
+        level = levels.get(fence.level)
+        self.zone = zone.zone
+        self.low = max(level.z_low_m if level else -math.inf, -math.inf if fence.z_low_m is None else fence.z_low_m)
+        self.high = min(level.z_high_m if level else math.inf, math.inf if fence.z_high_m is None else fence.z_high_m)
+        self.outline: tuple[Point, ...] = fence.outline
+        self.line: tuple[Segment, ...] = ()
+        self.half_m = 0.0
+        self.from_m, self.to_m = fence.from_m or 0.0, math.inf if fence.to_m is None else fence.to_m
+        drift = drifts.get(fence.drift)
+        if not self.outline and drift is not None:
+            self.line, self.half_m = segments(drift.line), drift.width_m / 2
+            self.size = self._span_length() * drift.width_m
+            places = [(x, y) for x, y, _ in drift.line]
+        else:
+            self.size = area(self.outline) if self.outline else math.inf
+            places = list(self.outline)
+        xs, ys = [x for x, _ in places] or [0.0], [y for _, y in places] or [0.0]
+        m = self.half_m
+        self.box = (min(xs) - m, min(ys) - m, max(xs) + m, max(ys) + m)
+
+    def _span_length(self) -> float:
+        dx, dy, dz, _, start = self.line[-1][3:]
+        return min(self.to_m, start + math.sqrt(dx * dx + dy * dy + dz * dz)) - self.from_m
+
+    def holds(self, x: float, y: float) -> bool:
+        if self.outline:
+            return contains(self.outline, x, y)
+        if not self.line:
+            return False
+        found = along(self.line, x, y, 0.0)
+        return found.off_m <= self.half_m and self.from_m <= found.chainage_m <= self.to_m
+
+    def fills(self, x0: float, y0: float, x1: float, y1: float) -> bool:
+        """The rectangle lies wholly inside."""
+        if not self.outline or not contains(self.outline, (x0 + x1) / 2, (y0 + y1) / 2):
+            return False
+        corners = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+        return not any(_meet(*edge, *side) for edge in _edges(self.outline) for side in _edges(corners)) and not any(
+            x0 <= x <= x1 and y0 <= y <= y1 for x, y in self.outline
+        )
+
+
+class FenceIndex:
+    """The fences of one mine. Made anew when the facts change."""
+
+    def __init__(self, facts: MineFacts) -> None:
+        self.version = facts.version
+        self._lines = {drift.drift: segments(drift.line) for drift in facts.drifts.values()}
+        self._levels = sorted(facts.levels.values(), key=lambda one: one.z_high_m - one.z_low_m)
+        shapes = [_Shape(zone, facts.levels, facts.drifts) for zone in facts.zones.values()]
+        self._shapes = {one.zone: one for one in shapes}
+        drawn = sorted((one for one in shapes if one.outline or one.line), key=lambda one: (one.size, one.zone))
+        self._cells: dict[tuple[int, int], list[tuple[bool, _Shape]]] = {}
+        self._cell_m = 1.0
+        if drawn:
+            self._fill(drawn)
+
+    def _fill(self, drawn: Sequence[_Shape]) -> None:
+        width = max(one.box[2] for one in drawn) - min(one.box[0] for one in drawn)
+        height = max(one.box[3] for one in drawn) - min(one.box[1] for one in drawn)
+        self._cell_m = max(width, height, 1.0) / CELLS_A_SIDE
+        while sum(self._count(one) for one in drawn) > MAX_CELLS:
+            self._cell_m *= 2
+        m = self._cell_m
+        for shape in drawn:  # the smallest first, so each cell lists them in that order
+            x0, y0, x1, y1 = (math.floor(v / m) for v in shape.box)
+            for i in range(x0, x1 + 1):
+                for j in range(y0, y1 + 1):
+                    whole = shape.fills(i * m, j * m, (i + 1) * m, (j + 1) * m)
+                    self._cells.setdefault((i, j), []).append((whole, shape))
+
+    def _count(self, shape: _Shape) -> int:
+        x0, y0, x1, y1 = (math.floor(v / self._cell_m) for v in shape.box)
+        return (x1 - x0 + 1) * (y1 - y0 + 1)
+
+    def zones_at(self, x: float, y: float, z: float) -> tuple[str, ...]:
+        """All zones that hold the point, the smallest first."""
+        m = self._cell_m
+        found = self._cells.get((math.floor(x / m), math.floor(y / m)))
+        if found is None:
+            return ()
+        return tuple(
+            shape.zone for whole, shape in found
+            if shape.low <= z < shape.high and (whole or shape.holds(x, y))
+        )  # fmt: skip
+
+    def zone_at(self, x: float, y: float, z: float) -> str:
+        """The smallest zone that holds the point; empty for none."""
+        m = self._cell_m
+        for whole, shape in self._cells.get((math.floor(x / m), math.floor(y / m)), ()):
+            if shape.low <= z < shape.high and (whole or shape.holds(x, y)):
+                return shape.zone
+        return ""
+
+    def level_at(self, z: float) -> str:
+        """The thinnest level that holds the height; empty for none."""
+        for level in self._levels:
+            if level.z_low_m <= z < level.z_high_m:
+                return level.level
+        return ""
+
+    def along(self, drift: str, x: float, y: float, z: float) -> Along | None:
+        """Where a point is along a roadway; None: there is no such roadway."""
+        line = self._lines.get(drift)
+        return along(line, x, y, z) if line else None
+
+    def distance_to(self, zone: str, x: float, y: float, z: float) -> float | None:
+        """Metres to the boundary of a zone seen from above, 0 inside; None: no such fence, or another level."""
+        shape = self._shapes.get(zone)
+        if shape is None or not (shape.outline or shape.line) or not shape.low <= z < shape.high:
+            return None
+        if shape.holds(x, y):
+            return 0.0
+        if shape.outline:
+            return distance_to_outline(shape.outline, x, y)
+        found = along(shape.line, x, y, z)
+        beyond = max(shape.from_m - found.chainage_m, found.chainage_m - shape.to_m, 0.0)
+        return math.hypot(max(0.0, found.off_m - shape.half_m), beyond)
+
+    def depth_in(self, zone: str, x: float, y: float) -> float:
+        """How far inside the boundary, metres; 0 outside."""
+        shape = self._shapes.get(zone)
+        if shape is None or not shape.holds(x, y):
+            return 0.0
+        if shape.outline:
+            return distance_to_outline(shape.outline, x, y)
+        found = along(shape.line, x, y, 0.0)
+        return min(shape.half_m - found.off_m, found.chainage_m - shape.from_m, shape.to_m - found.chainage_m)
