@@ -7,7 +7,6 @@ A packet's way: `pump` (receive, look the address up) → `_media` (unprotect, l
 it in the cache, note key frames) → the source's batch → `_fan_out` → `_send_run` for each route.
 """
 
-import random
 import socket
 import struct
 import time
@@ -29,7 +28,7 @@ from media.forwarder.interface import (
     SourceSpec,
 )
 from media.forwarder.sendbatch import ARENA_BYTES, MAX_MESSAGES, MAX_PACKET_BYTES, RUN_PACKETS, SendBatch, destination
-from media.forwarder.tables import Peer, Route, Source
+from media.forwarder.tables import Peer, Route, Source, draw
 from media.keyframes import is_keyframe_start
 from media.packetcache import PacketCache
 from media.rtcp import ReportBlock
@@ -482,7 +481,7 @@ class ReferenceForwarder:
 
     def open_route(self, route: int, source: int, peer: int, spec: RouteSpec) -> None:
         owner, origin = self._peers[peer], self._sources[source]
-        opened = Route(route, origin, owner, spec, self._clock())
+        opened = Route(route, origin, owner, spec, self._clock(), draw())
         self._routes[route] = origin.routes[route] = opened
         owner.routes.add(route)
         origin.regroup()
@@ -520,12 +519,10 @@ class ReferenceForwarder:
         self._flush()
 
     def _start(self, route: Route, number: int) -> None:
-        """Sequence numbers begin below 2^15, so that the receiver's rollover count is certain (RFC 3711 3.3.1)."""
+        first, route.timestamp_shift, route.rtx_sequence = route.drawn
         route.started = True
         route.start = number
-        route.sequence_shift = random.randrange(1, 0x4000) - number
-        route.timestamp_shift = random.getrandbits(32)
-        route.rtx_sequence = random.randrange(1, 0x4000)
+        route.sequence_shift = first - number
 
     def set_route(self, route: int, spec: RouteSpec) -> None:
         changed = self._routes[route]

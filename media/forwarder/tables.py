@@ -1,5 +1,6 @@
 """What the reference forwarder knows of each peer, source and route: plain slots, read in its loops."""
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,10 +125,19 @@ class Source:
         self.waiting = [route for route in self.routes.values() if not route.started]
 
 
+def draw() -> tuple[int, int, int]:
+    """Where a route begins: its first sequence number, what is added to timestamps, the first number of its repairs.
+
+    Sequence numbers begin below 2^15, so that the receiver's rollover count is certain (RFC 3711 3.3.1).
+    """
+    return random.randrange(1, 0x4000), random.getrandbits(32), random.randrange(1, 0x4000)
+
+
 class Route:
     """One source towards one peer."""
 
     __slots__ = (
+        "drawn",
         "extensions",
         "number",
         "octets",
@@ -147,8 +157,11 @@ class Route:
         "timestamp_shift",
     )
 
-    def __init__(self, number: int, source: Source, peer: Peer, spec: RouteSpec, now: float) -> None:
+    def __init__(
+        self, number: int, source: Source, peer: Peer, spec: RouteSpec, now: float, drawn: tuple[int, int, int]
+    ) -> None:
         self.number = number
+        self.drawn = drawn
         self.source = source
         self.peer = peer
         self.opened_at = now
