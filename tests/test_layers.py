@@ -26,6 +26,7 @@ SANS_IO = [
     "media/keyframes.py",
     "media/negotiation.py",
     "media/packetcache.py",
+    "media/phone/messages.py",
     "media/record/formats.py",
     "media/record/matroska.py",
     "media/record/messages.py",
