@@ -32,8 +32,21 @@ Place = tuple[Metres, Metres, Metres]
 Hazard = Literal["outburst", "high_gas", "rock_burst", "complex_hydrogeology", "extremely_complex_hydrogeology", "fire"]
 State = Literal["producing", "building", "stopped", "building_stopped", "maintenance", "closed"]
 """生产、建设、停产、停建、检修、关闭."""
-ZoneKind = Literal["shaft_mouth", "key", "restricted", "danger", "face", "refuge", "rest", "drift", "other"]
-"""井口、重点、限制、危险、采掘工作面、避难硐室、休息硐室、巷道、其它."""
+ZoneKind = Literal[
+    "gate",
+    "shaft_mouth",
+    "key",
+    "restricted",
+    "danger",
+    "face",
+    "heading",
+    "roadway",
+    "work",
+    "refuge",
+    "rest",
+    "other",
+]
+"""出入井检身、井口、重点、限制、危险、采煤工作面、掘进工作面、巷道、作业点、避难硐室、休息硐室、其它. Everybody goes in and out by a gate."""
 DeviceKind = Literal["main_fan", "aux_fan", "pump", "hoist", "aux_hoist", "belt", "substation", "face", "other"]
 MachineKind = Literal[
     "mine_car", "locomotive", "shearer", "roadheader", "loader", "truck", "monorail", "cable_car", "cage", "other"
@@ -58,6 +71,23 @@ class Mine:
     shift_hours: Annotated[float, Field(gt=0, le=24)] = 8.0
     positions: Literal["precise", "stations"] = "precise"
     """`stations`: a tag is known by the reader that heard it, from files every few minutes."""
+    expected_period_s: Positive = 1.0
+    """How often a tag is located."""
+    parameters: Mapping[str, Annotated[float, Field(allow_inf_nan=False)]] = field(default_factory=dict)
+    """Figures of rules, for this mine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """班次: part of a working day, in seconds after midnight, China Standard Time."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    shift: Id
+    begins_s: Annotated[float, Field(ge=0, lt=86400)]
+    ends_s: Annotated[float, Field(ge=0, le=86400)]
+    """Before `begins_s`: over midnight."""
+    name_zh: Name = ""
+    name_en: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +157,8 @@ class Zone:
     gathering_ok: bool = False
     neighbours: Annotated[tuple[Id, ...], Field(max_length=200)] = ()
     """Zones that touch this one; for correlation and for the way out."""
+    stations: Annotated[tuple[Id, ...], Field(max_length=200)] = ()
+    """Readers that hear tags here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +187,8 @@ class PersonCard:
     leader: bool = False
     special: bool = False
     visitor: bool = False
+    person: Reference = ""
+    """Tells two cards of one person from two persons; empty: the card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +201,9 @@ class Person(PersonCard):
     title: Name = ""
 
     def as_card(self) -> PersonCard:
-        return PersonCard(self.card, self.job, self.dept, self.shift, self.leader, self.special, self.visitor)
+        return PersonCard(
+            self.card, self.job, self.dept, self.shift, self.leader, self.special, self.visitor, self.person
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +251,8 @@ class Machine:
     """Its route; none: anywhere."""
     zones: Annotated[tuple[Id, ...], Field(max_length=200)] = ()
     """Where it may be; none: anywhere."""
+    still_limit_m: Positive = 1.0
+    """It may move so far while it is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +308,7 @@ class MineFacts:
     version: int = 0
     """Grows with every change."""
     mine: Mine = Mine()
+    shifts: Mapping[str, Shift] = field(default_factory=dict)
     levels: Mapping[str, Level] = field(default_factory=dict)
     drifts: Mapping[str, Drift] = field(default_factory=dict)
     zones: Mapping[str, Zone] = field(default_factory=dict)
@@ -284,6 +323,11 @@ class MineFacts:
         """What was declared for this moment: of those that cover it the one that began last."""
         covering = [one for one in self.states.values() if one.start <= at and (one.end is None or at < one.end)]
         return max(covering, key=lambda one: (one.start, one.period), default=None)
+
+    def machine_of(self, tag: str) -> Machine | None:
+        """The machine that carries a tag, or is called like it."""
+        named = self.machines.get(tag)
+        return named or next((one for one in self.machines.values() if tag in one.tags), None)
 
     def quota_of(self, zone: str) -> Quota | None:
         """Of a zone (`""`: of the whole mine): the smallest, if there are several."""
