@@ -46,7 +46,7 @@ ZoneKind = Literal[
     "rest",
     "other",
 ]
-"""出入井检身、井口、重点、限制、危险、采煤工作面、掘进工作面、巷道、作业点、避难硐室、休息硐室、其它. Everybody goes in and out by a gate."""
+"""检身、井口、重点、限制、危险、采煤面、掘进面、巷道、作业点、避难、休息、其它. People go in and out by a gate."""
 DeviceKind = Literal["main_fan", "aux_fan", "pump", "hoist", "aux_hoist", "belt", "substation", "face", "other"]
 MachineKind = Literal[
     "mine_car", "locomotive", "shearer", "roadheader", "loader", "truck", "monorail", "cable_car", "cage", "other"
