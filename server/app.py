@@ -44,6 +44,7 @@ from server.recording import Recordings
 from server.rules import Rules
 from server.sessions.service import SessionService
 from server.snapshot import Rooms
+from server.store import chain
 from server.store.database import Database, sqlite_url
 from server.store.errors import StoreError
 from server.store.sites import SiteTree
@@ -204,7 +205,16 @@ async def _retain(parts: Parts) -> None:
     while True:
         await parts.telemetry.forget(time.time() - keep_s)
         await parts.recordings.forget(time.time())
+        await _checkpoint(parts.database)
         await asyncio.sleep(RETENTION_EVERY_S)
+
+
+async def _checkpoint(database: Database) -> None:
+    """Note the newest entry of every timeline in the audit."""
+    written = chain.ROOMS_PER_CHECKPOINT
+    while written == chain.ROOMS_PER_CHECKPOINT:
+        async with database.transaction() as connection:
+            written = await chain.checkpoint(connection, time.time())
 
 
 def checks(parts: Parts) -> dict[str, Check]:
@@ -286,6 +296,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             await asyncio.wait(tasks)
             with contextlib.suppress(StoreError):
                 await parts.conductor.flush()
+                await _checkpoint(parts.database)
 
 
 def _url(settings: Settings, port: int, secure: bool) -> str:

@@ -43,7 +43,10 @@ class Rooms:
             last = await timeline.last_seq(connection, room)
             if since > last or last - since > limit:
                 return None
-            return tuple(event_of(entry) for entry in await timeline.since(connection, room, since, limit))
+            found = await timeline.since(connection, room, since, limit)
+        if [entry.seq for entry in found] != list(range(since + 1, last + 1)):
+            return None  # some are so old that they were removed
+        return tuple(map(event_of, found))
 
     async def snapshot(self, room: str) -> tuple[Snapshot, int]:
         """The room now, and the number of the last entry it holds."""

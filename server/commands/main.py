@@ -1,4 +1,4 @@
-"""`run`, `check`, `ports`, `demo`, `doctor`, `publish`, `replay`; accounts and tokens are in `accounts`."""
+"""`run`, `check`, `ports`, `demo`, `doctor`, `publish`, `replay`; others are in modules of their own."""
 
 import asyncio
 import http.client
@@ -14,7 +14,7 @@ from rich.table import Table
 from config.load import SettingsError, load
 from config.settings import Settings
 from server import observe
-from server.commands import accounts
+from server.commands import accounts, verifyaudit
 from server.tls import wants_tls
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 accounts.add_to(app)
+verifyaudit.add_to(app)
 console = Console()
 
 ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="settings file (YAML)", show_default=False)]

@@ -2,17 +2,19 @@
 
 Whoever changes or removes a row in the middle breaks every hash after it, and `verify` says where. Cutting off the end
 is not noticed by the chain alone: keep the newest hash (`head`) somewhere else, e.g. on paper or one level up.
+
+The chain begins at row 1, or after what retention took out of it (`server.store.chain`).
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Row, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.store.tables import audit
+from server.store.tables import audit, chain_spans
 
 FIRST = "0" * 64
 """What the first row is chained to."""
@@ -24,9 +26,9 @@ class Verdict:
     """What `verify` found."""
 
     rows: int
-    """Rows that hold, from the first on."""
+    """Rows that hold, from the first one there is."""
     broken_at: int | None = None
-    """`seq` of the first row that does not."""
+    """`seq` of the first row that does not, or is not there."""
     reason: str = ""
 
     @property
@@ -84,9 +86,17 @@ async def append(
     return seq
 
 
-async def verify(connection: AsyncConnection) -> Verdict:
-    """Walk the whole chain, a page at a time."""
-    last, before = 0, FIRST
+CHAIN = "audit"
+"""Its name in `chain_spans`."""
+
+
+async def verify(
+    connection: AsyncConnection, seen: Callable[["Row[tuple[object, ...]]"], None] = lambda row: None
+) -> Verdict:
+    """Walk the whole chain, a page at a time; `seen` is called with each row that holds, in order."""
+    start = (await connection.execute(select(chain_spans).where(chain_spans.c.chain == CHAIN))).one_or_none()
+    last, before = (0, FIRST) if start is None else (start.last, start.after)
+    count = 0
     while True:
         rows = (
             await connection.execute(select(audit).where(audit.c.seq > last).order_by(audit.c.seq).limit(PAGE_ROWS))
@@ -94,10 +104,11 @@ async def verify(connection: AsyncConnection) -> Verdict:
         for row in rows:
             reason = _fault(row, last, before)
             if reason:
-                return Verdict(last, row.seq, reason)
-            last, before = row.seq, row.sha256
+                return Verdict(count, last + 1 if row.seq != last + 1 else row.seq, reason)
+            last, before, count = row.seq, row.sha256, count + 1
+            seen(row)
         if len(rows) < PAGE_ROWS:
-            return Verdict(last)
+            return Verdict(count)
 
 
 def _fault(row: "Row[tuple[object, ...]]", last: int, before: str) -> str:

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from server.store import steady
 from server.store.crashpoints import crashpoint
 from server.store.errors import StoreUnavailable, translate
-from server.store.migrations import upgrade_connection
+from server.store.migrations import is_newest, upgrade_connection
 
 BUSY_TIMEOUT_S = 5.0
 """How long a transaction waits for another program that writes the same database."""
@@ -114,22 +114,29 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str) -> "AsyncIterator[Database]":
+    async def open(cls, url: str, *, as_it_is: bool = False) -> "AsyncIterator[Database]":
         """Open (SQLite: make) the database, bring its tables up to date, and close it at the end.
 
+        `as_it_is`: to look at it only. Nothing is made and nothing brought up to date.
+
         Raises:
-            StoreError: it cannot be opened or brought up to date.
+            StoreError: it cannot be opened or brought up to date; with `as_it_is`, it is not there or not up to date.
         """
         parsed = _url(url)
         if parsed.get_backend_name() == "sqlite":
-            _make_file(Path(parsed.database or ""))
+            _make_file(Path(parsed.database or ""), only_look=as_it_is)
             writer, reader = _sqlite_engine(parsed, writes=True), _sqlite_engine(parsed, writes=False)
         else:
             writer = reader = _postgresql_engine(parsed)
         database = cls(parsed, writer, reader)
         try:
-            async with database.transaction() as connection:
-                await upgrade_connection(connection)
+            if as_it_is:
+                async with database.reading() as connection:
+                    if not await is_newest(connection):
+                        raise StoreUnavailable("The tables are those of another version; start the server once.")
+            else:
+                async with database.transaction() as connection:
+                    await upgrade_connection(connection)
             yield database
         finally:
             await database._close()
@@ -197,8 +204,12 @@ def _ended_alone(task: "asyncio.Task[Any]") -> None:
         log.error("work_failed_after_its_caller_left", reason=f"{type(error).__name__}: {error}")
 
 
-def _make_file(path: Path) -> None:
+def _make_file(path: Path, *, only_look: bool) -> None:
     """Make the database file readable to its owner only, before SQLite would make it readable to all."""
+    if only_look:
+        if not path.is_file():
+            raise StoreUnavailable(f"There is no database file {path}.")
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

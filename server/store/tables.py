@@ -107,7 +107,11 @@ rooms = Table(
     metadata,
     Column("room", Text, primary_key=True),
     Column("last_seq", Number, nullable=False),
+    Column("sha256", Text, nullable=False, server_default="0" * 64),
+    Column("checked_seq", Number, nullable=False, server_default=text("0")),
+    Column("checked_by", Number, nullable=False, server_default=text("0")),
 )
+"""`sha256` is that of the newest entry; row `checked_by` of the audit holds that of entry `checked_seq`."""
 
 entries = Table(
     "entries",
@@ -117,8 +121,10 @@ entries = Table(
     Column("at", Double, nullable=False),
     Column("kind", Text, nullable=False),
     Column("body", Json, nullable=False),
+    Column("sha256", Text, nullable=False, server_default=""),
     sqlite_with_rowid=False,
 )
+"""Each is chained to the one before it in its room."""
 
 sessions = Table(
     "sessions",
@@ -340,3 +346,16 @@ audit = Table(
     Index("ix_audit_site_seq", "site", "seq"),
 )
 """Only ever added to. `detail` is JSON kept as text, because its exact characters are hashed."""
+
+chain_spans = Table(
+    "chain_spans",
+    metadata,
+    Column("chain", Text, primary_key=True),
+    Column("first", Number, primary_key=True, autoincrement=False),
+    Column("last", Number, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("named_by", Number, nullable=False),
+)
+"""Rows that retention took out of a chain (`audit`, or a room): `before` and `after` are the hashes that close the
+hole. Each is named by a row of the audit, `named_by`."""

@@ -2,17 +2,33 @@
 
 The counter row of a room is raised by the same transaction that inserts the entry. A transaction that is rolled back
 takes its numbers back with it, and because there is one writer at a time, whoever reads seq n can read all before it.
+
+Each entry holds the hash of itself and of the hash before it in its room; the counter row holds the newest, so that one
+more entry costs one hash and no reading. `server.store.chain` says what is checked by it.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.store.errors import StoreError
 from server.store.tables import entries, meta, rooms
 from server.store.upsert import insert_into
+
+FIRST = "0" * 64
+"""What the first entry of a room is chained to."""
+
+_NEW_HEAD = update(rooms).where(rooms.c.room == bindparam("of_room")).values(sha256=bindparam("head"))
+
+
+def digest(room: str, seq: int, at: float, kind: str, body: object, before: str) -> str:
+    """SHA-256 of an entry and of the hash before it, over JSON with one spelling."""
+    words = json.dumps([room, seq, float(at), kind, body, before], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(words.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +75,22 @@ async def append_all(connection: AsyncConnection, news: Iterable[News]) -> list[
     result = await connection.execute(
         upsert.on_conflict_do_update(
             index_elements=[rooms.c.room], set_={"last_seq": rooms.c.last_seq + upsert.excluded.last_seq}
-        ).returning(rooms.c.room, rooms.c.last_seq),
-        [{"room": room, "last_seq": count} for room, count in counts.items()],
+        ).returning(rooms.c.room, rooms.c.last_seq, rooms.c.sha256),
+        [{"room": room, "last_seq": count, "sha256": FIRST} for room, count in counts.items()],
     )
-    next_seq = {row.room: row.last_seq - counts[row.room] + 1 for row in result}
+    at_end = {row.room: (row.last_seq, row.sha256) for row in result}
+    next_seq = {room: last - counts[room] + 1 for room, (last, _) in at_end.items()}
+    heads = {room: head for room, (_, head) in at_end.items()}
     written: list[Entry] = []
+    chained: list[dict[str, object]] = []
     for room, one in wanted:
-        written.append(Entry(room, next_seq[room], one.at, one.kind, one.body))
+        entry = Entry(room, next_seq[room], one.at, one.kind, one.body)
+        heads[room] = digest(room, entry.seq, entry.at, entry.kind, entry.body, heads[room])
+        written.append(entry)
+        chained.append({**entry.as_dict(), "sha256": heads[room]})
         next_seq[room] += 1
-    await connection.execute(insert(entries), [entry.as_dict() for entry in written])
+    await connection.execute(insert(entries), chained)
+    await connection.execute(_NEW_HEAD, [{"of_room": room, "head": head} for room, head in heads.items()])
     return written
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +30,16 @@ def _upgrade(connection: Connection) -> None:
 async def upgrade_connection(connection: AsyncConnection) -> None:
     """Bring the database of this connection up to the newest step; nothing happens when it is there already."""
     await connection.run_sync(_upgrade)
+
+
+def _is_newest(connection: Connection) -> bool:
+    there = MigrationContext.configure(connection).get_current_revision()
+    return there == ScriptDirectory.from_config(configuration(connection)).get_current_head()
+
+
+async def is_newest(connection: AsyncConnection) -> bool:
+    """Whether the database is at the newest step."""
+    return await connection.run_sync(_is_newest)
 
 
 async def upgrade(url: str) -> None:
