@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from media import rtcp
+from media import rtcp, rtp
+from media.door import Gate
 from media.errors import CommandRefused, PacketError, RefusalId
 from media.forwarder.interface import Forwarder, Handed, Kind
-from media.messages import Message, PeerState, Quality, Reply, TrackState
+from media.messages import DoorPass, Message, PeerState, PlainTrack, Quality, Reply, TrackInfo, TrackState
 from media.negotiation import PublisherAnswer, SdpError, SubscriberNegotiation, answer_player, answer_publisher
+from media.plain import PlainTransport, published
 from media.publisher import IncomingTrack, Publisher
 from media.router import Change, Connect, Disconnect, Router
 from media.rtpparameters import Kind as TrackKind
-from media.rtpparameters import LocalTransport
+from media.rtpparameters import LocalTransport, PublishedMedia
 from media.subscriber import Subscriber, new_wanted
 from media.tapsender import TapSender
 from media.transport.icelite import Credentials, new_credentials
@@ -64,6 +66,9 @@ class Exchange:
         self._tracks: dict[str, tuple[Publisher, IncomingTrack]] = {}
         self._by_source: dict[int, tuple[Publisher, IncomingTrack]] = {}
         self._tick = 0
+        self.gate = Gate()
+        self.door_address = ""
+        """Where the gate's door is; "" = there is none."""
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
@@ -75,20 +80,58 @@ class Exchange:
         publisher = self._publishers.get(peer)
         if publisher is None:
             publisher, answer = self._new_publisher(peer, sdp, allow, now)
+            transport = publisher.transport
         else:
-            answer = _translated(lambda: answer_publisher(sdp, self._local(publisher), allow))
-            if publisher.transport.restarts(answer.remote):
-                self._mux.restart(publisher.transport, new_credentials())
-                answer = answer_publisher(sdp, self._local(publisher), allow)
-        begun, ended = publisher.agree(answer.media, now)
+            transport = publisher.transport
+            if isinstance(transport, PlainTransport):
+                raise CommandRefused("invalid", f"Peer {peer} hands in its packets at the door.")
+            local = self._mux.local(transport.ice.credentials)
+            answer = _translated(lambda: answer_publisher(sdp, local, allow))
+            if transport.restarts(answer.remote):
+                self._mux.restart(transport, new_credentials())
+                answer = answer_publisher(sdp, self._mux.local(transport.ice.credentials), allow)
+        tracks = self._agree(publisher, answer.media, now)
+        assert isinstance(transport, PeerTransport)
+        described = transport
+        self._mux.guarded(described, lambda: described.describe(answer.remote, now))
+        return Reply(request=request, sdp=answer.sdp, tracks=tracks)
+
+    def publish_plain(self, request: int, peer: str, tracks: Sequence[PlainTrack], stream: str) -> Reply:
+        """Raises:
+        CommandRefused: there is no door, or this peer is another one.
+        """
+        now = self._clock()
+        media = tuple(published(track, stream) for track in tracks)
+        ssrcs = [track.ssrc for track in tracks]
+        if len({each.mid for each in media}) < len(media) or len(set(ssrcs)) < len(ssrcs):
+            raise CommandRefused("invalid", f"Two tracks of peer {peer} have the same name or SSRC.")
+        publisher = self._publishers.get(peer)
+        if publisher is None:
+            if not self.door_address:
+                raise CommandRefused("invalid", "This media worker has no door.")
+            self._check_new(peer)
+            number = self._mux.number()
+            transport = PlainTransport(number, peer, self.gate.admit(number, ssrcs), self._forwarder, now)
+            publisher = Publisher(transport, self._forwarder, self._numbers, self._keyframe_interval_s)
+            self._publishers[peer] = self._by_number[number] = publisher
+            self._emit(PeerState(peer=peer, state="connected"))
+        elif isinstance(publisher.transport, PlainTransport):
+            transport = publisher.transport
+            self.gate.announce(transport.token, ssrcs)
+        else:
+            raise CommandRefused("invalid", f"Peer {peer} has another transport.")
+        infos = self._agree(publisher, media, now)
+        door = DoorPass(address=self.door_address, token=transport.token.hex())
+        return Reply(request=request, tracks=infos, door=door)
+
+    def _agree(self, publisher: Publisher, media: tuple[PublishedMedia, ...], now: float) -> tuple[TrackInfo, ...]:
+        begun, ended = publisher.agree(media, now)
         for track in ended:
             self._end_track(track)
         for track in begun:
             self._tracks[track.info.track] = self._by_source[track.source] = (publisher, track)
             self._apply(self._router.publish(track.info.track))
-        tracks = tuple(track.info for track in publisher.tracks.values())
-        self._mux.guarded(publisher.transport, lambda: publisher.transport.describe(answer.remote, now))
-        return Reply(request=request, sdp=answer.sdp, tracks=tracks)
+        return tuple(track.info for track in publisher.tracks.values())
 
     def _new_publisher(
         self, peer: str, sdp: str, allow: Sequence[TrackKind], now: float
@@ -182,8 +225,18 @@ class Exchange:
         """Unknown peers are no error."""
         owner = self._publishers.get(peer) or self._subscribers.get(peer)
         if owner is not None:
-            self._mux.close(owner.transport, "closed", reason)
+            transport = owner.transport
+            if isinstance(transport, PlainTransport):
+                self._close_plain(transport, reason)
+            else:
+                self._mux.close(transport, "closed", reason)
         return Reply(request=request)
+
+    def _close_plain(self, transport: PlainTransport, detail: str) -> None:
+        self.gate.dismiss(transport.token)
+        transport.close()
+        self._forget(transport)
+        self._emit(PeerState(peer=transport.name, state="closed", reason="closed", detail=detail))
 
     def mute(self, request: int, track: str, muted: bool) -> Reply:
         """Raises:
@@ -221,6 +274,10 @@ class Exchange:
                 "address": list(transport.ice.selected or ()),
                 "tracks": self._track_names(transport.name),
             }
+        for publisher in self._publishers.values():
+            if isinstance(publisher.transport, PlainTransport):
+                name = publisher.transport.name
+                peers[name] = {"state": "connected", "address": ["door"], "tracks": self._track_names(name)}
         return Reply(request=request, statistics={"peers": peers, "forwarder": self._forwarder.name})
 
     def _track_names(self, peer: str) -> list[str]:
@@ -238,7 +295,7 @@ class Exchange:
     def _check_new(self, peer: str) -> None:
         if peer in self._publishers or peer in self._subscribers:
             raise CommandRefused("invalid", f"Peer {peer} has another part already.")
-        if len(self._mux) >= self._max_peers:
+        if len(self._by_number) >= self._max_peers:
             raise CommandRefused("capacity", f"This worker has all of its {self._max_peers} peers.")
 
     def _new_subscriber(
@@ -250,7 +307,7 @@ class Exchange:
         self._emit(PeerState(peer=peer, state="connecting"))
         return subscriber
 
-    def _local(self, owner: Publisher | Subscriber) -> LocalTransport:
+    def _local(self, owner: Subscriber) -> LocalTransport:
         return self._mux.local(owner.transport.ice.credentials)
 
     # --- packets and time -------------------------------------------------------------------------------------------
@@ -282,6 +339,21 @@ class Exchange:
             owner.rtcp(packets, now)
         else:
             owner.rtcp(packets, now, self._wish_keyframe)
+
+    def hand_in(self, number: int, packet: bytes) -> None:
+        """A plain packet that came through the door."""
+        if not rtp.is_rtcp(packet):
+            self._forwarder.inject(number, packet)
+            return
+        owner = self._by_number.get(number)
+        try:
+            packets = rtcp.parse(packet)
+        except PacketError as error:
+            self._forwarder.counters.dropped_rtcp += 1
+            log.debug("An RTCP packet at the door was dropped: %s", error)
+            return
+        if isinstance(owner, Publisher):
+            owner.rtcp(packets, self._clock())
 
     def _unbound(self, handed: Handed) -> None:
         owner = self._by_number.get(handed.peer)
@@ -333,6 +405,9 @@ class Exchange:
         """The worker ends."""
         for transport in self._mux:
             self._mux.close(transport, "closed", "The media worker ends.")
+        for publisher in tuple(self._publishers.values()):
+            if isinstance(publisher.transport, PlainTransport):
+                self._close_plain(publisher.transport, "The media worker ends.")
 
     # --- what follows from what -------------------------------------------------------------------------------------
 
@@ -395,7 +470,7 @@ class Exchange:
             self._forget(transport)
         self._emit(PeerState(peer=transport.name, state=state, reason=reason, detail=detail))
 
-    def _forget(self, transport: PeerTransport) -> None:
+    def _forget(self, transport: PeerTransport | PlainTransport) -> None:
         self._by_number.pop(transport.number, None)
         publisher = self._publishers.pop(transport.name, None)
         if publisher is not None:

@@ -43,6 +43,8 @@ class Configure(Command):
     type: Literal["configure"] = "configure"
     settings: dict[str, object]
     """A dumped `MediaSettings`."""
+    door: str = ""
+    """Where other processes of this machine hand in packets: a socket in a folder of the server's; "" = nowhere."""
 
 
 class Publish(Command):
@@ -56,6 +58,31 @@ class Publish(Command):
     sdp: str
     allow: tuple[Literal["audio", "video"], ...] = ("audio", "video")
     """Kinds this peer may send; other m-lines are answered with port 0."""
+
+
+class PlainTrack(Message):
+    """A track that comes through the door."""
+
+    mid: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
+    kind: Literal["audio", "video"]
+    codec: str
+    """As in SDP: opus, H264, ..."""
+    clock_rate: int = Field(gt=0)
+    channels: int = Field(default=1, ge=1, le=8)
+    payload_type: int = Field(ge=0, le=127)
+    ssrc: int = Field(gt=0, lt=1 << 32)
+    parameters: tuple[tuple[str, str], ...] = ()
+    """fmtp; H264 needs `profile-level-id` and `packetization-mode`."""
+
+
+class PublishPlain(Command):
+    """The whole list of tracks of a peer that is another process of this machine: it hands in plain packets at the door
+    (`media.door`). Answered by `Reply.door` and `Reply.tracks`; the door of a peer stays the same."""
+
+    type: Literal["publish_plain"] = "publish_plain"
+    peer: str
+    tracks: Annotated[tuple[PlainTrack, ...], Field(max_length=16)]
+    stream: str = ""
 
 
 class Subscribe(Command):
@@ -112,7 +139,7 @@ class Tap(Command):
     type: Literal["tap"] = "tap"
     track: str
     address: str | None
-    reader: Literal["vision", "record"] = "vision"
+    reader: Literal["vision", "record", "phone"] = "vision"
 
 
 class GetStatistics(Command):
@@ -122,7 +149,8 @@ class GetStatistics(Command):
 
 
 AnyCommand = Annotated[
-    Configure | Publish | Subscribe | Accept | Play | Close | Mute | Tap | GetStatistics, Field(discriminator="type")
+    Configure | Publish | PublishPlain | Subscribe | Accept | Play | Close | Mute | Tap | GetStatistics,
+    Field(discriminator="type"),
 ]
 
 # --- answers and events, worker to server ---------------------------------------------------------------------------
@@ -137,10 +165,19 @@ class Started(Message):
     """Which implementation moves the packets, in words for `doctor`."""
 
 
+class DoorPass(Message):
+    """Where a peer hands in its packets, and what each datagram begins with."""
+
+    address: str
+    token: str
+    """Hexadecimal."""
+
+
 class Reply(Message):
     type: Literal["reply"] = "reply"
     request: int
     sdp: str = ""
+    door: DoorPass | None = None
     tracks: tuple[TrackInfo, ...] = ()
     generation: int = 0
     mids: dict[str, str] = {}

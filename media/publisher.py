@@ -13,6 +13,7 @@ from media.feedback import KeyframeRequests, UplinkBitrate
 from media.forwarder.interface import Forwarder, SourceCounters, SourceSpec
 from media.keyframes import Payload
 from media.messages import TrackInfo, TrackQuality
+from media.plain import PlainTransport
 from media.quality import Measures, judge
 from media.rtcp import Fir, Nack, Packet, Pli, ReceiverReport, Remb, SenderReport, TransportFeedback, compound
 from media.rtpparameters import Codec, PublishedMedia
@@ -64,7 +65,7 @@ class Publisher:
 
     def __init__(
         self,
-        transport: PeerTransport,
+        transport: PeerTransport | PlainTransport,
         forwarder: Forwarder,
         numbers: Iterator[int],
         keyframe_interval_s: float,

@@ -19,6 +19,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from config.settings import MediaSettings
+from media.door import Door
 from media.errors import CommandRefused, PortError
 from media.exchange import TICKS_PER_S, Exchange
 from media.forwarder.reference import ReferenceForwarder
@@ -35,6 +36,7 @@ from media.messages import (
     Mute,
     Play,
     Publish,
+    PublishPlain,
     Quality,
     Refused,
     Reply,
@@ -71,8 +73,9 @@ class CommandLink(Protocol):
 class MediaWorker:
     """Runs until the link closes or `stop` is called. Without settings it waits for `Configure`."""
 
-    def __init__(self, settings: MediaSettings | None, link: CommandLink) -> None:
+    def __init__(self, settings: MediaSettings | None, link: CommandLink, door: str = "") -> None:
         self._settings = settings
+        self._door = door
         self._link = link
         self._stopping = asyncio.Event()
         self._running: _Running | None = None
@@ -98,7 +101,7 @@ class MediaWorker:
         LinkError: the server sent what is no message.
         """
         if self._settings is not None:
-            self._running = _Running(self._settings, self._send)
+            self._running = _Running(self._settings, self._send, self._door)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(each) for each in (self._serve(), self._ticks(), self._beats())]
@@ -141,7 +144,7 @@ class MediaWorker:
         if self._running is None:
             try:
                 settings = MediaSettings.model_validate(command.settings)
-                self._running = _Running(settings, self._send)
+                self._running = _Running(settings, self._send, command.door)
             except (ValidationError, PortError) as error:
                 raise CommandRefused("invalid", str(error)) from error
         return Reply(request=command.request, started=self._running.started)
@@ -172,7 +175,10 @@ class MediaWorker:
 class _Running:
     """A configured worker: the socket, the forwarder and the exchange."""
 
-    def __init__(self, settings: MediaSettings, send: Callable[[Message], None]) -> None:
+    def __init__(self, settings: MediaSettings, send: Callable[[Message], None], door: str) -> None:
+        """Raises:
+        PortError: the UDP port or the door cannot be had.
+        """
         self._loop = asyncio.get_running_loop()
         self._socket = udpsocket.bind(settings.listen_host, settings.udp_port)
         port: int = self._socket.getsockname()[1]
@@ -197,12 +203,35 @@ class _Running:
             clock=time.monotonic,
             wall_clock=time.time,
         )
+        self._door = self._open_door(door) if door else None
         self._repair: asyncio.TimerHandle | None = None
         self._lag_s = 0.0
         self.started = Started(
             udp_port=port, addresses=addresses, fingerprint=identity.fingerprint, forwarder=self._forwarder.name
         )
         self._loop.add_reader(self._socket, self._pump)
+
+    def _open_door(self, address: str) -> Door:
+        try:
+            door = Door(address, self._exchange.gate)
+        except OSError as error:
+            self._socket.close()
+            raise PortError(f"The door at {address} cannot be opened: {error}.") from error
+        self._exchange.door_address = address
+        self._loop.add_reader(door.socket, self._let_in, door)
+        return door
+
+    def _let_in(self, door: Door) -> None:
+        if (connection := door.accept()) is not None:
+            self._loop.add_reader(connection, self._take_in, door, connection)
+
+    def _take_in(self, door: Door, connection: socket.socket) -> None:
+        taken, open_still = door.receive(connection)
+        for number, packet in taken:
+            self._exchange.hand_in(number, packet)
+        if not open_still:
+            self._loop.remove_reader(connection)
+            door.dismiss(connection)
 
     def _pump(self) -> None:
         if self._exchange.pump() and self._repair is None:
@@ -220,6 +249,8 @@ class _Running:
         match command:
             case Publish():
                 return exchange.publish(request, command.peer, command.sdp, command.allow)
+            case PublishPlain():
+                return exchange.publish_plain(request, command.peer, command.tracks, command.stream)
             case Subscribe():
                 return exchange.subscribe(request, command.peer, command.tracks, command.ice_restart)
             case Accept():
@@ -247,12 +278,16 @@ class _Running:
         return Beat(loop_lag_s=round(lag, 4), cpu_s=usage.ru_utime + usage.ru_stime, counters=self.counters())
 
     def counters(self) -> dict[str, float]:
-        return self._forwarder.counters.totals()
+        return self._forwarder.counters.totals() | self._exchange.gate.counters()
 
     def close(self) -> None:
         if self._repair is not None:
             self._repair.cancel()
         self._exchange.close_all()
+        if self._door is not None:
+            for each in (self._door.socket, *self._door.connections):
+                self._loop.remove_reader(each)
+            self._door.close()
         self._loop.remove_reader(self._socket)
         self._socket.close()
 

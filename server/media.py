@@ -6,7 +6,12 @@ fail with `MediaDown`, and the listener is told that every peer of before is gon
 
 import asyncio
 import contextlib
+import os
+import secrets
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -71,6 +76,7 @@ class MediaClient:
         self._pending: dict[int, asyncio.Future[Reply]] = {}
         self._last_request = 0
         self._udp_port = settings.udp_port
+        self._folder = Path(tempfile.gettempdir()) / f"lamproom-media-{os.getpid()}-{secrets.token_hex(4)}"
         self.started: Started | None = None
         self.beat: Beat | None = None
         self.pid: int | None = None
@@ -82,12 +88,14 @@ class MediaClient:
         Raises:
             MediaWorkerDied: always, unless cancelled: a media worker has no reason to end.
         """
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         async with self._process() as link:
             self._link = link
             try:
                 await self._configure(link)
                 await self._read(link)
             finally:
+                shutil.rmtree(self._folder, ignore_errors=True)
                 self._link = None
                 self.ready.clear()
                 for future in self._pending.values():
@@ -130,7 +138,7 @@ class MediaClient:
 
     async def _configure(self, link: Link[AnyAnswer]) -> None:
         settings = self._settings.model_copy(update={"udp_port": self._udp_port})
-        link.send(Configure(settings=settings.model_dump(mode="json")))
+        link.send(Configure(settings=settings.model_dump(mode="json"), door=str(self._folder / "door")))
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 message = await link.receive()

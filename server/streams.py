@@ -15,7 +15,22 @@ from typing import Literal
 
 import structlog
 
-from media.messages import Accept, Close, Mute, PeerState, Play, Publish, Quality, Reply, Subscribe, Tap, TrackState
+from media.messages import (
+    Accept,
+    Close,
+    DoorPass,
+    Mute,
+    PeerState,
+    PlainTrack,
+    Play,
+    Publish,
+    PublishPlain,
+    Quality,
+    Reply,
+    Subscribe,
+    Tap,
+    TrackState,
+)
 from server.clients import Client, OwnTrack
 from server.conductor import GONE, Conductor
 from server.media import MediaClient, MediaDown, MediaRefused
@@ -87,8 +102,26 @@ class Streams:
             self._take_tracks(client, reply, publications, sites)
         return reply
 
+    async def publish_plain(
+        self, client: Client, tracks: tuple[PlainTrack, ...], publications: Publications
+    ) -> DoorPass:
+        """Tracks whose packets another process of this machine hands in: the whole list. Says where.
+
+        Raises:
+            StreamError: not allowed, or the worker refused it.
+        """
+        self._check_publications(client, publications)
+        sites = {mid: client.rooms[one.rooms[0]].grant.site for mid, one in publications.items()}
+        async with client.media:
+            peer = client.publish_peer or client.next_peer("p")
+            reply = await self._ask(client, "publish", PublishPlain(peer=peer, tracks=tracks))
+            client.publish_peer = peer
+            self._take_tracks(client, reply, publications, sites)
+        assert reply.door is not None
+        return reply.door
+
     async def _ask(
-        self, client: Client, direction: Literal["publish", "watch"], command: Publish | Subscribe | Play
+        self, client: Client, direction: Literal["publish", "watch"], command: Publish | PublishPlain | Subscribe | Play
     ) -> Reply:
         """A command about a peer of a client, known or new. If it fails, a new peer is closed again."""
         peer, worker, known = command.peer, self._worker, command.peer in self._peers
@@ -264,11 +297,13 @@ class Streams:
         own.muted = muted
         self._conductor.room_changed(*self._conductor.rooms_of(client, own))
 
-    async def tap(self, track: str, address: str | None, reader: Literal["vision", "record"] = "vision") -> None:
+    async def tap(
+        self, track: str, address: str | None, reader: Literal["vision", "record", "phone"] = "vision"
+    ) -> None:
         """Send a track's access units to a reader, or stop."""
         await self._request(Tap(track=track, address=address, reader=reader))
 
-    async def _request(self, command: Publish | Subscribe | Accept | Play | Mute | Tap) -> Reply:
+    async def _request(self, command: Publish | PublishPlain | Subscribe | Accept | Play | Mute | Tap) -> Reply:
         try:
             return await self._media.request(command)
         except MediaRefused as error:

@@ -133,7 +133,7 @@ class Join(Command):
     type: Literal["join"] = "join"
     room: RoomId
     door: str = ""
-    """Unix datagram socket of a media worker, see `media.door`."""
+    """Address of a media worker's door (`media.door`); "" = the room's phones alone hear it."""
     token: str = ""
     ssrc: int = 0
     payload_type: int = 111

@@ -50,6 +50,11 @@ class Mux:
         """Our end of a transport with these credentials."""
         return LocalTransport(credentials.ufrag, credentials.password, self._identity.fingerprint, self._candidates)
 
+    def number(self) -> int:
+        """A number of a peer that is not here, never used before."""
+        self._next += 1
+        return self._next - 1
+
     def open(self, name: str, credentials: Credentials, now: float) -> PeerTransport:
         """A new peer. To be called before the other end learns the credentials, so that no early packet is lost."""
         transport = PeerTransport(

@@ -99,10 +99,10 @@ class MemoryLink:
 
 
 @contextlib.asynccontextmanager
-async def running_worker(**settings: Any) -> AsyncIterator[tuple[MemoryLink, MediaWorker]]:
+async def running_worker(*, door: str = "", **settings: Any) -> AsyncIterator[tuple[MemoryLink, MediaWorker]]:
     """A worker on a free port of the loopback address."""
     link = MemoryLink()
-    worker = MediaWorker(MediaSettings(udp_port=0, **settings), link)
+    worker = MediaWorker(MediaSettings(udp_port=0, **settings), link, door)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(worker.run())
         try:
