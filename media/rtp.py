@@ -20,6 +20,7 @@ RID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
 REPAIRED_RID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 ABSOLUTE_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 TRANSPORT_SEQUENCE = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+DEPENDENCY_DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 
 HOP_BY_HOP = frozenset((MID, RID, REPAIRED_RID, ABSOLUTE_SEND_TIME, TRANSPORT_SEQUENCE))
 """Extensions that speak of one transport only and are not passed on."""
@@ -98,11 +99,16 @@ def transport_sequence(packet: bytes, identifier: int) -> int | None:
     return None
 
 
-def _rare_transport_sequence(packet: bytes, identifier: int) -> int | None:
+def extension(packet: bytes, identifier: int) -> bytes:
+    """The value of one header extension element; empty where there is none or the block is broken."""
     try:
-        value = dict(extensions(packet)).get(identifier, b"")
+        return dict(extensions(packet)).get(identifier, b"")
     except RtpError:
-        return None
+        return b""
+
+
+def _rare_transport_sequence(packet: bytes, identifier: int) -> int | None:
+    value = extension(packet, identifier)
     return int.from_bytes(value, "big") if len(value) == 2 else None
 
 

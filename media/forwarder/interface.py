@@ -4,9 +4,11 @@ A forwarder owns the UDP socket's traffic. The control code tells it of peers, s
 choosing and calls `pump` when the socket is readable. The forwarder handles RTP entirely: unprotect once, keep the
 plain packet once, rewrite and protect for each route. All else comes back as `Handed`.
 
-A *source* is one incoming track; its packets get *numbers*: the publisher's extended sequence numbers, made continuous
-over mutes and changes of SSRC. A *route* is one source towards one peer; its sequence numbers, timestamps and SSRC are
-the numbers plus constants, so that a receiver never sees a seam and a request for a repair needs no table.
+A *source* is one incoming stream: a track, or one encoding of a simulcast track. Its packets get *numbers*: the
+publisher's extended sequence numbers, made continuous over mutes and changes of SSRC. A *route* is a track towards one
+peer: one source at a time. Its sequence numbers, timestamps and SSRC are the numbers plus constants, so that a receiver
+never sees a seam and a request for a repair needs no table. Only a route that was told to `switch` or to `limit` its
+layers has more to remember (`media.forwarder.shaping`), and only such a one pays for it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -84,7 +86,7 @@ class SourceCounters:
     keyframes: int = 0
     keyframe_at: float = 0.0
     waiting: int = 0
-    """Routes that cannot begin without a key frame."""
+    """Routes that cannot begin, or switch to this source, without a key frame."""
     outages: int = 0
 
 
@@ -99,6 +101,11 @@ class RouteCounters:
     timestamp_shift: int = 0
     """From the source's time to the route's."""
     started: bool = False
+    source: int = 0
+    """What it sends now, or sent last; and while nothing is sent:"""
+    paused: bool = False
+    switching: int = 0
+    """The source that it waits for; 0 = none."""
 
 
 @dataclass(slots=True)
@@ -206,6 +213,26 @@ class Forwarder(Protocol):
         """Another agreement on a running route."""
 
     def close_route(self, route: int) -> None: ...
+
+    def switch(self, route: int, source: int, lag: int | None) -> None:
+        """Go on with another source of the same track (same codec, clock rate and header extensions) at its next key
+        frame, sound at its next packet; what is sent now goes on until then. 0 = send nothing from now on. The source
+        that is sent now takes an earlier call back.
+
+        The receiver sees one stream: sequence numbers go on by one, timestamps by what the two sources' clocks say,
+        picture ids and TL0PICIDX of VP8 and VP9 by one.
+
+        Args:
+            lag: a timestamp of the new source minus one of the route's present source for the same moment, both in the
+                sources' own continuous time; None = not known, then the times of arrival decide.
+        """
+
+    def limit(self, route: int, temporal: int, spatial: int) -> None:
+        """Leave out temporal and spatial layers above these; 7 = none. Numbers close up behind what is left out.
+
+        VP8 and VP9 by their payload descriptors, AV1 where its dependency descriptor was agreed upon. Less begins with
+        the next frame, more where the stream says that a receiver can follow.
+        """
 
     def resend(self, route: int, sequences: Sequence[int]) -> None:
         """Answer a NACK."""

@@ -28,6 +28,7 @@ from media.forwarder.interface import (
     SourceSpec,
 )
 from media.forwarder.sendbatch import ARENA_BYTES, MAX_MESSAGES, MAX_PACKET_BYTES, RUN_PACKETS, SendBatch, destination
+from media.forwarder.shaping import ALL_LAYERS, Prepared, Shaper
 from media.forwarder.tables import Peer, Route, Source, draw
 from media.keyframes import is_keyframe_start
 from media.packetcache import PacketCache
@@ -48,8 +49,6 @@ KEYFRAME_PATIENCE_S = 3.0
 
 _HEADER = rtp.HEADER
 _BEHIND_FIRST = struct.Struct("!BHII")
-_Prepared = tuple[int, int, int, bytes, int]
-"""number, marker bit, timestamp, packet, its length"""
 
 
 class ReferenceForwarder:
@@ -227,7 +226,7 @@ class ReferenceForwarder:
         source.bytes += len(packet)
         self._store(source, packet, extended, now)
 
-    def _store(self, source: Source, packet: bytes, extended: int, now: float) -> None:
+    def _store(self, source: Source, packet: bytes, extended: int, now: float) -> None:  # noqa: C901 - on the hot path
         if source.muted:
             self._counters.dropped_muted += 1
             return
@@ -249,8 +248,11 @@ class ReferenceForwarder:
         timestamp = timestamp + source.timestamp_shift & 0xFFFFFFFF
         if number > source.last_number:
             source.last_number, source.last_timestamp, source.last_new = number, timestamp, now
-        if source.video and end > start and is_keyframe_start(source.spec.codec, packet[start:end]):
-            self._keyframe(source, number, timestamp, now)
+        if source.video:
+            if end > start and is_keyframe_start(source.spec.codec, packet[start:end]):
+                self._keyframe(source, number, timestamp, packet, now)
+        elif source.switching:
+            self._go_over(source, number, timestamp, packet, now)
         if source.sink is not None:
             source.sink(packet[start:end], second > 127, timestamp, sequence, self._wall_clock())
         if not source.batch:
@@ -271,7 +273,7 @@ class ReferenceForwarder:
             elapsed = int((now - source.last_new) * source.spec.clock_rate)
             source.timestamp_shift = source.last_timestamp + elapsed - timestamp & 0xFFFFFFFF
 
-    def _keyframe(self, source: Source, number: int, timestamp: int, now: float) -> None:
+    def _keyframe(self, source: Source, number: int, timestamp: int, packet: bytes, now: float) -> None:
         if timestamp == source.key_timestamp:
             source.key_number = min(source.key_number, number)
             return
@@ -283,16 +285,19 @@ class ReferenceForwarder:
                 if route.peer.send_context is not None:
                     self._start(route, number)
             source.regroup()
+        if source.switching:
+            self._go_over(source, number, timestamp, packet, now)
 
     def _fan_out(self, source: Source) -> None:
         batch, source.batch = source.batch, []
         for extensions, routes in source.groups:
             prepared = self._prepare(batch, extensions)
             for route in routes:
-                self._send_run(route, prepared)
+                shaper = route.shaper
+                self._send_run(route, prepared if shaper is None else shaper.shape(prepared, self._clock()))
 
-    def _prepare(self, batch: list[tuple[int, int, int, bytes]], extensions: Mapping[int, int]) -> list[_Prepared]:
-        prepared: list[_Prepared] = []
+    def _prepare(self, batch: list[tuple[int, int, int, bytes]], extensions: Mapping[int, int]) -> list[Prepared]:
+        prepared: list[Prepared] = []
         for number, marker, timestamp, packet in batch:
             if packet[0] & 0x10:
                 try:
@@ -303,7 +308,7 @@ class ReferenceForwarder:
             prepared.append((number, marker, timestamp, packet, len(packet)))
         return prepared
 
-    def _send_run(self, route: Route, prepared: list[_Prepared]) -> None:  # noqa: PLR0915 - one loop, written out
+    def _send_run(self, route: Route, prepared: list[Prepared]) -> None:  # noqa: PLR0915 - one loop, written out
         """Rewrite, protect and queue packets for one route. The hottest loop of the program."""
         peer = route.peer
         to, context = peer.destination, peer.send_context
@@ -471,6 +476,8 @@ class ReferenceForwarder:
             return
         for route in tuple(target.routes):
             self.close_route(route)
+        for switching in tuple(target.switching):
+            self._take_back(switching)
         owner = target.peer
         owner.sources.discard(source)
         for table in (owner.streams, owner.repairs):
@@ -491,22 +498,26 @@ class ReferenceForwarder:
     def _begin(self, route: Route) -> None:
         """Start what can start now: sound, and pictures whose group is short enough to be replayed."""
         source = route.source
-        if route.started:
+        if route.started or route.paused:
             return
         if not source.video:
             self._start(route, source.last_number + 1)
             source.regroup()
             return
-        fresh = source.key_number >= 0 and self._clock() - source.key_at <= FAST_START_S
-        if not fresh or source.last_number - source.key_number >= FAST_START_PACKETS:
-            return
-        run = source.cache.run(source.key_number, source.last_number)
+        run = self._short_group(source)
         if run is None:
             return
         self._start(route, source.key_number)
         source.regroup()
         self._counters.fast_starts += 1
         self._replay(route, run)
+
+    def _short_group(self, source: Source) -> list[tuple[int, bytes]] | None:
+        """The newest group of pictures, where it is whole, short and young enough to be replayed."""
+        fresh = source.key_number >= 0 and self._clock() - source.key_at <= FAST_START_S
+        if not fresh or source.last_number - source.key_number >= FAST_START_PACKETS:
+            return None
+        return source.cache.run(source.key_number, source.last_number)
 
     def _replay(self, route: Route, run: list[tuple[int, bytes]]) -> None:
         shift = route.source.timestamp_shift
@@ -515,7 +526,9 @@ class ReferenceForwarder:
             timestamp = int.from_bytes(packet[4:8], "big") + shift & 0xFFFFFFFF
             batch.append((number, packet[1] & 0x80, timestamp, packet))
         for first in range(0, len(batch), BATCH_PACKETS):
-            self._send_run(route, self._prepare(batch[first : first + BATCH_PACKETS], route.extensions))
+            prepared = self._prepare(batch[first : first + BATCH_PACKETS], route.extensions)
+            shaper = route.shaper
+            self._send_run(route, prepared if shaper is None else shaper.shape(prepared, self._clock()))
         self._flush()
 
     def _start(self, route: Route, number: int) -> None:
@@ -523,6 +536,8 @@ class ReferenceForwarder:
         route.started = True
         route.start = number
         route.sequence_shift = first - number
+        if route.limits != (ALL_LAYERS, ALL_LAYERS):
+            self._shape(route).limit(*route.limits)
 
     def set_route(self, route: int, spec: RouteSpec) -> None:
         changed = self._routes[route]
@@ -533,9 +548,89 @@ class ReferenceForwarder:
     def close_route(self, route: int) -> None:
         closed = self._routes.pop(route, None)
         if closed is not None:
+            self._take_back(closed)
             closed.peer.routes.discard(route)
             closed.source.routes.pop(route, None)
             closed.source.regroup()
+
+    def switch(self, route: int, source: int, lag: int | None) -> None:
+        asked = self._routes[route]
+        self._take_back(asked)
+        if not source:
+            if asked.started:
+                self._shape(asked)
+            asked.paused = True
+            asked.source.regroup()
+            return
+        target = self._sources[source]
+        if not asked.started:
+            asked.paused = False
+            self._move(asked, target)
+            if asked.peer.srtp is not None:
+                self._begin(asked)
+        elif target is not asked.source or asked.paused:
+            asked.pending, asked.lag = target, lag
+            target.switching.append(asked)
+            self._go_over_early(asked, target)
+
+    def _go_over_early(self, route: Route, source: Source) -> None:
+        """A route that has sent nothing since a key frame in the cache need not wait for another."""
+        run = self._short_group(source) if source.video else None
+        if run is None or self._shape(route).ahead(source.key_timestamp, route.lag, source.key_at) <= 0:
+            return
+        source.switching.remove(route)
+        self._enter(route, source, source.key_number, source.key_timestamp, run[0][1], source.key_at)
+        self._counters.fast_starts += 1
+        self._replay(route, run)
+
+    def _go_over(self, source: Source, number: int, timestamp: int, packet: bytes, now: float) -> None:
+        """Routes that waited for this source go on with this packet."""
+        going, source.switching = source.switching, []
+        for route in going:
+            self._enter(route, source, number, timestamp, packet, now)
+
+    def _enter(self, route: Route, source: Source, number: int, timestamp: int, packet: bytes, now: float) -> None:
+        shaper = self._shape(route)
+        if route.source.batch and route.source is not source:
+            self._fan_out(route.source)
+        shaper.enter(source.number, number, timestamp, packet, route.lag, now)
+        route.pending, route.paused = None, False
+        self._move(route, source)
+
+    def _move(self, route: Route, source: Source) -> None:
+        before = route.source
+        if before is not source:
+            before.routes.pop(route.number, None)
+            before.regroup()
+            source.routes[route.number] = route
+            route.source = source
+        source.regroup()
+
+    def _take_back(self, route: Route) -> None:
+        if route.pending is not None:
+            route.pending.switching.remove(route)
+            route.pending = None
+
+    def limit(self, route: int, temporal: int, spatial: int) -> None:
+        asked = self._routes[route]
+        asked.limits = (temporal, spatial)
+        if asked.started and (asked.shaper is not None or asked.limits != (ALL_LAYERS, ALL_LAYERS)):
+            self._shape(asked).limit(temporal, spatial)
+
+    def _shape(self, route: Route) -> Shaper:
+        """The route's shaper, made when it is first needed."""
+        shaper, source = route.shaper, route.source
+        if shaper is not None:
+            return shaper
+        if source.batch:
+            self._fan_out(source)
+        shaper = Shaper(source.spec.codec, source.spec.clock_rate, source.number, route.start)
+        shaper.descriptor = route.descriptor
+        sent = source.cache.get(source.last_number) if route.packets else None
+        if sent is not None and source.last_number >= route.start:
+            shaper.resume(source.last_number, source.last_timestamp, sent, source.last_new)
+        route.shaper, route.start = shaper, 0
+        return shaper
 
     def resend(self, route: int, sequences: Sequence[int]) -> None:
         asked = self._routes[route]
@@ -543,17 +638,36 @@ class ReferenceForwarder:
         self._counters.nacks_in += len(sequences)
         if not asked.started:
             return
+        if asked.shaper is not None:
+            self._resend_shaped(asked, asked.shaper, sequences, now)
+            return
         for sequence in sequences:
             number = rtp.nearest(sequence - asked.sequence_shift, source.last_number, 16)
             packet = source.cache.get(number) if asked.start <= number <= source.last_number else None
             if packet is not None and asked.resends.grants(number, now):
-                self._resend(asked, number, packet)
+                self._resend(asked, self._prepare_one(source, number, packet, asked.extensions))
         self._flush()
 
-    def _resend(self, route: Route, number: int, packet: bytes) -> None:
-        shift = route.source.timestamp_shift
-        timestamp = int.from_bytes(packet[4:8], "big") + shift & 0xFFFFFFFF
-        prepared = self._prepare([(number, packet[1] & 0x80, timestamp, packet)], route.extensions)
+    def _resend_shaped(self, route: Route, shaper: Shaper, sequences: Sequence[int], now: float) -> None:
+        """What was sent before the last change of source comes out of the cache of the source that it was of."""
+        for sequence in sequences:
+            outgoing = rtp.nearest(sequence - route.sequence_shift, shaper.sent, 16)
+            found = shaper.find(outgoing)
+            source = self._sources.get(found[0].source) if found else None
+            if found is None or source is None:
+                continue
+            segment, number = found
+            packet = source.cache.get(number)
+            if packet is not None and route.resends.grants(outgoing, now):
+                prepared = self._prepare_one(source, number, packet, route.extensions)
+                self._resend(route, [shaper.again(segment, *each[:4]) for each in prepared])
+        self._flush()
+
+    def _prepare_one(self, source: Source, number: int, packet: bytes, extensions: Mapping[int, int]) -> list[Prepared]:
+        timestamp = int.from_bytes(packet[4:8], "big") + source.timestamp_shift & 0xFFFFFFFF
+        return self._prepare([(number, packet[1] & 0x80, timestamp, packet)], extensions)
+
+    def _resend(self, route: Route, prepared: list[Prepared]) -> None:
         if prepared and route.spec.rtx_payload_type is not None:
             self._send_rtx(route, prepared[0], route.spec.rtx_payload_type)
         else:
@@ -561,7 +675,7 @@ class ReferenceForwarder:
         route.resent += len(prepared)
         self._counters.packets_resent += len(prepared)
 
-    def _send_rtx(self, route: Route, prepared: _Prepared, payload_type: int) -> None:
+    def _send_rtx(self, route: Route, prepared: Prepared, payload_type: int) -> None:
         """The original, rewritten for this route, wrapped (RFC 4588); sent as a run of one with nothing to rewrite."""
         number, marker, timestamp, packet, _ = prepared
         header = _BEHIND_FIRST.pack(
@@ -620,13 +734,25 @@ class ReferenceForwarder:
             timestamp_shift=asked.timestamp_shift,
             keyframes=asked.keyframes,
             keyframe_at=asked.key_at,
-            waiting=len(asked.waiting),
+            waiting=len(asked.waiting) + len(asked.switching),
             outages=reception.gaps.outages,
         )
 
     def route(self, route: int) -> RouteCounters:
         asked = self._routes[route]
-        return RouteCounters(asked.packets, asked.octets, asked.resent, asked.timestamp_shift, asked.started)
+        shift = asked.timestamp_shift
+        if asked.shaper is not None:
+            shift = shift + asked.shaper.timestamp_shift & 0xFFFFFFFF
+        return RouteCounters(
+            packets=asked.packets,
+            octets=asked.octets,
+            resent=asked.resent,
+            timestamp_shift=shift,
+            started=asked.started,
+            source=asked.source.number,
+            paused=asked.paused,
+            switching=asked.pending.number if asked.pending else 0,
+        )
 
     def start_impatient(self, source: int, now: float) -> None:
         """Begin routes that waited too long for a key frame that nobody recognises."""

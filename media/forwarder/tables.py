@@ -8,6 +8,7 @@ from media import rtp
 from media.feedback import Reception, Resends
 from media.forwarder.interface import PacketSink, RouteSpec, SourceSpec
 from media.forwarder.sendbatch import Destination
+from media.forwarder.shaping import ALL_LAYERS, Shaper
 from media.packetcache import PacketCache
 from media.transport.srtp import SrtpPair
 from media.transport.stun import Address
@@ -76,6 +77,7 @@ class Source:
         "sink",
         "spec",
         "ssrc",
+        "switching",
         "timestamp_shift",
         "video",
         "waiting",
@@ -109,6 +111,8 @@ class Source:
         self.sink: PacketSink | None = None
         self.routes: dict[int, Route] = {}
         self.waiting: list[Route] = []
+        self.switching: list[Route] = []
+        """Routes of other sources, and paused ones, that go on with this one as soon as they can."""
         self.groups: list[tuple[Mapping[int, int], list[Route]]] = []
         """Started routes that share a renumbering of header extensions."""
         self.batch: list[tuple[int, int, int, bytes]] = []
@@ -118,11 +122,11 @@ class Source:
         """Call after any change of routes."""
         groups: dict[tuple[tuple[int, int], ...], tuple[Mapping[int, int], list[Route]]] = {}
         for route in self.routes.values():
-            if route.started:
+            if route.started and not route.paused:
                 key = tuple(sorted(route.extensions.items()))
                 groups.setdefault(key, (route.extensions, []))[1].append(route)
         self.groups = list(groups.values())
-        self.waiting = [route for route in self.routes.values() if not route.started]
+        self.waiting = [route for route in self.routes.values() if not route.started and not route.paused]
 
 
 def draw() -> tuple[int, int, int]:
@@ -134,21 +138,27 @@ def draw() -> tuple[int, int, int]:
 
 
 class Route:
-    """One source towards one peer."""
+    """One track towards one peer: one source at a time."""
 
     __slots__ = (
+        "descriptor",
         "drawn",
         "extensions",
+        "lag",
+        "limits",
         "number",
         "octets",
         "opened_at",
         "packets",
+        "paused",
         "payload_type",
         "peer",
+        "pending",
         "resends",
         "resent",
         "rtx_sequence",
         "sequence_shift",
+        "shaper",
         "source",
         "spec",
         "ssrc",
@@ -173,6 +183,11 @@ class Route:
         self.packets = 0
         self.octets = 0
         self.resent = 0
+        self.paused = False
+        self.pending: Source | None = None
+        self.lag: int | None = None
+        self.limits = (ALL_LAYERS, ALL_LAYERS)
+        self.shaper: Shaper | None = None
         self.agree(spec)
 
     def agree(self, spec: RouteSpec) -> None:
@@ -186,5 +201,9 @@ class Route:
             if uri in spec.extensions and uri not in rtp.HOP_BY_HOP
         }
         self.resends = Resends()
-        if self.started:
+        self.descriptor = self.extensions.get(self.source.spec.extensions.get(rtp.DEPENDENCY_DESCRIPTOR, 0), 0)
+        if self.shaper is not None:
+            self.shaper.descriptor = self.descriptor
+            self.shaper.forget()
+        elif self.started:
             self.start = self.source.last_number + 1
