@@ -52,6 +52,11 @@ class OfferAnswer:
         self.remote: bytes | None = None
         self._open = b""
 
+    @property
+    def offering(self) -> bytes:
+        """Our offer that is open, b"" when there is none."""
+        return self._open if self.state is State.WE_OFFERED else b""
+
     def offer(self, description: bytes) -> None:
         """Ours. Raises LocalSipError while an exchange is open."""
         self._ours(Input.OUR_OFFER)

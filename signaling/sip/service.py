@@ -83,9 +83,14 @@ class SipService:
                 sends += [one for one in self._layer.respond(effect.key, response, now) if isinstance(one, Send)]
         return sends
 
-    def lost(self, connection: str) -> list[str]:
-        """A TCP connection ended; the users that were registered over it."""
-        return self.registrar.lost(connection)
+    def lost(self, connection: str, now: float) -> list[Send]:
+        """A connection ended; the users that were registered over it are gone."""
+        self.registrar.lost(connection)
+        return []
+
+    def unframed(self, flow: Flow, now: float) -> None:
+        """A connection was cut off: no message could be found in what it sent."""
+        self.counters["unframed"] += 1
 
     def next_timeout(self) -> float | None:
         times = [at for at in (self._layer.next_timeout(), self._sweep_at) if at is not None]

@@ -8,6 +8,7 @@ that a new request is answered 503 with Retry-After and leaves nothing behind. `
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import TypeAlias
 
 from signaling.sip.errors import LocalSipError
@@ -33,7 +34,11 @@ Key: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Where a message came from or goes to. `connection` names one TCP connection, "" is the UDP port."""
+    """Where a message came from or goes to. `connection` names one connection, "" is the UDP port.
+
+    Its letters say the transport: `tcp7`, `tls3`, `ws2`, `wss4` for those that others opened, `tcp:192.0.2.7:5060` and
+    `tls:...` for those that we open when there is something to send.
+    """
 
     host: str
     port: int
@@ -42,6 +47,11 @@ class Flow:
     @property
     def reliable(self) -> bool:
         return bool(self.connection)
+
+    @property
+    def transport(self) -> str:
+        """As in a Via."""
+        return "".join(takewhile(str.isalpha, self.connection)).upper() or "UDP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +231,19 @@ class TransactionLayer:
             server.answered = response.status >= 200
         return self._run(key, actions, now)
 
+    def drop(self, key: Key) -> None:
+        """Forget a request: theirs is left unanswered, ours waits no longer."""
+        self._forget(key)
+
     def fail(self, key: Key, now: float) -> list[Effect]:
         """The transport could not send for this transaction."""
         one = self._clients.get(key) or self._servers.get(key)
         return [] if one is None else self._run(key, one.machine.fail(now), now)
+
+    def fail_connection(self, connection: str, now: float) -> list[Effect]:
+        """A connection ended or could not be opened: what we asked over it gets no answer."""
+        gone = [key for key, one in self._clients.items() if one.flow.connection == connection]
+        return [effect for key in gone for effect in self.fail(key, now)]
 
     def next_timeout(self) -> float | None:
         return self._deadlines[0][0] if self._deadlines else None

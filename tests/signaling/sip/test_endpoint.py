@@ -78,7 +78,8 @@ async def test_sipp_registers(tmp_path: Path, transport: str, password: str, fai
     first, second = (HEAD.replace("[method]", "REGISTER").replace("[number]", str(number)) for number in (1, 2))
     scenario = tmp_path / "device.xml"
     scenario.write_text(SCENARIO.format(first=first, second=second))
-    async with serve(service(), "127.0.0.1", 0) as endpoint:
+    here = service()
+    async with serve(here, "127.0.0.1", 0) as endpoint:
         words = [
             "sipp",
             f"127.0.0.1:{endpoint.port}",
@@ -97,8 +98,8 @@ async def test_sipp_registers(tmp_path: Path, transport: str, password: str, fai
         )
         code = await process.wait()
         now = asyncio.get_running_loop().time()
-        bindings = endpoint.service.registrar.bindings("lamp", now)
+        bindings = here.registrar.bindings("lamp", now)
         assert (code != 0) is fails
-        assert endpoint.service.registrar.wrong == fails
+        assert here.registrar.wrong == fails
         if transport == "u1":
             assert len(bindings) == (not fails)
