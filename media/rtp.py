@@ -99,6 +99,12 @@ def transport_sequence(packet: bytes, identifier: int) -> int | None:
     return None
 
 
+def transport_position(packet: bytes) -> int:
+    """Where the transport-wide sequence number is that `renumber_extensions` put in front."""
+    start = HEADER_BYTES + 4 * (packet[0] & 0x0F)
+    return start + (5 if packet[start] == _ONE_BYTE >> 8 else 6)
+
+
 def extension(packet: bytes, identifier: int) -> bytes:
     """The value of one header extension element; empty where there is none or the block is broken."""
     try:
@@ -156,15 +162,24 @@ def pack_extensions(elements: list[tuple[int, bytes]]) -> bytes:
     return _EXTENSION_HEADER.pack(profile, len(body) // 4) + body
 
 
-def renumber_extensions(packet: bytes, mapping: Mapping[int, int]) -> bytes:
+def renumber_extensions(packet: bytes, mapping: Mapping[int, int], transport: int = 0) -> bytes:
     """The packet with the extensions of `mapping` (old id to new id) and no others. The same in, the same out.
+
+    Args:
+        transport: id of a transport-wide sequence number that is put in front of them, as zero for now; 0 = none.
 
     Raises:
         RtpError: the packet's extension block is broken.
     """
     if not packet[0] & 0x10:
-        return packet
+        if not transport:
+            return packet
+        fixed = HEADER_BYTES + 4 * (packet[0] & 0x0F)
+        block = pack_extensions([(transport, b"\0\0")])
+        return b"".join((bytes((packet[0] | 0x10,)), packet[1:fixed], block, packet[fixed:]))
     elements = [(mapping[identifier], value) for identifier, value in extensions(packet) if identifier in mapping]
+    if transport:
+        elements.insert(0, (transport, b"\0\0"))
     block = pack_extensions(elements)
     fixed = HEADER_BYTES + 4 * (packet[0] & 0x0F)
     rest = fixed + 4 + 4 * int.from_bytes(packet[fixed + 2 : fixed + 4], "big")

@@ -26,6 +26,7 @@ SANS_IO = [
     "media/forwarder/shaping.py",
     "media/keyframes.py",
     "media/negotiation.py",
+    "media/pacing.py",
     "media/packetcache.py",
     "media/phone/messages.py",
     "media/record/formats.py",

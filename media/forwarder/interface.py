@@ -66,6 +66,9 @@ class RouteSpec:
     rtx_ssrc: int
     rtx_payload_type: int | None
     extensions: Mapping[str, int]
+    """With `rtp.TRANSPORT_SEQUENCE`, each packet of this route carries the next number of its peer's transport. A video
+    route needs RTX for that: the same packet twice must be the same bytes, so without RTX it gets no numbers, and a
+    sound route with numbers resends nothing."""
 
 
 @dataclass(slots=True)
@@ -185,6 +188,27 @@ class Forwarder(Protocol):
 
     def close_peer(self, peer: int) -> None:
         """With its addresses, keys, sources and routes."""
+
+    def sent(self, peer: int) -> Sequence[tuple[int, float, int]]:
+        """Of what was sent to this peer since the last call and carried a number of the transport: number (16 bits),
+        monotonic time and bytes, in the order of the numbers."""
+
+    def pace(self, peer: int, rate_bps: float) -> None:
+        """Let RTP leave for this peer no faster (`media.pacing`); 0 = as it comes."""
+
+    def release(self, now: float) -> float | None:
+        """Send what paced peers may get by now; when to call again, None while nothing waits. `pump` does it too."""
+
+    def pad(self, route: int, size: int) -> int:
+        """Send about so many bytes again, of the newest packets as repairs, to see what the way carries; gives the
+        bytes sent: 0 where the route has no RTX and numbers of the transport, or has sent nothing."""
+
+    def note_levels(self, source: int, extension: int) -> None:
+        """Keep the audio levels (RFC 6464) of this source, in the header extension of this id; 0 = no longer."""
+
+    def levels(self, source: int) -> Sequence[int]:
+        """What was kept since the last call, in the order of arrival: 128 where it is speech, plus the level below
+        overload in dB (0 to 127)."""
 
     def note_arrivals(self, peer: int, extension: int) -> None:
         """Keep the transport-wide sequence numbers of all that this peer sends, in the header extension of this id;

@@ -31,6 +31,7 @@ from media.forwarder.sendbatch import ARENA_BYTES, MAX_MESSAGES, MAX_PACKET_BYTE
 from media.forwarder.shaping import ALL_LAYERS, Prepared, Shaper
 from media.forwarder.tables import Peer, Route, Source, draw
 from media.keyframes import is_keyframe_start
+from media.pacing import PICTURE, REPAIR, SOUND, Pacer
 from media.packetcache import PacketCache
 from media.rtcp import ReportBlock
 from media.transport.srtp import REPLAYED, SrtpPair, copying_functions, in_place_functions, length_cell, pointer_to
@@ -42,6 +43,10 @@ BATCH_PACKETS = RUN_PACKETS
 FAST_START_PACKETS = 60
 FAST_START_S = 0.7
 """A group of pictures longer or older than this is not replayed: the receiver would keep its age as delay."""
+PADDING_PACKETS, MAX_PADDING_PACKETS = 16, 64
+"""How many of the newest packets serve as padding, and how many are sent at most in one call."""
+MAX_SENT = 8192
+MAX_LEVELS = 64
 MAX_ARRIVALS = 8192
 """Kept of one peer between two reports of them."""
 KEYFRAME_PATIENCE_S = 3.0
@@ -49,6 +54,7 @@ KEYFRAME_PATIENCE_S = 3.0
 
 _HEADER = rtp.HEADER
 _BEHIND_FIRST = struct.Struct("!BHII")
+_SHORT = struct.Struct("!H")
 
 
 class ReferenceForwarder:
@@ -74,6 +80,8 @@ class ReferenceForwarder:
         self._routes: dict[int, Route] = {}
         self._batched: list[Source] = []
         self._gapped: set[Source] = set()
+        self._pacing: set[Peer] = set()
+        """Peers with packets that wait for their time."""
         in_place = in_place_functions()
         self._protect, self._unprotect = in_place or copying_functions()
         self._in_place = in_place is not None
@@ -129,6 +137,8 @@ class ReferenceForwarder:
             if source.batch:
                 self._fan_out(source)
         self._batched.clear()
+        if self._pacing:
+            self.release(self._clock())
         self._flush()
         return handed
 
@@ -226,7 +236,7 @@ class ReferenceForwarder:
         source.bytes += len(packet)
         self._store(source, packet, extended, now)
 
-    def _store(self, source: Source, packet: bytes, extended: int, now: float) -> None:  # noqa: C901 - on the hot path
+    def _store(self, source: Source, packet: bytes, extended: int, now: float) -> None:  # noqa: C901, PLR0912 - on the hot path
         if source.muted:
             self._counters.dropped_muted += 1
             return
@@ -251,8 +261,11 @@ class ReferenceForwarder:
         if source.video:
             if end > start and is_keyframe_start(source.spec.codec, packet[start:end]):
                 self._keyframe(source, number, timestamp, packet, now)
-        elif source.switching:
-            self._go_over(source, number, timestamp, packet, now)
+        else:
+            if source.switching:
+                self._go_over(source, number, timestamp, packet, now)
+            if source.level_extension:
+                self._note_level(source, packet)
         if source.sink is not None:
             source.sink(packet[start:end], second > 127, timestamp, sequence, self._wall_clock())
         if not source.batch:
@@ -260,6 +273,11 @@ class ReferenceForwarder:
         source.batch.append((number, second & 0x80, timestamp, packet))
         if len(source.batch) >= BATCH_PACKETS:
             self._fan_out(source)
+
+    def _note_level(self, source: Source, packet: bytes) -> None:
+        value = rtp.extension(packet, source.level_extension)
+        if value and len(source.levels) < MAX_LEVELS:
+            source.levels.append(value[0])
 
     def _resume(self, source: Source, extended: int, timestamp: int, now: float) -> None:
         """The first packet after a mute or with another SSRC follows the last one that was sent on."""
@@ -290,25 +308,43 @@ class ReferenceForwarder:
 
     def _fan_out(self, source: Source) -> None:
         batch, source.batch = source.batch, []
-        for extensions, routes in source.groups:
-            prepared = self._prepare(batch, extensions)
+        for extensions, transport, routes in source.groups:
+            prepared = self._prepare(batch, extensions, transport)
             for route in routes:
-                shaper = route.shaper
-                self._send_run(route, prepared if shaper is None else shaper.shape(prepared, self._clock()))
+                if route.shaper is None and route.peer.pacer is None:
+                    self._send_run(route, prepared)
+                else:
+                    self._shape_and_pace(route, prepared)
 
-    def _prepare(self, batch: list[tuple[int, int, int, bytes]], extensions: Mapping[int, int]) -> list[Prepared]:
+    def _shape_and_pace(self, route: Route, prepared: list[Prepared]) -> None:
+        if route.shaper is not None:
+            prepared = route.shaper.shape(prepared, self._clock())
+        pacer = route.peer.pacer
+        if pacer is None:
+            self._send_run(route, prepared)
+            return
+        priority = PICTURE if route.source.video else SOUND
+        start = route.start
+        for packet in prepared:
+            if packet[0] >= start:
+                pacer.push(priority, packet[4], (route, packet))
+        self._pacing.add(route.peer)
+
+    def _prepare(
+        self, batch: list[tuple[int, int, int, bytes]], extensions: Mapping[int, int], transport: int
+    ) -> list[Prepared]:
         prepared: list[Prepared] = []
         for number, marker, timestamp, packet in batch:
-            if packet[0] & 0x10:
+            if transport or packet[0] & 0x10:
                 try:
-                    packet = rtp.renumber_extensions(packet, extensions)
+                    packet = rtp.renumber_extensions(packet, extensions, transport)
                 except RtpError:
                     self._counters.dropped_rtp += 1
                     continue
             prepared.append((number, marker, timestamp, packet, len(packet)))
         return prepared
 
-    def _send_run(self, route: Route, prepared: list[Prepared]) -> None:  # noqa: PLR0915 - one loop, written out
+    def _send_run(self, route: Route, prepared: list[Prepared]) -> None:  # noqa: C901, PLR0912, PLR0915 - one loop
         """Rewrite, protect and queue packets for one route. The hottest loop of the program."""
         peer = route.peer
         to, context = peer.destination, peer.send_context
@@ -318,6 +354,9 @@ class ReferenceForwarder:
         length, protect = self._length, self._protect
         ssrc, payload_type, start = route.ssrc, route.payload_type, route.start
         sequence_shift, timestamp_shift = route.sequence_shift, route.timestamp_shift
+        transport, transport_next, now = route.transport, peer.transport_next, 0.0
+        if transport:
+            now = self._clock()
         longest = RUN_PACKETS if to.segments else 1
         if (
             self._filled + len(prepared) * MAX_PACKET_BYTES > ARENA_BYTES
@@ -338,6 +377,11 @@ class ReferenceForwarder:
                 timestamp + timestamp_shift & 0xFFFFFFFF,
                 ssrc,
             )
+            if transport:
+                position = 17 if packet[12] == 0xBE and packet[0] & 0x0F == 0 else rtp.transport_position(packet)
+                _SHORT.pack_into(arena, offset + position, transport_next)
+                peer.sent.append((transport_next, now, size))
+                transport_next = transport_next + 1 & 0xFFFF
             length[0] = size
             if protect(context, arena_at + offset, length):
                 self._counters.dropped_protect += 1
@@ -359,6 +403,10 @@ class ReferenceForwarder:
         if run:
             batch.add(to, run_start, offset - run_start, segment if run > 1 else 0)
         self._filled = offset
+        if transport:
+            peer.transport_next = transport_next
+            if len(peer.sent) > MAX_SENT:
+                del peer.sent[: MAX_SENT // 2]
         route.packets += packets
         route.octets += octets - packets * 12
         self._counters.packets_out += packets
@@ -418,6 +466,55 @@ class ReferenceForwarder:
     def set_destination(self, peer: int, address: Address) -> None:
         self._peers[peer].destination = destination(address, segments=self._batch.gso)
 
+    def sent(self, peer: int) -> list[tuple[int, float, int]]:
+        owner = self._peers[peer]
+        taken, owner.sent = owner.sent, []
+        return taken
+
+    def pace(self, peer: int, rate_bps: float) -> None:
+        owner = self._peers[peer]
+        if owner.pacer is not None and rate_bps:
+            owner.pacer.rate_bps = rate_bps
+        elif rate_bps:
+            owner.pacer = Pacer(rate_bps, self._clock())
+        elif owner.pacer is not None:
+            owner.pacer.rate_bps = float("inf")
+            self._drain(owner.pacer, float("inf"))
+            owner.pacer = None
+            self._pacing.discard(owner)
+            self._flush()
+
+    def release(self, now: float) -> float | None:
+        dues: list[float] = []
+        for peer in tuple(self._pacing):
+            due = self._drain(peer.pacer, now) if peer.pacer is not None else None
+            if due is None:
+                self._pacing.discard(peer)
+            else:
+                dues.append(due)
+        self._flush()
+        return min(dues, default=None)
+
+    def _drain(self, pacer: Pacer[tuple[Route, Prepared | bytes]], now: float) -> float | None:
+        """What may leave leaves, packets of one route together."""
+        run: list[Prepared] = []
+        last: Route | None = None
+        while (waited := pacer.pop(now)) is not None:
+            route, what = waited
+            if last is not None and (route is not last or isinstance(what, bytes) or len(run) == BATCH_PACKETS):
+                self._send_run(last, run)
+                run, last = [], None
+            if route.number not in self._routes:
+                continue
+            if isinstance(what, bytes):
+                self._send_plain(route, what)
+            else:
+                run.append(what)
+                last = route
+        if last is not None:
+            self._send_run(last, run)
+        return pacer.due()
+
     def note_arrivals(self, peer: int, extension: int) -> None:
         self._peers[peer].transport_extension = extension
 
@@ -434,6 +531,7 @@ class ReferenceForwarder:
             self.close_route(route)
         for address in tuple(owner.addresses):
             self.dismiss(address, peer)
+        self._pacing.discard(owner)
         del self._peers[peer]
 
     # --- sources ---------------------------------------------------------------------------------------------------
@@ -466,6 +564,14 @@ class ReferenceForwarder:
         if target.muted and not muted:
             target.resumes = True
         target.muted = muted
+
+    def note_levels(self, source: int, extension: int) -> None:
+        self._sources[source].level_extension = extension
+
+    def levels(self, source: int) -> list[int]:
+        asked = self._sources[source]
+        taken, asked.levels = asked.levels, []
+        return taken
 
     def tap(self, source: int, sink: PacketSink | None) -> None:
         self._sources[source].sink = sink
@@ -526,9 +632,8 @@ class ReferenceForwarder:
             timestamp = int.from_bytes(packet[4:8], "big") + shift & 0xFFFFFFFF
             batch.append((number, packet[1] & 0x80, timestamp, packet))
         for first in range(0, len(batch), BATCH_PACKETS):
-            prepared = self._prepare(batch[first : first + BATCH_PACKETS], route.extensions)
-            shaper = route.shaper
-            self._send_run(route, prepared if shaper is None else shaper.shape(prepared, self._clock()))
+            prepared = self._prepare(batch[first : first + BATCH_PACKETS], route.extensions, route.transport)
+            self._shape_and_pace(route, prepared)
         self._flush()
 
     def _start(self, route: Route, number: int) -> None:
@@ -636,7 +741,7 @@ class ReferenceForwarder:
         asked = self._routes[route]
         source, now = asked.source, self._clock()
         self._counters.nacks_in += len(sequences)
-        if not asked.started:
+        if not asked.started or (asked.transport and asked.spec.rtx_payload_type is None):
             return
         if asked.shaper is not None:
             self._resend_shaped(asked, asked.shaper, sequences, now)
@@ -645,7 +750,7 @@ class ReferenceForwarder:
             number = rtp.nearest(sequence - asked.sequence_shift, source.last_number, 16)
             packet = source.cache.get(number) if asked.start <= number <= source.last_number else None
             if packet is not None and asked.resends.grants(number, now):
-                self._resend(asked, self._prepare_one(source, number, packet, asked.extensions))
+                self._resend(asked, self._prepare_one(source, number, packet, asked))
         self._flush()
 
     def _resend_shaped(self, route: Route, shaper: Shaper, sequences: Sequence[int], now: float) -> None:
@@ -659,13 +764,13 @@ class ReferenceForwarder:
             segment, number = found
             packet = source.cache.get(number)
             if packet is not None and route.resends.grants(outgoing, now):
-                prepared = self._prepare_one(source, number, packet, route.extensions)
+                prepared = self._prepare_one(source, number, packet, route)
                 self._resend(route, [shaper.again(segment, *each[:4]) for each in prepared])
         self._flush()
 
-    def _prepare_one(self, source: Source, number: int, packet: bytes, extensions: Mapping[int, int]) -> list[Prepared]:
+    def _prepare_one(self, source: Source, number: int, packet: bytes, route: Route) -> list[Prepared]:
         timestamp = int.from_bytes(packet[4:8], "big") + source.timestamp_shift & 0xFFFFFFFF
-        return self._prepare([(number, packet[1] & 0x80, timestamp, packet)], extensions)
+        return self._prepare([(number, packet[1] & 0x80, timestamp, packet)], route.extensions, route.transport)
 
     def _resend(self, route: Route, prepared: list[Prepared]) -> None:
         if prepared and route.spec.rtx_payload_type is not None:
@@ -687,9 +792,39 @@ class ReferenceForwarder:
         original = b"".join((packet[:1], header, packet[rtp.HEADER_BYTES :]))
         wrapped = rtp.wrap_rtx(original, route.spec.rtx_ssrc, payload_type, route.rtx_sequence)
         route.rtx_sequence = route.rtx_sequence + 1 & 0xFFFF
-        self._send_plain(route.peer, wrapped)
+        pacer = route.peer.pacer
+        if pacer is None:
+            self._send_plain(route, wrapped)
+        else:
+            pacer.push(REPAIR, len(wrapped), (route, wrapped))
+            self._pacing.add(route.peer)
 
-    def _send_plain(self, peer: Peer, packet: bytes) -> None:
+    def pad(self, route: int, size: int) -> int:
+        asked = self._routes[route]
+        payload_type, shaper, source = asked.spec.rtx_payload_type, asked.shaper, asked.source
+        if not asked.transport or payload_type is None or not asked.started or asked.paused:
+            return 0
+        newest = source.last_number if shaper is None else shaper.sent
+        padded = 0
+        for back in range(MAX_PADDING_PACKETS):
+            if padded >= size:
+                break
+            number, segment = newest - back % PADDING_PACKETS, None
+            if shaper is not None:
+                found = shaper.find(number)
+                if found is None or found[0].source != source.number:
+                    continue
+                segment, number = found
+            packet = source.cache.get(number) if number >= asked.start else None
+            for each in self._prepare_one(source, number, packet, asked) if packet is not None else ():
+                whole = each if shaper is None or segment is None else shaper.again(segment, *each[:4])
+                self._send_rtx(asked, whole, payload_type)
+                padded += whole[4]
+        self._flush()
+        return padded
+
+    def _send_plain(self, route: Route, packet: bytes) -> None:
+        peer = route.peer
         to, context = peer.destination, peer.send_context
         if to is None or context is None:
             return
@@ -697,6 +832,10 @@ class ReferenceForwarder:
             self._flush()
         start = self._filled
         self._arena_view[start : start + len(packet)] = packet
+        if route.transport:
+            _SHORT.pack_into(self._arena, start + rtp.transport_position(packet), peer.transport_next)
+            peer.sent.append((peer.transport_next, self._clock(), len(packet)))
+            peer.transport_next = peer.transport_next + 1 & 0xFFFF
         self._length[0] = len(packet)
         if self._protect(context, self._arena_at + start, self._length):
             self._counters.dropped_protect += 1

@@ -8,7 +8,8 @@ from media import rtp
 from media.feedback import Reception, Resends
 from media.forwarder.interface import PacketSink, RouteSpec, SourceSpec
 from media.forwarder.sendbatch import Destination
-from media.forwarder.shaping import ALL_LAYERS, Shaper
+from media.forwarder.shaping import ALL_LAYERS, Prepared, Shaper
+from media.pacing import Pacer
 from media.packetcache import PacketCache
 from media.transport.srtp import SrtpPair
 from media.transport.stun import Address
@@ -22,14 +23,17 @@ class Peer:
         "arrivals",
         "destination",
         "number",
+        "pacer",
         "receive_context",
         "repairs",
         "routes",
         "send_context",
+        "sent",
         "sources",
         "srtp",
         "streams",
         "transport_extension",
+        "transport_next",
     )
 
     def __init__(self, number: int) -> None:
@@ -46,6 +50,10 @@ class Peer:
         self.transport_extension = 0
         self.arrivals: list[tuple[int, float]] = []
         """Transport-wide sequence numbers and their time, since they were last asked for."""
+        self.transport_next = 1
+        self.sent: list[tuple[int, float, int]] = []
+        """Of our own packets: transport-wide sequence number, time and bytes, since they were last asked for."""
+        self.pacer: Pacer[tuple[Route, Prepared | bytes]] | None = None
 
 
 class Source:
@@ -65,6 +73,8 @@ class Source:
         "last_new",
         "last_number",
         "last_timestamp",
+        "level_extension",
+        "levels",
         "muted",
         "number",
         "offset",
@@ -109,22 +119,24 @@ class Source:
         self.key_at = 0.0
         self.keyframes = 0
         self.sink: PacketSink | None = None
+        self.level_extension = 0
+        self.levels: list[int] = []
         self.routes: dict[int, Route] = {}
         self.waiting: list[Route] = []
         self.switching: list[Route] = []
         """Routes of other sources, and paused ones, that go on with this one as soon as they can."""
-        self.groups: list[tuple[Mapping[int, int], list[Route]]] = []
-        """Started routes that share a renumbering of header extensions."""
+        self.groups: list[tuple[Mapping[int, int], int, list[Route]]] = []
+        """Started routes that share a renumbering of header extensions, and the id of the transport-wide number."""
         self.batch: list[tuple[int, int, int, bytes]] = []
         """number, marker bit (0x80 or 0), timestamp, packet"""
 
     def regroup(self) -> None:
         """Call after any change of routes."""
-        groups: dict[tuple[tuple[int, int], ...], tuple[Mapping[int, int], list[Route]]] = {}
+        groups: dict[tuple[object, ...], tuple[Mapping[int, int], int, list[Route]]] = {}
         for route in self.routes.values():
             if route.started and not route.paused:
-                key = tuple(sorted(route.extensions.items()))
-                groups.setdefault(key, (route.extensions, []))[1].append(route)
+                key = (route.transport, *sorted(route.extensions.items()))
+                groups.setdefault(key, (route.extensions, route.transport, []))[2].append(route)
         self.groups = list(groups.values())
         self.waiting = [route for route in self.routes.values() if not route.started and not route.paused]
 
@@ -165,6 +177,7 @@ class Route:
         "start",
         "started",
         "timestamp_shift",
+        "transport",
     )
 
     def __init__(
@@ -201,6 +214,8 @@ class Route:
             if uri in spec.extensions and uri not in rtp.HOP_BY_HOP
         }
         self.resends = Resends()
+        repairs = not self.source.video or spec.rtx_payload_type is not None
+        self.transport = spec.extensions.get(rtp.TRANSPORT_SEQUENCE, 0) if repairs else 0
         self.descriptor = self.extensions.get(self.source.spec.extensions.get(rtp.DEPENDENCY_DESCRIPTOR, 0), 0)
         if self.shaper is not None:
             self.shaper.descriptor = self.descriptor

@@ -1,0 +1,158 @@
+"""Numbers of the transport, pacing, padding and audio levels of a forwarder."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from media import rtp
+from media.forwarder.interface import RouteSpec
+from tests.fakes.stage import HIGH, LOW, ROUTE, VIEWER, VOICE, VOICE_ROUTE, Stage, numbers, steps
+
+NUMBER = 3
+NUMBERED = {rtp.TRANSPORT_SEQUENCE: NUMBER}
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    stage = Stage(rtx=True)
+    stage.forwarder.set_route(ROUTE, RouteSpec(5000, 100, 5001, 101, NUMBERED))
+    stage.forwarder.set_route(VOICE_ROUTE, RouteSpec(6000, 111, 0, None, NUMBERED))
+    yield stage
+    stage.close()
+
+
+def told(packets: list[bytes]) -> list[int]:
+    found = [rtp.transport_sequence(packet, NUMBER) for packet in packets]
+    assert None not in found
+    return [number for number in found if number is not None]
+
+
+def test_all_streams_of_a_peer_share_one_row_of_numbers(stage: Stage) -> None:
+    stage.sound()
+    stage.both(3, key=(LOW,))
+    stage.sound()
+    got = stage.got()
+    assert told(got) == list(range(1, 9))
+    sent = stage.forwarder.sent(VIEWER)
+    assert [number for number, _, _ in sent] == list(range(1, 9))
+    assert [size for _, _, size in sent] == [len(packet) for packet in got]
+    assert sent[-1][1] == stage.now
+    assert stage.forwarder.sent(VIEWER) == []
+
+
+def test_a_repair_has_a_number_of_its_own(stage: Stage) -> None:
+    stage.both(1, key=(LOW,))
+    first = stage.got()
+    stage.now += 1
+    stage.forwarder.resend(ROUTE, numbers(first))
+    again = stage.got()
+    assert told(again) == [3, 4]
+    assert [rtp.unwrap_rtx(each, 5000, 100) is not None for each in again] == [True, True]
+
+
+def test_without_repairs_in_a_stream_of_their_own_video_gets_no_numbers(stage: Stage) -> None:
+    stage.forwarder.set_route(ROUTE, RouteSpec(5000, 100, 5001, None, NUMBERED))
+    stage.both(1, key=(LOW,))
+    first = stage.datagrams()
+    stage.now += 1
+    stage.forwarder.resend(ROUTE, numbers([stage.end.receive_session.unprotect(each) for each in first]))
+    assert stage.datagrams() == first
+    assert stage.forwarder.sent(VIEWER) == []
+
+
+def test_numbered_sound_is_not_sent_twice(stage: Stage) -> None:
+    stage.sound()
+    first = stage.got()
+    stage.forwarder.resend(VOICE_ROUTE, numbers(first))
+    assert stage.datagrams() == []
+
+
+def test_a_switched_route_keeps_its_numbers(stage: Stage) -> None:
+    stage.both(2, key=(LOW, HIGH))
+    stage.forwarder.switch(ROUTE, HIGH, None)
+    stage.both(2, key=(HIGH,))
+    got = stage.got()
+    assert told(got) == list(range(1, len(got) + 1))
+    assert steps(numbers(got), 1 << 16) == {1}
+
+
+def test_a_paced_peer_gets_its_packets_bit_by_bit_and_sound_first(stage: Stage) -> None:
+    stage.forwarder.pace(VIEWER, 100_000)
+    for index in range(10):
+        stage.tick(0)
+        stage.frame(LOW, key=not index, packets=5)
+    stage.sound()
+    assert stage.forwarder.release(stage.now) is not None
+    first = stage.got()
+    assert 0 < len(first) < 10
+    assert 111 in {packet[1] & 0x7F for packet in first[:3]}
+    got = list(first)
+    for _ in range(400):
+        stage.now += 0.005
+        due = stage.forwarder.release(stage.now)
+        got += stage.got()
+        if due is None:
+            break
+    assert len(got) == 51
+    assert steps(numbers([packet for packet in got if packet[1] & 0x7F == 100]), 1 << 16) == {1}
+    assert steps(told(got), 1 << 16) == {1}
+
+
+def test_the_end_of_pacing_sends_what_waits(stage: Stage) -> None:
+    stage.forwarder.pace(VIEWER, 10_000)
+    stage.frame(LOW, key=True, packets=40)
+    stage.forwarder.pace(VIEWER, 0)
+    assert len(stage.got()) == 40
+    assert stage.forwarder.release(stage.now) is None
+
+
+def test_what_waits_of_a_route_that_closes_is_not_sent(stage: Stage) -> None:
+    stage.forwarder.pace(VIEWER, 10_000)
+    stage.frame(LOW, key=True, packets=40)
+    stage.forwarder.release(stage.now)
+    sent = len(stage.got())
+    stage.forwarder.close_route(ROUTE)
+    stage.forwarder.release(stage.now + 60)
+    assert sent < 40
+    assert stage.got() == []
+
+
+@pytest.mark.parametrize("switched", [False, True])
+def test_padding_is_of_the_newest_packets(stage: Stage, switched: bool) -> None:
+    assert stage.forwarder.pad(ROUTE, 1000) == 0
+    stage.both(3, key=(LOW, HIGH))
+    if switched:
+        stage.forwarder.switch(ROUTE, HIGH, None)
+        stage.both(3, key=(HIGH,))
+    sent = stage.got()
+    padded = stage.forwarder.pad(ROUTE, 500)
+    padding = stage.got()
+    assert 500 <= padded < 700
+    assert {packet[1] & 0x7F for packet in padding} == {101}
+    originals = [rtp.unwrap_rtx(each, 5000, 100) for each in padding]
+    bodies = {packet[4:8] + packet[20:] for packet in sent}
+    assert all(each is not None and each[4:8] + each[20:] in bodies for each in originals)
+    assert steps(told(sent + padding), 1 << 16) == {1}
+
+
+def test_a_route_without_numbers_cannot_be_padded(stage: Stage) -> None:
+    stage.forwarder.set_route(ROUTE, RouteSpec(5000, 100, 5001, 101, {}))
+    stage.both(3, key=(LOW,))
+    assert stage.forwarder.pad(ROUTE, 1000) == 0
+
+
+def test_audio_levels_are_kept_until_they_are_asked_for(stage: Stage) -> None:
+    stage.forwarder.note_levels(VOICE, 1)
+    for level in (0x80 | 20, 127, 0x80 | 30):
+        packet = stage.packet(VOICE, bytes(20), 111, marker=False)
+        packet = (
+            packet[:0]
+            + bytes((packet[0] | 0x10,))
+            + packet[1:12]
+            + rtp.pack_extensions([(1, bytes((level,)))])
+            + packet[12:]
+        )
+        stage.forwarder.inject(1, packet)
+    stage.sound()
+    assert stage.forwarder.levels(VOICE) == [148, 127, 158]
+    assert stage.forwarder.levels(VOICE) == []
