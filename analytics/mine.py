@@ -47,12 +47,14 @@ ZoneKind = Literal[
     "other",
 ]
 """检身、井口、重点、限制、危险、采煤面、掘进面、巷道、作业点、避难、休息、其它. People go in and out by a gate."""
-DeviceKind = Literal["main_fan", "aux_fan", "pump", "hoist", "aux_hoist", "belt", "substation", "face", "other"]
+DeviceKind = Literal[
+    "main_fan", "aux_fan", "pump", "hoist", "aux_hoist", "belt", "substation", "face", "compressor", "winch", "other"
+]
 MachineKind = Literal[
     "mine_car", "locomotive", "shearer", "roadheader", "loader", "truck", "monorail", "cable_car", "cage", "other"
 ]
 
-STRICT: ConfigDict = {"extra": "forbid", "hide_input_in_errors": True}
+STRICT: ConfigDict = {"extra": "forbid", "coerce_numbers_to_str": True, "hide_input_in_errors": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,7 @@ class Person(PersonCard):
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     name: Name = ""
-    phone: Annotated[str, Field(pattern=r"^[0-9+ ()-]{0,24}$")] = ""
+    phone: Annotated[str, Field(pattern=r"^[0-9+* ()-]{0,24}$")] = ""
     title: Name = ""
 
     def as_card(self) -> PersonCard:
@@ -251,6 +253,8 @@ class Machine:
     """Its route; none: anywhere."""
     zones: Annotated[tuple[Id, ...], Field(max_length=200)] = ()
     """Where it may be; none: anywhere."""
+    operators: Annotated[tuple[Name, ...], Field(max_length=200)] = ()
+    """Cards or jobs that belong at it while it runs."""
     still_limit_m: Positive = 1.0
     """It may move so far while it is off."""
 
@@ -301,6 +305,24 @@ class MineState:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """图纸: a picture that lies under the drawn zones of one level."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    plan: Id
+    name_zh: Name = ""
+    name_en: Name = ""
+    level: Reference = ""
+    """Empty: shown for all levels."""
+    origin: Point = (0.0, 0.0)
+    """Of the picture's lower left corner."""
+    width_m: Positive = 1000.0
+    height_m: Positive = 1000.0
+    picture: Annotated[str, Field(pattern=r"^([0-9a-f]{64}\.(png|jpg|webp))?$")] = ""
+    """Set by an upload."""
+
+
+@dataclass(frozen=True, slots=True)
 class MineFacts:
     """All current facts of one site, by id."""
 
@@ -318,6 +340,7 @@ class MineFacts:
     machines: Mapping[str, Machine] = field(default_factory=dict)
     cameras: Mapping[str, Camera] = field(default_factory=dict)
     states: Mapping[str, MineState] = field(default_factory=dict)
+    plans: Mapping[str, Plan] = field(default_factory=dict)
 
     def state_at(self, at: float) -> MineState | None:
         """What was declared for this moment: of those that cover it the one that began last."""

@@ -29,6 +29,7 @@ from server.api.context import Check, Context
 from server.api.http import Routes, install
 from server.api.openapi import routes_of
 from server.api.pages import Pages
+from server.api.registry import RegistryDoor
 from server.api.room import RoomDoor
 from server.api.sessions import SessionDoor
 from server.api.whip import WhipDoor
@@ -41,6 +42,7 @@ from server.minefiles import MineFiles
 from server.observe import Metrics
 from server.posts import DutyPosts
 from server.recording import Recordings
+from server.registry.service import Registry
 from server.rules import Rules
 from server.sessions.service import SessionService
 from server.snapshot import Rooms
@@ -92,6 +94,7 @@ class Parts:
     recordings: Recordings
     rooms: Rooms
     metrics: Metrics
+    registry: Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         ingest = TelemetryIngest(database, tree, bus, notable=notable, further_rooms=sessions.rooms_about)
         rules = Rules(settings, tree, alert_service)
         ingest.on_stored = rules.stored
-        mine_files = MineFiles(settings, database, tree, ingest, alert_service)
+        registry = await Registry.load(database, tree, bus)
+        mine_files = MineFiles(settings, database, tree, ingest, alert_service, registry)
         identity = await Identity.open(database, tree, settings.auth, data_dir)
         identity.sites_of_session = sessions.sites_of
         conductor = Conductor(database, bus, sessions, resume_s=settings.media.peer_grace_s)
@@ -144,7 +148,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded))
         yield Parts(
             settings, health, database, tree, identity, alert_service, sessions, conductor, media, streams, ingest,
-            rules, mine_files, posts, vision, recorded, rooms, metrics,
+            rules, mine_files, posts, vision, recorded, rooms, metrics, registry,
         )  # fmt: skip
 
 
@@ -251,7 +255,8 @@ def application(parts: Parts) -> web.Application:
     sessions = SessionDoor(parts.sessions, parts.conductor, parts.posts)
     whip = WhipDoor(parts.conductor, parts.streams)
     shared = (part.routes for part in (alerts, health, login, recordings, sites, telemetry, tokens, users))
-    routes = Routes.of(*shared, sessions.routes(), whip.routes())
+    registry = RegistryDoor(parts.registry)
+    routes = Routes.of(*shared, sessions.routes(), whip.routes(), registry.routes())
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(
         parts.conductor,

@@ -12,8 +12,12 @@ from analytics.finding import Finding
 from analytics.rules.staleness import RULE, Staleness
 from analytics.telemetry.acceptance import Judged, Known
 from analytics.telemetry.files import FileSource
+from analytics.telemetry.minefile import MineFile
 from config.settings import Settings
 from server.alerts.service import AlertService
+from server.registry.errors import RegistryRefused
+from server.registry.feed import from_file
+from server.registry.service import Registry
 from server.store.database import Database
 from server.store.errors import StoreError
 from server.store.ids import new_id
@@ -75,14 +79,21 @@ class MineFiles:
     """The inbox of this server."""
 
     def __init__(
-        self, settings: Settings, database: Database, tree: SiteTree, ingest: TelemetryIngest, alerts: AlertService
+        self,
+        settings: Settings,
+        database: Database,
+        tree: SiteTree,
+        ingest: TelemetryIngest,
+        alerts: AlertService,
+        registry: Registry | None = None,
     ) -> None:
         self._settings = settings.files
         self._tree = tree
         self._ledger = FileLedger(database)
         self._ingest = ingest
         self._alerts = alerts
-        self._source = FileSource(settings.files, self._ledger, on_file=self._on_file)
+        self._registry = registry
+        self._source = FileSource(settings.files, self._ledger, on_file=self._on_file, on_base=self._on_base)
         self._staleness: dict[str, Staleness] = {}
         self._findings: deque[Finding] = deque()
 
@@ -91,6 +102,22 @@ class MineFiles:
         if judged.status in TAKEN and judged.type == "RYSS" and judged.at is not None:
             if (watched := self._staleness.get(judged.mine)) is not None:
                 watched.file(judged.at)
+
+    async def _on_base(self, mine: str, file: MineFile) -> None:
+        """What a file says of people, areas and machines goes into the registry, except what a person entered."""
+        site = next((one.site for one in self._settings.mines if one.mine == mine), None)
+        if self._registry is None or site is None or site not in self._tree:
+            return
+        names = {one.name: one.device for one in self._settings.machines}
+        put = from_file(file, self._registry, site, names)
+        if not any(put.values()):
+            return
+        try:
+            done = await self._registry.change(site, put, by="", source=f"file:{file.type}")
+        except RegistryRefused as error:
+            log.error("file_not_in_registry", mine=mine, type=file.type, reason=str(error))
+            return
+        log.info("registry_from_file", mine=mine, type=file.type, added=len(done.added), changed=len(done.changed))
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -3,7 +3,7 @@
 Statuses: DONE; PARTIAL (up to a fifth of the records bad, the good ones kept); FAILED (nothing taken); STALE (older
 than what is known: for the history only); DUPLICATE (same name and content again); UNKNOWN (a type that is only
 archived); WAIT (no end yet: somebody is writing it). Warnings change no status. Names of people are
-compared and never given out.
+compared, and given out in `Judged.base` only, for the registry.
 """
 
 import hashlib
@@ -37,6 +37,8 @@ INCOMPLETE_S = 600.0
 """A file without its end that has not changed for so long never gets one."""
 MAX_KNOWN = 50_000
 """Cards and stations that are remembered, each."""
+BASES = ("RYXX", "RYQY", "RYJZ", "RYSS", "JBSJ")
+"""Types that say what there is."""
 UNDERGROUND, OUT = "1", "2"
 PEOPLE_DEVICE = "positioning"
 """The `device` of the headcount readings."""
@@ -79,6 +81,8 @@ class Judged:
     warnings: Sequence[str] = ()
     readings: Sequence[Reading] = ()
     positions: Sequence[Position] = ()
+    base: MineFile | None = field(default=None, repr=False)
+    """What is known of people, areas, readers or machines, of a file that counts and is not older than the last."""
     no_value: int = 0
     """-9999, or a unit, size or time that cannot be. Not a bad record, and never a number."""
 
@@ -181,8 +185,9 @@ def judge(
     stale = known.newest_at is not None and file.at < known.newest_at
     status: Status = "STALE" if stale else "PARTIAL" if bad else "DONE"
     readings, positions, no_value = samples(file, sites[name.mine], register[name.mine], devices, now)
+    base = file if name.type in BASES and not stale else None
     return Judged(
-        status, "", name.mine, name.type, file.at, count, bad, warnings, readings, positions, no_value
+        status, "", name.mine, name.type, file.at, count, bad, warnings, readings, positions, base, no_value
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from typing import ClassVar, Protocol
 
 from analytics.plugin import Batch
 from analytics.telemetry.acceptance import Found, Judged, Known, Register, judge
+from analytics.telemetry.minefile import MineFile
 from config.settings import FilesSettings
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class FileSource:
 
     Args:
         on_file: told of each file after it was written down and moved.
+        on_base: awaited before that, with a file of the mine with this code that says what there is; may come twice.
         wall: seconds since the Unix epoch.
     """
 
@@ -69,11 +71,13 @@ class FileSource:
         ledger: Ledger,
         *,
         on_file: Callable[[str, Judged], None] = lambda name, judged: None,
+        on_base: Callable[[str, MineFile], Awaitable[None]] | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._on_file = on_file
+        self._on_base = on_base
         self._wall = wall
         self._sites = {one.mine: one.site for one in settings.mines}
         self._devices = {one.name: one.device for one in settings.machines}
@@ -144,6 +148,8 @@ class FileSource:
     async def _settle(self, inbox: Path, candidate: Candidate, sha256: str, judged: Judged) -> None:
         """Write it down, move it away, tell it."""
         name = _shown(candidate.path)
+        if judged.base is not None and self._on_base is not None:
+            await self._on_base(judged.mine, judged.base)
         await self._ledger.add(name, sha256, judged)
         folder = inbox / ERROR if judged.status == "FAILED" else inbox / DONE / candidate.folder
         await asyncio.to_thread(_move, candidate.path, folder)

@@ -63,6 +63,8 @@ class FieldProblem(BaseModel):
 
     where: str
     why: str
+    text: Text | None = None
+    """`why` in both languages, where we have it."""
 
 
 class ProblemBody(BaseModel):
@@ -112,6 +114,9 @@ class ApiProblem(Exception):
         body = self.body().model_dump(mode="json", exclude_defaults=False)
         if not self.fields:
             del body["fields"]
+        for one in body.get("fields", ()):
+            if one["text"] is None:
+                del one["text"]
         headers = self.headers | ({"WWW-Authenticate": 'Bearer realm="lamproom"'} if self.status == 401 else {})
         return web.Response(
             text=json.dumps(body, ensure_ascii=False), status=self.status, content_type=CONTENT_TYPE, headers=headers

@@ -17,7 +17,8 @@ Verb = Literal[
     "answer",  # answer a ring, read back and report an order, chat
     "moderate",  # mute and remove others
     "order",  # give an order
-    "configure",  # cameras, posts
+    "configure",  # cameras, posts, what is known of a mine
+    "identify",  # names and telephone numbers of people underground; each look is audited
     "administer",  # users, links, settings
 ]
 
@@ -26,14 +27,14 @@ VERBS: tuple[Verb, ...] = get_args(Verb)
 
 _PERSON: frozenset[Verb] = frozenset({"read", "watch"})
 _SUPERVISOR: frozenset[Verb] = _PERSON | {
-    "publish", "acknowledge", "close", "consult", "answer", "moderate", "order",
+    "publish", "acknowledge", "close", "consult", "answer", "moderate", "order", "identify",
 }  # fmt: skip
 
 GRANTED: dict[Role, frozenset[Verb]] = {
     "admin": _SUPERVISOR | {"configure", "administer"},
     "supervisor": _SUPERVISOR,
     # A dispatcher does not close alerts: many of them are about the dispatch room itself.
-    "dispatcher": _PERSON | {"publish", "acknowledge", "consult", "answer"},
+    "dispatcher": _PERSON | {"publish", "acknowledge", "consult", "answer", "identify"},
     "engineer": _PERSON | {"configure"},
     "viewer": _PERSON,
     # Publishes by WHIP with a token of its own and has no log-in; it may not even read.

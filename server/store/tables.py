@@ -327,6 +327,40 @@ mine_files = Table(
 )
 """Every file that a mine sent and what became of it. `bad` lists record numbers and reasons, never the records."""
 
+# --- registry of mines ----------------------------------------------------------------------------------------------
+
+CURRENT = text("valid_to IS NULL")
+
+registry = Table(
+    "registry",
+    metadata,
+    Column("site", Text, ForeignKey("sites.site"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("version", Number, primary_key=True, autoincrement=False),
+    Column("valid_from", Double, nullable=False),
+    Column("valid_to", Double, nullable=True),
+    Column("data", Json, nullable=False),
+    Column("manual", Json, nullable=False),
+    Index("ux_registry_current", "site", "kind", "id", unique=True, sqlite_where=CURRENT, postgresql_where=CURRENT),
+    sqlite_with_rowid=False,
+)
+"""Facts of mines; a changed one is a new row, and the old one ends. `manual`: fields that a person set, which no file
+overwrites."""
+
+registry_changes = Table(
+    "registry_changes",
+    metadata,
+    Column("site", Text, ForeignKey("sites.site"), primary_key=True),
+    Column("version", Number, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("counts", Json, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""One row for each transaction that changed a mine's facts."""
+
 # --- audit ----------------------------------------------------------------------------------------------------------
 
 audit = Table(

@@ -1,0 +1,1 @@
+"""What is known of each mine: kept by versions, edited, imported, exported."""
