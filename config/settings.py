@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class Section(BaseModel):
@@ -23,6 +23,7 @@ def _address(value: str) -> str:
 
 
 IpAddress = Annotated[str, AfterValidator(_address)]
+Level = Literal["nation", "province", "city", "county", "mine"]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """A name that may stand in a URL, a topic and a file name."""
 
@@ -189,17 +190,86 @@ class SiteSettings(Section):
 
     site: Slug
     parent: Slug | None = None
-    level: Literal["nation", "province", "city", "county", "mine"]
+    level: Level
     name_zh: str
     name_en: str
 
 
+ClockTime = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+"""`HH:MM`, local time (`duty.utc_offset_h`)."""
+
+
+class EscalationStepSettings(Section):
+    """One step of a chain, at each of its levels: who is rung, by what, and for how long."""
+
+    ring: tuple[Literal["browser", "phone", "sms", "webhook", "mqtt"], ...] = Field(
+        default=("browser",), min_length=1, description="all at once"
+    )
+    who: tuple[Literal["on_duty", "deputy", "leader"], ...] = Field(
+        default=("on_duty",), min_length=1, description="whom of the level's call list"
+    )
+    seconds: float = Field(default=20.0, gt=0, le=3600, description="then the next step")
+    levels: tuple[Level, ...] = Field(default=(), description="only at these levels; none = at all")
+    between: tuple[ClockTime, ClockTime] | None = Field(default=None, description="only between these times")
+
+
+class EscalationChainSettings(Section):
+    """How alerts of a class find a person. The first chain that fits an alert is its chain."""
+
+    chain: Slug
+    severities: tuple[Literal["info", "warning", "alarm", "critical"], ...] = Field(min_length=1)
+    rules: tuple[str, ...] = Field(default=(), description="only alerts of these rules; none = of all")
+    levels: tuple[Level, ...] = Field(default=(), description="levels it climbs; none = all, from the alert's site up")
+    steps: tuple[EscalationStepSettings, ...] = Field(min_length=1)
+    repeat: int = Field(
+        default=3, ge=1, le=5, description="rounds; a red alert goes on after that, at longer intervals"
+    )
+    quiet: tuple[ClockTime, ClockTime] | None = Field(default=None, description="nothing rings between; never for red")
+    revert_after_s: float = Field(
+        default=300.0, ge=0, description="taken and nothing done for this long = rings again; 0 = never"
+    )
+
+    @field_validator("quiet")
+    @classmethod
+    def _never_red(cls, value: tuple[str, str] | None, info: ValidationInfo) -> tuple[str, str] | None:
+        if value is not None and {"alarm", "critical"} & set(info.data.get("severities", ())):
+            raise ValueError("quiet hours do not go with the severities alarm and critical")
+        return value
+
+
+class WebhookSettings(Section):
+    """A program that is told of escalations, signed after Standard Webhooks."""
+
+    name: Slug
+    url: str = Field(pattern=r"^https?://")
+    secret: str = Field(pattern=r"^whsec_[A-Za-z0-9+/]{32,}={0,2}$", description="whsec_ and base64 of 24 to 64 bytes")
+    site: Slug | None = Field(default=None, description="for this site and those below; none = for all")
+
+
+class SmsSettings(Section):
+    """An SMS gateway that takes HTTP requests; the body is a template over `phone`, `name`, `text` and `alerts`."""
+
+    url: str | None = Field(default=None, pattern=r"^https?://", description="none = no SMS")
+    content_type: str = "application/json"
+    body: str = Field(default='{"phone": {{ phone|tojson }}, "text": {{ text|tojson }}}', description="Jinja template")
+    headers: dict[str, str] = Field(default_factory=dict, description="such as an API key")
+    language: Literal["zh", "en"] = "zh"
+
+
 class DutySettings(Section):
-    """Ringing and escalation."""
+    """Ringing and escalation. Without `chains`, red alerts climb to the top, and warnings ring at the mine."""
 
     ring_timeout_s: float = Field(
         default=20.0, gt=0, description="a level that has not answered in this is unreachable"
     )
+    escalate: bool = Field(default=True, description="false: alerts are shown and ring nobody")
+    chains: tuple[EscalationChainSettings, ...] = ()
+    utc_offset_h: float = Field(default=8.0, ge=-14, le=14, description="local time of rotas, quiet hours and shifts")
+    storm_messages: int = Field(default=20, ge=1, description="most messages to one address in storm_window_s, not red")
+    storm_window_s: float = Field(default=600.0, gt=0)
+    group_wait_s: float = Field(default=5.0, ge=0, description="messages to one address are gathered for this, not red")
+    webhooks: tuple[WebhookSettings, ...] = ()
+    sms: SmsSettings = SmsSettings()
 
 
 class RuleSettings(Section):

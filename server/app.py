@@ -26,6 +26,7 @@ from server import tls
 from server.alerts.service import AlertService
 from server.api import alerts, health, login, recordings, sites, telemetry, tokens, users
 from server.api.context import Check, Context
+from server.api.duty import DutyDoor
 from server.api.http import Routes, install
 from server.api.openapi import routes_of
 from server.api.pages import Pages
@@ -35,6 +36,8 @@ from server.api.sessions import SessionDoor
 from server.api.whip import WhipDoor
 from server.bus.start import open_bus
 from server.conductor import Conductor
+from server.duty.screens import screens
+from server.duty.service import Escalations
 from server.identity.service import Identity
 from server.measures import Measures
 from server.media import MediaClient
@@ -65,7 +68,9 @@ COME_BACK_S = 2.0
 RETENTION_EVERY_S = 3600.0
 DAY_S = 86400.0
 
-LONGEST_DELAY_S = dict.fromkeys(("conductor", "sessions", "streams", "posts", "rules", "media", "recorder"), 2.0)
+LONGEST_DELAY_S = dict.fromkeys(
+    ("conductor", "sessions", "streams", "posts", "rules", "media", "recorder", "escalations"), 2.0
+)
 """Units without which nobody is called or seen are started again soon, however often they fail."""
 
 DEFAULT_SITE = SiteSettings(site="mine", level="mine", name_zh="本矿", name_en="Our mine")
@@ -82,6 +87,7 @@ class Parts:
     tree: SiteTree
     identity: Identity
     alerts: AlertService
+    escalations: Escalations
     sessions: SessionService
     conductor: Conductor
     media: MediaClient
@@ -120,6 +126,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         )
         await sessions.load()
         alert_service = AlertService(database, tree, bus, further_rooms=sessions.rooms_about)
+        escalations = Escalations(settings, database, tree, bus, alert_service, rooms_about=sessions.rooms_about)
+        alert_service.follower = escalations
         notable = _notable(RunStates(_rated(settings)))
         ingest = TelemetryIngest(database, tree, bus, notable=notable, further_rooms=sessions.rooms_about)
         rules = Rules(settings, tree, alert_service)
@@ -130,6 +138,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         identity.sites_of_session = sessions.sites_of
         conductor = Conductor(database, bus, sessions, resume_s=settings.media.peer_grace_s)
         await conductor.prepare()
+        escalations.screens = lambda site: screens(conductor, site)
+        await escalations.load()
         identity.on_revoked(conductor.revoke)
         media = MediaClient(settings.media)
         streams = Streams(conductor, media)
@@ -143,12 +153,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         streams.on_camera, streams.on_camera_gone = posts.camera_started, posts.camera_gone
         recorded = Recordings(settings, database, conductor, sessions, streams)
         conductor.recording_of = recorded.state_of
-        rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts)
+        rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts, escalations)
         health, metrics = Health(), Metrics()
         metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded))
         yield Parts(
-            settings, health, database, tree, identity, alert_service, sessions, conductor, media, streams, ingest,
-            rules, mine_files, posts, vision, recorded, rooms, metrics, registry,
+            settings, health, database, tree, identity, alert_service, escalations, sessions, conductor, media, streams,
+            ingest, rules, mine_files, posts, vision, recorded, rooms, metrics, registry,
         )  # fmt: skip
 
 
@@ -161,6 +171,7 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "media": parts.media.run,
         "retention": lambda: _retain(parts),
         "recorder": parts.recordings.run,
+        "escalations": parts.escalations.run,
     }
     if parts.settings.files.inbox is not None and "files" in parts.settings.analytics.telemetry:
         running["files"] = parts.mine_files.run
@@ -256,7 +267,8 @@ def application(parts: Parts) -> web.Application:
     whip = WhipDoor(parts.conductor, parts.streams)
     shared = (part.routes for part in (alerts, health, login, recordings, sites, telemetry, tokens, users))
     registry = RegistryDoor(parts.registry)
-    routes = Routes.of(*shared, sessions.routes(), whip.routes(), registry.routes())
+    duty = DutyDoor(parts.escalations)
+    routes = Routes.of(*shared, sessions.routes(), whip.routes(), registry.routes(), duty.routes())
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(
         parts.conductor,

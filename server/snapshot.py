@@ -2,6 +2,7 @@
 
 from server.alerts.service import AlertService
 from server.conductor import Conductor, event_of
+from server.duty.service import Escalations
 from server.posts import DutyPosts
 from server.sessions.machine import State
 from server.sessions.service import SessionService
@@ -26,6 +27,7 @@ class Rooms:
         sessions: SessionService,
         telemetry: TelemetryIngest,
         posts: DutyPosts,
+        escalations: Escalations,
     ) -> None:
         self._database = database
         self._tree = tree
@@ -34,6 +36,7 @@ class Rooms:
         self._sessions = sessions
         self._telemetry = telemetry
         self._posts = posts
+        self._escalations = escalations
 
     async def missed(self, room: str, since: int | None, epoch: str | None, limit: int) -> tuple[Event, ...] | None:
         """The entries after `since`, or None when only a snapshot will do (another epoch, too many, the future)."""
@@ -75,6 +78,7 @@ class Rooms:
             duty=tuple(self._posts.states(shown)),
             readings=tuple(map(reading_body, readings)),
             positions=tuple(map(position_body, positions)),
+            escalations=tuple(self._escalations.views(shown)),
             recent=tuple(map(event_of, recent)),
             recording=self._conductor.recording_of(room),
         )

@@ -1,6 +1,7 @@
 """The life of one alert, as a table. No clock, no store: an alert and an input in, the alert after it out.
 
     open ──acknowledge──► acknowledged
+      │◄──────reverted───────┤  │       (taken, and nothing was done; or it became graver)
       │ ╲                    │  │
       │  ╲──────cleared──────┤  │
       │                      ▼  │
@@ -47,6 +48,7 @@ class Input(StrEnum):
     DATA_BACK = "data_back"
     CLEARED = "cleared"
     ACKNOWLEDGE = "acknowledge"
+    REVERT = "revert"
     CLOSE = "close"
 
 
@@ -60,6 +62,7 @@ class Change(StrEnum):
     DATA_BACK = "data_back"
     CLEARED = "cleared"
     CLOSED = "closed"
+    REVERTED = "reverted"
     EVIDENCE = "evidence"
 
 
@@ -77,6 +80,7 @@ TRANSITIONS: Mapping[tuple[State, Input], tuple[State, Change]] = {
     (State.ACKNOWLEDGED, Input.NO_DATA): (State.ACKNOWLEDGED, Change.NO_DATA),
     (State.ACKNOWLEDGED, Input.DATA_BACK): (State.ACKNOWLEDGED, Change.DATA_BACK),
     (State.ACKNOWLEDGED, Input.CLEARED): (State.CLEARED, Change.CLEARED),
+    (State.ACKNOWLEDGED, Input.REVERT): (State.OPEN, Change.REVERTED),
     (State.ACKNOWLEDGED, Input.CLOSE): (State.CLOSED, Change.CLOSED),
     (State.CLEARED, Input.ACKNOWLEDGE): (State.CLEARED, Change.ACKNOWLEDGED),
     (State.CLEARED, Input.CLOSE): (State.CLOSED, Change.CLOSED),
@@ -226,6 +230,12 @@ def acknowledge(alert: Alert, by: ByWhom, comment: str, at: float) -> Step | Non
         return None
     taken = Acknowledgement(by.user, by.name, by.site, at, comment)
     return replace(alert, state=move[0], at=at, acknowledged=taken), move[1]
+
+
+def revert(alert: Alert, at: float) -> Step | None:
+    """Nobody has it any more; None when nobody had."""
+    move = TRANSITIONS.get((alert.state, Input.REVERT))
+    return None if move is None else (replace(alert, state=move[0], at=at, acknowledged=None), move[1])
 
 
 def close(alert: Alert, by: ByWhom, outcome: Outcome, reason: str, comment: str, at: float) -> Step | None:

@@ -6,7 +6,7 @@ heard of an alert that a crash could take away. The bus may lose a body; the num
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import get_args
+from typing import Protocol, get_args
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,6 +29,16 @@ OPEN_LIMIT = 2000
 """Most standing alerts in a snapshot; the newest ones."""
 
 
+class Follower(Protocol):
+    """What goes on because of alerts, written with them in one transaction."""
+
+    async def follow(
+        self, connection: AsyncConnection, alert: Alert, change: Change, at: float
+    ) -> tuple[Sequence[timeline.Entry], Callable[[], None]]:
+        """The entries that it has written, and what is to be called once all is on disk."""
+        ...
+
+
 def _no_further_rooms(_site: str) -> Iterable[str]:
     return ()
 
@@ -49,6 +59,7 @@ class AlertService:
         self._tree = tree
         self._bus = bus
         self._further_rooms = further_rooms
+        self.follower: Follower | None = None
 
     # --- what rules and people do ---
 
@@ -75,7 +86,11 @@ class AlertService:
             await (rows.add if standing is None else rows.save)(connection, alert)
             detail = {"key": alert.key, "severity": alert.severity, "at": finding.at, "explain": finding.explain}
             entries = await self._record(connection, alert, change, f"rule:{finding.rule}", at, detail)
-        await self._tell(entries)
+            followed, done = await self._follow(connection, alert, change, at)
+            if any(entry.kind == "alert" for entry in followed):  # taken back from whoever had it
+                alert = await self._known(connection, alert.id)
+        done()
+        await self._tell([*entries, *followed])
         return alert
 
     async def acknowledge(self, alert_id: str, *, by: ByWhom, comment: str = "", at: float, address: str = "") -> Alert:
@@ -135,7 +150,9 @@ class AlertService:
             alert, change = stepped
             await rows.save(connection, alert)
             entries = await self._record(connection, alert, change, f"user:{by.user}", at, detail, address)
-        await self._tell(entries)
+            followed, done = await self._follow(connection, alert, change, at)
+        done()
+        await self._tell([*entries, *followed])
         return alert
 
     async def attach(
@@ -161,6 +178,25 @@ class AlertService:
             entries = await self._record(connection, alert, Change.EVIDENCE, f"rule:{alert.rule}", picture.at, detail)
         await self._tell(entries)
         return alert
+
+    async def revert(
+        self, connection: AsyncConnection, alert_id: str, reason: str, at: float
+    ) -> Sequence[timeline.Entry]:
+        """Open again what somebody had taken, within the caller's transaction. Tell the entries after it."""
+        alert = await rows.get(connection, alert_id)
+        if alert is None or (stepped := machine.revert(alert, at)) is None:
+            return ()
+        by = alert.acknowledged.by if alert.acknowledged is not None else ""
+        opened, change = stepped
+        await rows.save(connection, opened)
+        return await self._record(connection, opened, change, "escalation", at, {"reason": reason, "by": by})
+
+    async def _follow(
+        self, connection: AsyncConnection, alert: Alert, change: Change, at: float
+    ) -> tuple[Sequence[timeline.Entry], Callable[[], None]]:
+        if self.follower is None:
+            return (), lambda: None
+        return await self.follower.follow(connection, alert, change, at)
 
     async def _known(self, connection: AsyncConnection, alert_id: str) -> Alert:
         alert = await rows.get(connection, alert_id)

@@ -19,7 +19,10 @@ POINTS = (
     "telemetry.rows",
     "telemetry.committed",
 )
-"""Every point there is."""
+"""Every point of alerts and telemetry."""
+
+ESCALATION_POINTS = ("escalation.row", "escalation.entries", "commit.before", "commit.after")
+"""Every point of a step of an escalation."""
 
 _visits: dict[str, int] = {}
 

@@ -195,6 +195,41 @@ alert_evidence = Table(
 )
 """Pictures of an alert; `path` is below the data folder."""
 
+# --- duty -----------------------------------------------------------------------------------------------------------
+
+escalations = Table(
+    "escalations",
+    metadata,
+    Column("alert", Text, ForeignKey("alerts.alert"), primary_key=True),
+    Column("site", Text, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("state", Json, nullable=False),
+    Column("at", Double, nullable=False),
+    Index("ix_escalations_open", "alert", sqlite_where=text("open"), postgresql_where=text("open")),
+)
+"""One per alert that was ever rung. `state` is `server.duty.escalation.State`; `open` until the alert is over."""
+
+duty_outbox = Table(
+    "duty_outbox",
+    metadata,
+    Column("message", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("red", Boolean, nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("ring", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("body", Json, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    CheckConstraint("state IN ('waiting', 'sent', 'failed')", name="state"),
+    Index("ix_duty_outbox_waiting", "message", sqlite_where=text("state = 'waiting'"),
+          postgresql_where=text("state = 'waiting'")),
+)  # fmt: skip
+"""Messages to programs and gateways, written with the step that sends them; tried until they are taken."""
+
 # --- recordings -----------------------------------------------------------------------------------------------------
 
 recordings = Table(

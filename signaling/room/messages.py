@@ -269,6 +269,8 @@ class Snapshot(Message):
     readings: tuple[dict[str, object], ...] = ()
     """Newest value of each device and quantity (a mine's room only)."""
     positions: tuple[dict[str, object], ...] = ()
+    escalations: tuple[dict[str, object], ...] = ()
+    """Who is being rung about which alert of the site and below, as in `escalation` entries."""
     recent: tuple[Event, ...] = ()
     """The last entries of the timeline (at most 100)."""
     recording: RecordingState = "off"

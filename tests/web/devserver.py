@@ -100,6 +100,8 @@ class DevServer:
         self.alerts: dict[str, dict[str, Any]] = {}
         self.sessions: dict[str, dict[str, Any]] = {}
         self.duty: list[dict[str, object]] = []
+        self.passed_on: list[str] = []
+        """Alerts whose ring was cut short."""
         self.password = "correct horse"
         self.token_life_s = 600.0
         self._tokens: dict[str, tuple[str, str]] = {}
@@ -199,6 +201,7 @@ class DevServer:
         add("GET", "/api/readings", self._readings)
         add("POST", "/api/alerts/{id}/ack", self._acknowledge)
         add("POST", "/api/alerts/{id}/close", self._close)
+        add("POST", "/api/alerts/{id}/next", self._next)
         add("POST", "/api/sessions", self._session_start)
         add("POST", "/api/sessions/{id}/{verb}", self._session_verb)
         add("GET", "/api/ws", self._socket)
@@ -279,6 +282,10 @@ class DevServer:
         alert.update(state="acknowledged", acknowledged=taken)
         await self.tell(self.note_alert(alert["id"], "acknowledged"))
         return web.json_response(alert)
+
+    async def _next(self, request: web.Request) -> web.Response:
+        self.passed_on.append(request.match_info["id"])
+        return web.Response(status=204)
 
     async def _close(self, request: web.Request) -> web.Response:
         alert = self.alerts[request.match_info["id"]]

@@ -51,7 +51,11 @@ def test_every_built_key_has_words_below_its_stem() -> None:
         ("role", "admin supervisor dispatcher engineer viewer"),
         ("ring", "ringing answered declined unreachable cancelled"),
         ("quality", "excellent good poor lost"),
-        ("alert.change", "raised again acknowledged no_data data_back cleared closed evidence"),
+        ("alert.change", "raised again acknowledged no_data data_back cleared closed evidence reverted"),
+        (
+            "escalation.change",
+            "ringing skipped failed declined answered settled reverted stopped held pausing exhausted nobody",
+        ),
         ("link", "idle connecting online waiting ended"),
         ("order.change", "given confirmed done"),
         ("device.camera", "insecure denied none busy failed gone"),

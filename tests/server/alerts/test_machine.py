@@ -185,10 +185,20 @@ def test_no_finding_moves_an_alert_that_is_over(state: State, change: FindingCha
     assert machine.find(opened(state=state), finding(change), new_id="x", at=1.0) is None
 
 
+def test_taken_and_reverted_is_open_and_may_be_taken_again() -> None:
+    taken = machine.acknowledge(opened(), Somebody(), "", 300.0)
+    assert taken is not None
+    reverted = machine.revert(taken[0], 400.0)
+    assert reverted is not None
+    assert (reverted[0].state, reverted[0].acknowledged, reverted[1]) == (State.OPEN, None, Change.REVERTED)
+    assert machine.revert(reverted[0], 401.0) is None
+    assert machine.acknowledge(reverted[0], Somebody("u2"), "", 402.0) is not None
+
+
 def test_the_table_is_whole() -> None:
     assert {state for state, _ in TRANSITIONS} == set(State) - {State.CLOSED}
     assert {given for _, given in TRANSITIONS} == set(Input)
-    assert set(get_args(FindingChange)) | {"acknowledge", "close"} == {one.value for one in Input}
+    assert set(get_args(FindingChange)) | {"acknowledge", "revert", "close"} == {one.value for one in Input}
     assert get_args(Severity) == SEVERITIES
     assert all(after is State.CLOSED for (_, given), (after, _) in TRANSITIONS.items() if given is Input.CLOSE)
     assert all(given is Input.CLOSE for (_, given), (after, _) in TRANSITIONS.items() if after is State.CLOSED)
@@ -204,6 +214,8 @@ def test_states_only_go_forward_whatever_comes(inputs: list[Input], severities: 
         at = 200.0 + number
         if move is Input.ACKNOWLEDGE:
             step = machine.acknowledge(alert, Somebody(f"u{number}"), "", at)
+        elif move is Input.REVERT:
+            step = machine.revert(alert, at)
         elif move is Input.CLOSE:
             step = machine.close(alert, Somebody(), "explained", "", "", at)
         else:
@@ -211,10 +223,10 @@ def test_states_only_go_forward_whatever_comes(inputs: list[Input], severities: 
             step = machine.find(alert, finding(change, at, severities[number]), new_id="x", at=at)
         after = step[0] if step else alert
         assert after.id == "a1"
-        assert ORDER.index(after.state) >= ORDER.index(alert.state)
+        assert ORDER.index(after.state) >= ORDER.index(alert.state) or (move is Input.REVERT and step is not None)
         assert SEVERITIES.index(after.severity) >= SEVERITIES.index(alert.severity)
         assert after.occurrences - alert.occurrences == (move in OPENS and alert.state in STANDING)
-        assert alert.acknowledged in (None, after.acknowledged)
+        assert alert.acknowledged in (None, after.acknowledged) or (move is Input.REVERT and step is not None)
         assert (after.state is State.CLOSED) == (after.closed is not None) == (after.outcome is not None)
         assert (after.duration_s is None) == (after.state in STANDING)
         alert = after

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from server.api.context import Context
+from server.api.duty import DutyDoor
 from server.api.http import Access, Route, Routes
 from server.api.registry import RegistryDoor
 from server.api.sessions import SessionDoor
@@ -36,6 +37,8 @@ ALLOWED: dict[str, str] = {
     "POST /api/alerts/{id}/ack": "admin supervisor dispatcher",
     "POST /api/alerts/{id}/close": "admin supervisor",
     "GET /api/alerts/{id}/evidence/{name}": PEOPLE,
+    "POST /api/alerts/{id}/next": "admin supervisor dispatcher",
+    "GET /api/escalations": PEOPLE,
     "GET /api/recordings": PEOPLE,
     "GET /api/recordings/{id}/segments/{n}": PEOPLE,
     "GET /api/sessions/{session}/export": PEOPLE,
@@ -84,6 +87,7 @@ DECLARED = Routes.of(
     SessionDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     WhipDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     RegistryDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    DutyDoor(NOTHING).routes(),  # type: ignore[arg-type]
 )
 
 

@@ -62,3 +62,10 @@ export function tuneFor(alerts) {
   const open = [...alerts].filter(isOpen);
   return open.length ? severityOf(inOrder(open)[0]) : null;
 }
+
+/** Whether an alert sounds on the pages of a site: until its chain has come that far, and when somebody has it, it does
+ * not. One that rings nobody sounds where it is shown. @param {Alert} alert @param {Alert | undefined} escalation @param {string} site */
+export function soundsAt(alert, escalation, site) {
+  if (!isOpen(alert)) return false;
+  return !escalation || (escalation.status === 'ringing' && (escalation.reached ?? []).includes(site));
+}

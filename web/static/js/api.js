@@ -75,6 +75,8 @@ export const api = {
   posts: async (site) => items(await call('GET', `/api/posts${query({ site })}`)),
   /** @param {string} alert @param {string} comment */
   acknowledge: (alert, comment) => call('POST', `/api/alerts/${id(alert)}/ack`, { comment }),
+  /** Do not wait for the rest of this ring. @param {string} alert */
+  callNext: (alert) => call('POST', `/api/alerts/${id(alert)}/next`),
   /** @param {string} alert @param {string} outcome @param {string} reason @param {string} comment */
   close: (alert, outcome, reason, comment) => call('POST', `/api/alerts/${id(alert)}/close`, { outcome, reason, comment }),
   /** @param {{site: string, levels: string[], alert?: string, title?: string}} wanted @param {string} key the same press gives the same consultation */

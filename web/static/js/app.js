@@ -7,9 +7,9 @@ import { MediaClient } from './media.js';
 import { DeviceError, openCamera, openMicrophone, openScreen } from './devices.js';
 import { heard } from './quality.js';
 import { RoomClient, RoomProblem } from './room.js';
-import { RoomView } from './roomview.js';
+import { RoomView, alertId } from './roomview.js';
 import { Store, memory } from './state.js';
-import { tuneFor } from './alerts.js';
+import { soundsAt, tuneFor } from './alerts.js';
 import { soundFor, startSound } from './sound.js';
 import { startShortcuts } from './shortcuts.js';
 
@@ -157,7 +157,9 @@ class App {
   }
 
   #sounds() {
-    const tune = tuneFor(this.own?.alerts.values() ?? []);
+    const own = this.own;
+    const mine = [...(own?.alerts.values() ?? [])].filter((alert) => soundsAt(alert, own?.escalations.get(alertId(alert)), this.me.site));
+    const tune = tuneFor(mine);
     soundFor('alerts', tune);
     soundFor('ring', this.ringing().length ? 'ring' : null);
   }

@@ -1,6 +1,6 @@
 // The shortcuts that all work pages share.
 import { app } from './app.js';
-import { acknowledgeSelected, selectNext } from './elements/alert-list.js';
+import { acknowledgeSelected, callNextSelected, selectNext } from './elements/alert-list.js';
 import { openCall } from './elements/call-dialog.js';
 import { showHelp } from './elements/help.js';
 import { focusTile, focusedTile } from './elements/session.js';
@@ -16,6 +16,7 @@ export function addKeys(focusOutside) {
   addShortcut({ keys: 'm', label: 'key.microphone', run: () => app.toggleMute('microphone') });
   addShortcut({ keys: 'v', label: 'key.camera', run: () => app.toggleMute('camera') });
   addShortcut({ keys: 'a', label: 'key.acknowledge', run: acknowledgeSelected });
+  addShortcut({ keys: 'e', label: 'key.escalate', run: callNextSelected });
   addShortcut({ keys: 'jk', label: 'key.next', run: (key) => selectNext(key === 'j' ? 1 : -1) });
   addShortcut({ keys: 'c', label: 'key.call', run: () => app.mayCall && openCall() });
   addShortcut({ keys: '123456789', label: 'key.focus', run: (key) => (app.session.value ? focusTile(Number(key)) : focusOutside(Number(key))) });

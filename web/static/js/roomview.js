@@ -28,6 +28,8 @@ export class RoomView {
     this.sessions = new Map();
     /** @type {Map<string, Body>} */
     this.duty = new Map();
+    /** @type {Map<string, Body>} who is being rung about which alert */
+    this.escalations = new Map();
     /** @type {Map<string, Body>} */
     this.readings = new Map();
     /** @type {Map<string, Body>} */
@@ -58,6 +60,7 @@ export class RoomView {
     this.duty = new Map(snapshot.duty.map((/** @type {Body} */ d) => [dutyKey(d), d]));
     this.readings = new Map(snapshot.readings.map((/** @type {Body} */ r) => [readingKey(r), r]));
     this.positions = new Map(snapshot.positions.map((/** @type {Body} */ p) => [String(p.tag), p]));
+    this.escalations = new Map((snapshot.escalations ?? []).map((/** @type {Body} */ e) => [String(e.alert), e]));
     this.links = new Map();
     this.entries = [...snapshot.recent].sort((a, b) => a.seq - b.seq);
   }
@@ -77,6 +80,7 @@ export class RoomView {
     if (event.kind === 'alert') this.#alert(body);
     else if (event.kind === 'duty') this.duty.set(dutyKey(body), { ...this.duty.get(dutyKey(body)), ...body });
     else if (event.kind === 'session') this.#session(body, event.at);
+    else if (event.kind === 'escalation') this.#escalation(body);
     else if (event.kind === 'order') this.#order(body);
     else if (event.kind === 'reading') this.#reading(body);
     else if (event.kind === 'position') this.positions.set(String(body.tag), { ...this.positions.get(String(body.tag)), ...body });
@@ -104,6 +108,12 @@ export class RoomView {
     const id = alertId(body);
     if (body.state === 'open' || body.state === 'acknowledged') this.alerts.set(id, { ...this.alerts.get(id), ...body });
     else this.alerts.delete(id);
+  }
+
+  /** @param {Body} body */
+  #escalation(body) {
+    if (body.status === 'stopped') this.escalations.delete(String(body.alert));
+    else this.escalations.set(String(body.alert), body);
   }
 
   /** @param {Body} body @param {number} at */

@@ -119,3 +119,8 @@ export function soundFor(key, tune) {
   const every = REPEAT_S[tune];
   if (every) loops.set(key, { tune, timer: setInterval(() => play(tune), every * 1000) });
 }
+
+/** What sounds again and again now, as `cause:tune`. */
+export function sounding() {
+  return [...loops].map(([key, running]) => `${key}:${running.tune}`);
+}

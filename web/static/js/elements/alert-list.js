@@ -9,6 +9,7 @@ import { has, t } from '../i18n.js';
 import { alertId } from '../roomview.js';
 import { Store } from '../state.js';
 import { openCall } from './call-dialog.js';
+import { escalationLine, mayCallNext } from './escalation.js';
 
 const SHOWN = 60;
 const OUTCOMES = ['confirmed', 'false_alarm', 'explained'];
@@ -23,6 +24,22 @@ export async function acknowledge(alert, comment) {
   } catch (error) {
     app.report(error);
   }
+}
+
+/** @param {Record<string, any>} alert */
+async function callNext(alert) {
+  try {
+    await api.callNext(alertId(alert));
+  } catch (error) {
+    app.report(error);
+  }
+}
+
+/** The chosen alert's ring is cut short, or the first one's that rings. */
+export function callNextSelected() {
+  const list = all().filter(mayCallNext);
+  const alert = list.find((one) => alertId(one) === selected.value) ?? list[0];
+  if (alert) callNext(alert);
 }
 
 const all = () => inOrder(app.own?.alerts.values() ?? []).slice(0, SHOWN);
@@ -88,6 +105,7 @@ class AlertList extends Part {
         ${lacksData(alert) ? html`<span class="nodata">${icon('link-2-off')} ${t('alert.no_data')}</span>` : nothing}
         ${alert.acknowledged ? html`<span class="ack">${icon('user-check')} ${t('alert.taken_by', { name: alert.acknowledged.name })}</span>` : nothing}
       </p>
+      ${escalationLine(alert)}
       ${alert.acknowledged?.comment ? html`<p class="comment">${alert.acknowledged.comment}</p>` : nothing}
       ${this.#evidence(alert, id)}
       ${selected.value === id ? this.#explain(alert) : nothing}
@@ -130,6 +148,7 @@ class AlertList extends Part {
             <button @click=${() => (this.commenting = this.commenting === id ? '' : id)} aria-label=${t('alert.with_comment')} title=${t('alert.with_comment')}>${icon('message-square')}</button>`
         : nothing}
       ${app.mayCall && !app.session.value ? html`<button @click=${() => openCall(alert)}>${icon('phone')} ${t('call.short')}</button>` : nothing}
+      ${mayCallNext(alert) ? html`<button @click=${() => callNext(alert)}>${icon('bell-ring')} ${t('escalation.call_next')}</button>` : nothing}
       ${app.mayClose ? html`<button @click=${() => (this.closing = this.closing === id ? '' : id)}>${icon('x')} ${t('alert.close')}</button>` : nothing}
     </p>`;
   }

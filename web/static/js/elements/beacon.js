@@ -6,6 +6,7 @@ import { timer } from '../format.js';
 import { t } from '../i18n.js';
 import { acknowledge } from './alert-list.js';
 import { openCall } from './call-dialog.js';
+import { escalationLine } from './escalation.js';
 
 class Beacon extends Part {
   watches() {
@@ -30,6 +31,7 @@ class Beacon extends Part {
         <p class="beacon-kind">${t(`severity.${severityOf(alert)}`)} · ${app.siteName(alert.site)}${alert.simulated ? ` · ${t('simulated')}` : ''}</p>
         <p class="beacon-title">${titleOf(alert)}</p>
         <p class="beacon-more"><span class="mono">${timer(app.now() - raisedAt(alert))}</span>${red.length > 1 ? html` · ${t('beacon.more', { n: red.length - 1 })}` : nothing}</p>
+        ${escalationLine(alert)}
       </div>
       <div class="beacon-acts">
         ${app.mayAcknowledge ? html`<button class="big" @click=${() => acknowledge(alert, '')}>${icon('check')} ${t('alert.acknowledge')} <kbd>a</kbd></button>` : nothing}

@@ -4,6 +4,7 @@ import { repeat } from 'lit/directives/repeat.js';
 import { app } from '../app.js';
 import { severityOf, SHAPE, titleOf } from '../alerts.js';
 import { dutyIcon, dutyState } from './duty.js';
+import { escalationEntry } from './escalation.js';
 import { figure, moment } from '../format.js';
 import { has, pick, t } from '../i18n.js';
 
@@ -23,6 +24,7 @@ const KINDS = {
     const state = dutyState(body);
     return [dutyIcon(state), state === 'absent' || state === 'asleep' ? 'warning' : 'plain', `${pick(body.name) || body.post}${t('colon')}${t(`duty.${state}`)}`];
   },
+  escalation: escalationEntry,
   session: (body) => ['video', body.change === 'unreachable' || body.change === 'declined' ? 'warning' : 'plain', sessionWords(body)],
   track: (body) => [body.change === 'stalled' || body.change === 'ended' ? 'video-off' : 'video', 'plain', `${words(`track.change.${body.change}`, {}, body.change)}${t('colon')}${app.siteName(body.track?.site ?? body.site)} ${sourceName(body.track?.name ?? body.name)}`],
   chat: (body) => ['message-square', 'plain', `${body.from?.name ?? ''}${t('colon')}${body.text}`],

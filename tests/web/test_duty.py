@@ -1,0 +1,86 @@
+"""Escalation on the screens, in real Chromium."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.web.conftest import Screens
+from tests.web.devserver import make_alert
+
+pytestmark = [pytest.mark.peer, pytest.mark.timeout(90), pytest.mark.asyncio(loop_scope="module")]
+
+
+def escalation(change: str = "ringing", **more: Any) -> dict[str, Any]:
+    return {
+        "alert": "a1", "site": "hongqi", "severity": "alarm", "chain": "red", "status": "ringing", "round": 1,
+        "ring": "a1.1", "at_site": "county", "at_level": "county", "who": ["on_duty"], "channels": ["browser"],
+        "until": time.time() + 12, "next": {"site": "city", "level": "city"}, "reached": ["hongqi", "county"],
+        "by": "", "by_site": "", "change": change, "simulated": True, **more,
+    }  # fmt: skip
+
+
+async def tell(screens: Screens, body: dict[str, Any]) -> None:
+    for room in ("site:hongqi", "site:county", "site:city"):
+        await screens.server.tell([screens.server.note(room, "escalation", body)])
+
+
+async def raised(screens: Screens, person: str, body: dict[str, Any]) -> Page:
+    """The dispatcher's or an authority's page, that counts what it would sound."""
+    context = await screens.context(locale="en-GB")
+    page = await context.new_page()
+    await page.goto(f"{screens.base}/as/{person}")
+    await page.locator("[data-link=online]").wait_for()
+    await page.evaluate(
+        """async () => {
+          const sound = await import('/static/js/sound.js');
+          await sound.armSound();
+        }"""
+    )
+    await page.locator(".sound").click()
+    await screens.server.raise_alert(make_alert(1, "alarm", "空岗", "Post empty"))
+    await tell(screens, body)
+    return page
+
+
+async def until(such: Callable[[], bool]) -> None:
+    async with asyncio.timeout(8):
+        while not such():
+            await asyncio.sleep(0.02)
+
+
+LOOPS = "async () => (await import('/static/js/sound.js')).sounding()"
+
+
+async def test_card_says_whom_it_rings_for_how_long_and_who_is_next(screens: Screens) -> None:
+    page = await raised(screens, "dispatcher", escalation())
+    line = page.locator("lamproom-alerts article .escalation")
+    await expect(line).to_contain_text("Ringing Hongqi county (duty page)")
+    await expect(line).to_contain_text("next: Linhe city")
+    await expect(line).to_contain_text("0:1")
+    await expect(page.locator("lamproom-timeline li.entry", has_text="Ringing Hongqi county")).to_be_visible()
+
+
+async def test_rung_level_sounds_and_the_next_one_not_yet(screens: Screens) -> None:
+    page = await raised(screens, "supervisor", escalation())
+    await page.wait_for_function(LOOPS)
+    assert "alerts:alarm" in await page.evaluate(LOOPS)
+    await tell(screens, escalation("answered", status="answered", by="王建国", until=time.time() + 300, at_site=None))
+    await expect(page.locator("lamproom-alerts article .escalation")).to_contain_text("Taken by 王建国")
+    assert await page.evaluate(LOOPS) == []
+    above = await raised(screens, "city", escalation())
+    await above.locator("lamproom-alerts article .escalation").wait_for()
+    assert await above.evaluate(LOOPS) == []
+    await tell(screens, escalation(at_site="city", reached=["hongqi", "county", "city"], next=None))
+    await expect(above.locator("lamproom-alerts article .escalation")).to_contain_text("Ringing Linhe city")
+    assert "alerts:alarm" in await above.evaluate(LOOPS)
+
+
+async def test_next_level_at_once_by_key(screens: Screens) -> None:
+    page = await raised(screens, "dispatcher", escalation())
+    await page.get_by_role("button", name="Call the next level now").wait_for()
+    await page.keyboard.press("e")
+    await until(lambda: screens.server.passed_on == ["a1"])
