@@ -87,6 +87,28 @@ def along(line: Sequence[Segment], x: float, y: float, z: float) -> Along:
     return best
 
 
+def span_outline(line: Sequence[Place], from_m: float, to_m: float, half_m: float) -> tuple[Point, ...]:
+    """A span of a roadway as an outline, for drawing; its corners are mitred only roughly."""
+    middle: list[Point] = []
+    for x0, y0, _z0, dx, dy, dz, flat, start in segments(line):
+        length = math.sqrt(flat * flat + dz * dz)
+        first, last = max(0.0, from_m - start), min(length, to_m - start)
+        if length and first <= last:
+            middle += [(x0 + dx * at / length, y0 + dy * at / length) for at in (first, last)]
+    middle = [one for n, one in enumerate(middle) if n == 0 or one != middle[n - 1]]
+    if len(middle) < 2:
+        return ()
+    left: list[Point] = []
+    right: list[Point] = []
+    for n, (x, y) in enumerate(middle):
+        (ax, ay), (bx, by) = middle[max(0, n - 1)], middle[min(len(middle) - 1, n + 1)]
+        length = math.hypot(bx - ax, by - ay) or 1.0
+        ox, oy = -(by - ay) / length * half_m, (bx - ax) / length * half_m
+        left.append((x + ox, y + oy))
+        right.append((x - ox, y - oy))
+    return (*left, *reversed(right))
+
+
 def _edges(outline: Sequence[Point]) -> Iterable[tuple[Point, Point]]:
     return zip(outline, (*outline[1:], outline[0]), strict=True)
 

@@ -62,6 +62,8 @@ class Position:
     label: str = ""
     """What people call it; for a person only a card number or job, never more than the source gave."""
     simulated: bool = False
+    presence: Literal["", "in", "out"] = ""
+    """Whether the source says that it is in the mine or has left it; empty: it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,9 @@ class StoreSettings(Section):
     url: str | None = Field(
         default=None, description="SQLAlchemy URL; default SQLite in data_dir. PostgreSQL: postgresql+psycopg://..."
     )
-    reading_retention_days: int = Field(default=90, ge=1, description="power readings and positions older than this go")
+    reading_retention_days: int = Field(default=90, ge=1, description="power readings older than this go")
+    position_retention_days: int = Field(default=90, ge=1, description="positions older than this go")
+    minute_retention_days: int = Field(default=730, ge=1, description="readings by the minute older than this go")
 
 
 class BusSettings(Section):

@@ -9,7 +9,7 @@ import contextlib
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -30,6 +30,7 @@ from server.api.duty import DutyDoor
 from server.api.http import Routes, install
 from server.api.openapi import routes_of
 from server.api.pages import Pages
+from server.api.plan import PlanDoor
 from server.api.registry import RegistryDoor
 from server.api.room import RoomDoor
 from server.api.sessions import SessionDoor
@@ -42,7 +43,9 @@ from server.identity.service import Identity
 from server.measures import Measures
 from server.media import MediaClient
 from server.minefiles import MineFiles
+from server.minutes import Minutes
 from server.observe import Metrics
+from server.positions import LivePositions
 from server.posts import DutyPosts
 from server.recording import Recordings
 from server.registry.service import Registry
@@ -101,6 +104,9 @@ class Parts:
     rooms: Rooms
     metrics: Metrics
     registry: Registry
+    live: LivePositions
+    minutes: Minutes
+    run_states: RunStates
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +134,18 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         alert_service = AlertService(database, tree, bus, further_rooms=sessions.rooms_about)
         escalations = Escalations(settings, database, tree, bus, alert_service, rooms_about=sessions.rooms_about)
         alert_service.follower = escalations
-        notable = _notable(RunStates(_rated(settings)))
-        ingest = TelemetryIngest(database, tree, bus, notable=notable, further_rooms=sessions.rooms_about)
-        rules = Rules(settings, tree, alert_service)
-        ingest.on_stored = rules.stored
+        states = RunStates(_rated(settings))
+        notable = _notable(states)
         registry = await Registry.load(database, tree, bus)
+        live = LivePositions(registry.facts, stations_fresh_s=settings.files.stale_after_s)
+        await live.load(database)
+        registry.on_change.append(live.changed)
+        minutes = Minutes(database)
+        ingest = TelemetryIngest(
+            database, tree, bus, notable=notable, further_rooms=sessions.rooms_about, live=live
+        )  # fmt: skip
+        rules = Rules(settings, tree, alert_service)
+        ingest.on_stored = _both(rules.stored, minutes.touched)
         mine_files = MineFiles(settings, database, tree, ingest, alert_service, registry)
         identity = await Identity.open(database, tree, settings.auth, data_dir)
         identity.sites_of_session = sessions.sites_of
@@ -158,7 +171,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded))
         yield Parts(
             settings, health, database, tree, identity, alert_service, escalations, sessions, conductor, media, streams,
-            ingest, rules, mine_files, posts, vision, recorded, rooms, metrics, registry,
+            ingest, rules, mine_files, posts, vision, recorded, rooms, metrics, registry, live, minutes, states,
         )  # fmt: skip
 
 
@@ -170,6 +183,7 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "streams": parts.streams.run,
         "media": parts.media.run,
         "retention": lambda: _retain(parts),
+        "minutes": parts.minutes.run,
         "recorder": parts.recordings.run,
         "escalations": parts.escalations.run,
     }
@@ -201,6 +215,26 @@ async def _take_in(parts: Parts) -> None:
             await parts.telemetry.store(batch)
 
 
+def _both(
+    one: Callable[[Sequence[Reading]], None], two: Callable[[Sequence[Reading]], None]
+) -> Callable[[Sequence[Reading]], None]:
+    def told(readings: Sequence[Reading]) -> None:
+        one(readings)
+        two(readings)
+
+    return told
+
+
+def _power(parts: Parts) -> Callable[[str], dict[str, str]]:
+    """Which machines of a site run, by their power terminals."""
+
+    def of(site: str) -> dict[str, str]:
+        named = {one.device for one in parts.registry.facts(site).machines.values() if one.device}
+        return {device: parts.run_states.state(site, device) for device in named}
+
+    return of
+
+
 def _rated(settings: Settings) -> dict[tuple[str, str], float]:
     rated = {(one.site, one.device): rated_current(one) for one in settings.devices}
     return {key: current for key, current in rated.items() if current is not None}
@@ -216,9 +250,14 @@ def _notable(states: RunStates) -> Notable:
 
 
 async def _retain(parts: Parts) -> None:
-    keep_s = parts.settings.store.reading_retention_days * DAY_S
+    kept = parts.settings.store
     while True:
-        await parts.telemetry.forget(time.time() - keep_s)
+        now = time.time()
+        await parts.telemetry.forget(
+            now - kept.reading_retention_days * DAY_S, now - kept.position_retention_days * DAY_S
+        )  # fmt: skip
+        await parts.minutes.forget(now - kept.minute_retention_days * DAY_S)
+        parts.live.forget(now - kept.position_retention_days * DAY_S)
         await parts.recordings.forget(time.time())
         await _checkpoint(parts.database)
         await asyncio.sleep(RETENTION_EVERY_S)
@@ -268,7 +307,9 @@ def application(parts: Parts) -> web.Application:
     shared = (part.routes for part in (alerts, health, login, recordings, sites, telemetry, tokens, users))
     registry = RegistryDoor(parts.registry)
     duty = DutyDoor(parts.escalations)
-    routes = Routes.of(*shared, sessions.routes(), whip.routes(), registry.routes(), duty.routes())
+    plan = PlanDoor(parts.registry, parts.live, parts.minutes, _power(parts))
+    doors = (sessions, whip, registry, duty, plan)
+    routes = Routes.of(*shared, *(one.routes() for one in doors))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(
         parts.conductor,

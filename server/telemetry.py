@@ -10,6 +10,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
+from operator import attrgetter
 from typing import TypeVar
 
 from sqlalchemy import Table, delete, select, tuple_
@@ -17,12 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics.plugin import Batch, Position, Reading
 from server.bus import Bus
+from server.positions import LivePositions
 from server.store import timeline
 from server.store.crashpoints import crashpoint
 from server.store.database import Database
 from server.store.sites import SiteTree
 from server.store.tables import latest_positions, latest_readings, positions, readings
-from server.store.upsert import insert_into
 
 Notable = Callable[[Reading | None, Reading], str | None]
 """(the latest before, the new one) to the word for `change`, or None for a change that is not worth an entry."""
@@ -34,10 +36,15 @@ RANGE_LIMIT = 20_000
 FORGET_ROWS = 5000
 """Most rows deleted in one transaction, so that writers wait only shortly."""
 
+TOGETHER = 32
+"""More new positions of a site than this in one batch go out as one live message, `positions`."""
+
 READING_KEY = ("site", "device", "quantity")
 POSITION_KEY = ("site", "tag")
 READING_FIELDS = tuple(field.name for field in fields(Reading))
 POSITION_FIELDS = tuple(field.name for field in fields(Position))
+_reading_row = attrgetter(*READING_FIELDS)
+_position_row = attrgetter(*POSITION_FIELDS)
 
 
 @dataclass(slots=True)
@@ -81,16 +88,20 @@ class TelemetryIngest:
         *,
         notable: Notable = quality_turned,
         further_rooms: Callable[[str], Iterable[str]] = _no_further_rooms,
+        live: LivePositions | None = None,
     ) -> None:
         """`further_rooms(site)`: rooms beside the mine's own in which notable changes are told (open sessions).
-        `on_stored` may be set to what wants each batch's samples of known sites after they are on disk."""
+        `live`: the newest positions; it finds their zones. `on_stored` and `on_positions` may be set to what wants each
+        batch's samples of known sites, with their zones, after they are on disk."""
         self._database = database
         self._tree = tree
         self._bus = bus
         self._notable = notable
         self._further_rooms = further_rooms
+        self.live = live or LivePositions()
         self.counts = Counts()
         self.on_stored: Callable[[Sequence[Reading]], None] = lambda readings: None
+        self.on_positions: Callable[[Sequence[Position]], None] = lambda positions: None
 
     # --- writing ---
 
@@ -106,20 +117,24 @@ class TelemetryIngest:
     async def _store(self, batch: Batch) -> None:
         counts = replace(self.counts, batches=self.counts.batches + 1, rejected=self.counts.rejected + batch.rejected)
         new_readings = self._known(batch.readings, counts)
-        new_positions = self._known(batch.positions, counts)
+        new_positions = self.live.located(self._known(batch.positions, counts))
+        newest: list[Position] = []
         news: list[timeline.News] = []
         live: list[dict[str, object]] = []
         async with self._database.transaction() as connection:
             if new_readings:
                 counts.readings += await self._take_readings(connection, new_readings, counts, news, live)
             if new_positions:
-                counts.positions += await self._take_positions(connection, new_positions, counts, news, live)
+                counts.positions += await self._take_positions(connection, new_positions, counts, news, newest)
             crashpoint("telemetry.rows")
             entries = await timeline.append_all(connection, news)
         crashpoint("telemetry.committed")
         counts.notable += len(news)
         self.counts = counts
+        self.live.take(newest)
         self.on_stored(new_readings)
+        self.on_positions(new_positions)
+        live += _told(newest)
         for entry in entries:
             await self._bus.publish("entry", entry.as_dict())
         for body in live:
@@ -173,9 +188,9 @@ class TelemetryIngest:
         samples: Sequence[Position],
         counts: Counts,
         news: list[timeline.News],
-        live: list[dict[str, object]],
+        told: list[Position],
     ) -> int:
-        latest = await self._latest_positions(connection, {(one.site, one.tag) for one in samples})
+        latest = await self.live.latest(connection, {(one.site, one.tag) for one in samples})
         written = await _insert(connection, positions, samples, counts)
         newest: dict[tuple[str, str], Position] = {}
         for sample in samples:
@@ -191,10 +206,7 @@ class TelemetryIngest:
                 news.append(timeline.News(rooms, "position", body, sample.received_at))
             newest[key] = sample
         await _advance(connection, latest_positions, POSITION_KEY, list(newest.values()))
-        live += [
-            {"room": f"site:{one.site}", "kind": "position", "key": one.tag, "body": position_body(one)}
-            for one in newest.values()
-        ]
+        told += newest.values()
         return written
 
     async def _latest_readings(
@@ -205,28 +217,23 @@ class TelemetryIngest:
         found = [Reading(**row._asdict()) for row in await connection.execute(query)]
         return {(one.site, one.device, one.quantity): one for one in found}
 
-    async def _latest_positions(
-        self, connection: AsyncConnection, keys: Iterable[tuple[str, str]]
-    ) -> dict[tuple[str, str], Position]:
-        table = latest_positions.c
-        query = select(latest_positions).where(tuple_(table.site, table.tag).in_(sorted(keys)))
-        found = [Position(**row._asdict()) for row in await connection.execute(query)]
-        return {(one.site, one.tag): one for one in found}
-
-    async def forget(self, before: float) -> int:
+    async def forget(self, before: float, positions_before: float | None = None) -> int:
         """Delete samples whose source time is older than `before`, a piece at a time; returns how many went.
 
         Goes along the primary key, one curve after the other. The latest of each stays.
+
+        Args:
+            positions_before: for positions; default as for readings.
         """
         gone = 0
-        for table, latest, names in (
-            (readings, latest_readings, READING_KEY),
-            (positions, latest_positions, POSITION_KEY),
+        for table, latest, names, limit in (
+            (readings, latest_readings, READING_KEY, before),
+            (positions, latest_positions, POSITION_KEY, positions_before or before),
         ):
             async with self._database.reading() as connection:
                 keys = (await connection.execute(select(*(latest.c[name] for name in names)))).all()
             for key in keys:
-                gone += await self._forget_curve(table, dict(zip(names, key, strict=True)), before)
+                gone += await self._forget_curve(table, dict(zip(names, key, strict=True)), limit)
         return gone
 
     async def _forget_curve(self, table: Table, key: dict[str, str], before: float) -> int:
@@ -283,27 +290,54 @@ def _order(sample: Reading | Position) -> tuple[float, int]:
     return sample.source_at, sample.seq
 
 
+def _rows(samples: Sequence[Reading] | Sequence[Position]) -> list[tuple[object, ...]]:
+    row = _reading_row if isinstance(samples[0], Reading) else _position_row
+    return [row(one) for one in samples]
+
+
+@cache
+def _statement(table: Table, dialect: str, key: tuple[str, ...] = ()) -> str:
+    """Plain SQL that both engines read, for rows as tuples: at tens of thousands a second it must be no more than that.
+    With a `key`: the newest by source time and counter wins."""
+    names = READING_FIELDS if "quantity" in table.c else POSITION_FIELDS
+    mark = "?" if dialect == "sqlite" else "%s"
+    words = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))})"
+    if not key:
+        return f"{words} ON CONFLICT DO NOTHING"
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
+    newer = f"(excluded.source_at, excluded.seq) > ({table.name}.source_at, {table.name}.seq)"
+    return f"{words} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes} WHERE {newer}"
+
+
 async def _insert(connection: AsyncConnection, table: Table, samples: Sequence[Sample], counts: Counts) -> int:
-    statement = insert_into(connection, table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-    result = await connection.execute(statement, [_fields(one) for one in samples])
+    statement = _statement(table, connection.dialect.name)
+    result = await connection.exec_driver_sql(statement, _rows(samples), {"preserve_rowcount": True})
     counts.duplicates += len(samples) - result.rowcount
     return result.rowcount
 
 
 async def _advance(
-    connection: AsyncConnection, table: Table, key: Sequence[str], samples: Sequence[Reading] | Sequence[Position]
+    connection: AsyncConnection, table: Table, key: tuple[str, ...], samples: Sequence[Reading] | Sequence[Position]
 ) -> None:
     """Set the latest, unless a newer one is there."""
-    if not samples:
-        return
-    upsert = insert_into(connection, table)
-    new, old = upsert.excluded, table.c
-    statement = upsert.on_conflict_do_update(
-        index_elements=list(key),
-        set_={column.name: new[column.name] for column in table.c if column.name not in key},
-        where=tuple_(new.source_at, new.seq) > tuple_(old.source_at, old.seq),
-    )
-    await connection.execute(statement, [_fields(one) for one in samples])
+    if samples:
+        await connection.exec_driver_sql(_statement(table, connection.dialect.name, key), _rows(samples))
+
+
+def _told(newest: Sequence[Position]) -> list[dict[str, object]]:
+    """Live messages: one for each position, or one for all of a site where there are many."""
+    by_site: dict[str, list[Position]] = {}
+    for one in newest:
+        by_site.setdefault(one.site, []).append(one)
+    told: list[dict[str, object]] = []
+    for site, ones in by_site.items():
+        room = f"site:{site}"
+        if len(ones) <= TOGETHER:
+            told += [{"room": room, "kind": "position", "key": one.tag, "body": position_body(one)} for one in ones]
+        else:
+            items = [position_body(one) for one in ones]
+            told.append({"room": room, "kind": "positions", "key": ones[0].tag, "body": {"items": items}})
+    return told
 
 
 def reading_body(reading: Reading) -> dict[str, object]:

@@ -40,6 +40,7 @@ MAX_KNOWN = 50_000
 BASES = ("RYXX", "RYQY", "RYJZ", "RYSS", "JBSJ")
 """Types that say what there is."""
 UNDERGROUND, OUT = "1", "2"
+PRESENCE: dict[str, Literal["", "in", "out"]] = {UNDERGROUND: "in", OUT: "out"}
 PEOPLE_DEVICE = "positioning"
 """The `device` of the headcount readings."""
 
@@ -266,7 +267,8 @@ def _people(file: MineFile, site: str, register: Register, now: float) -> tuple[
         station = register.stations.get(record["station"] or "")
         x, y, z = station.place if station else (0.0, 0.0, 0.0)
         zone = (record["area"] or "") if inside else ""
-        positions.append(Position(site, card, "person", x, y, z, zone, file.at, now, 0, card))
+        presence = PRESENCE.get(record["flag"] or "", "")
+        positions.append(Position(site, card, "person", x, y, z, zone, file.at, now, 0, card, presence=presence))
     underground = sum(record["flag"] == UNDERGROUND for record in file.records)
     calls = sum(record["status"] == "求救" for record in file.records)
     readings = [

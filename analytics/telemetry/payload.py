@@ -5,7 +5,8 @@ Three shapes are known:
 - power, `{prefix}/{site}/power/{device}/{event|state}`:
   `{"ts", "seq", "values": {"current_a": 12.3, ...}, "simulated", "device"}`, the quantities of `QUANTITIES`;
 - tags, `{prefix}/{site}/tag/{tag}/{event|state}`:
-  `{"ts", "seq", "kind": "person" | "vehicle", "x", "y", "z", "zone", "label", "simulated", "tag"}`, metres;
+  `{"ts", "seq", "kind": "person" | "vehicle", "x", "y", "z", "zone", "label", "simulated", "tag", "presence": "in" |
+  "out"}`, metres;
 - power gateways as they are met in the field, `{prefix}/{site}/gateway/{device}/event`:
   `{"version", "location_code", "dynamic_location_code", "ts", "properties": [{"type", "key", "value", "unit",
   "timestamp"}]}` with Chinese keys.
@@ -344,7 +345,7 @@ def _quality(source_at: float, received_at: float) -> Literal["good", "suspect"]
 # --- the three shapes -----------------------------------------------------------------------------------------------
 
 _POWER_FIELDS = frozenset({"ts", "seq", "values", "simulated", "device"})
-_TAG_FIELDS = frozenset({"ts", "seq", "kind", "x", "y", "z", "zone", "label", "simulated", "tag"})
+_TAG_FIELDS = frozenset({"ts", "seq", "kind", "x", "y", "z", "zone", "label", "simulated", "tag", "presence"})
 _GATEWAY_FIELDS = frozenset({"version", "location_code", "dynamic_location_code", "ts", "properties", "simulated"})
 _PROPERTY_FIELDS = frozenset({"type", "key", "value", "unit", "timestamp"})
 
@@ -404,10 +405,22 @@ def _tag(topic: Topic, fields: dict[str, object], received_at: float, into: Pars
         seq or 0,
         _text(fields, "label"),
         _simulated(fields),
+        _presence(fields),
     )
     into.positions.append(position)
     if seq is not None:
         into.steps.append(Step(tag, seq, source_at))
+
+
+def _presence(fields: dict[str, object]) -> Literal["", "in", "out"]:
+    found = fields.get("presence", "")
+    if found == "in":
+        return "in"
+    if found == "out":
+        return "out"
+    if found == "":
+        return ""
+    raise Rejected(Reason.OUT_OF_RANGE, "presence must be in or out.")
 
 
 def _gateway(topic: Topic, fields: dict[str, object], received_at: float, into: Parsed) -> None:

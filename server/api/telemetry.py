@@ -50,6 +50,7 @@ class PositionBody(Output):
     seq: int
     label: str
     simulated: bool
+    presence: Literal["", "in", "out"]
 
 
 class PositionPage(Output):

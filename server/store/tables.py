@@ -305,6 +305,25 @@ latest_readings = Table(
     sqlite_with_rowid=False,
 )
 
+reading_minutes = Table(
+    "reading_minutes",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("quantity", Text, primary_key=True),
+    Column("minute", Number, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
+    Column("low", Double, nullable=False),
+    Column("mean", Double, nullable=False),
+    Column("high", Double, nullable=False),
+    Column("last", Double, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What a curve did in each minute (`minute` x 60 = its beginning, by the source's clock). Samples of bad quality are
+not in it."""
+
 positions = Table(
     "positions",
     metadata,
@@ -320,6 +339,7 @@ positions = Table(
     Column("label", Text, nullable=False),
     Column("received_at", Double, nullable=False),
     Column("simulated", Boolean, nullable=False),
+    Column("presence", Text, nullable=False, server_default=""),
     sqlite_with_rowid=False,
 )
 
@@ -338,6 +358,7 @@ latest_positions = Table(
     Column("label", Text, nullable=False),
     Column("received_at", Double, nullable=False),
     Column("simulated", Boolean, nullable=False),
+    Column("presence", Text, nullable=False, server_default=""),
     sqlite_with_rowid=False,
 )
 

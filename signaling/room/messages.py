@@ -301,7 +301,8 @@ class Roster(Message):
 
 
 class Live(Message):
-    """Newest value only, no `seq`: `reading`, `position`, `duty`, `observed`, `quality`."""
+    """Newest value only, no `seq`: `reading`, `position`, `positions` (`{items}`: many at once), `duty`, `observed`,
+    `quality`."""
 
     type: Literal["live"] = "live"
     room: str

@@ -9,6 +9,7 @@ from aiohttp import ClientSession, web
 from server.api.context import Context
 from server.api.duty import DutyDoor
 from server.api.http import Access, Route, Routes
+from server.api.plan import PlanDoor
 from server.api.registry import RegistryDoor
 from server.api.sessions import SessionDoor
 from server.api.whip import WhipDoor
@@ -51,6 +52,10 @@ ALLOWED: dict[str, str] = {
     "GET /api/rooms/{room}/timeline": PEOPLE,
     "GET /api/readings": PEOPLE,
     "GET /api/positions": PEOPLE,
+    "GET /api/readings/minutes": PEOPLE,
+    "GET /api/plan": PEOPLE,
+    "GET /api/plan/tags": PEOPLE,
+    "GET /api/tracks": PEOPLE,
     "GET /api/registry": PEOPLE,
     "GET /api/registry/changes": PEOPLE,
     "GET /api/registry/export": PEOPLE,  # people's names need more: test_registry.py
@@ -88,6 +93,7 @@ DECLARED = Routes.of(
     WhipDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     RegistryDoor(NOTHING).routes(),  # type: ignore[arg-type]
     DutyDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    PlanDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
 )
 
 

@@ -92,6 +92,7 @@ export class RoomView {
     const body = message.body;
     if (message.kind === 'reading') this.#reading(body);
     else if (message.kind === 'position') this.positions.set(String(body.tag), { ...this.positions.get(String(body.tag)), ...body });
+    else if (message.kind === 'positions') for (const one of body.items) this.positions.set(String(one.tag), { ...this.positions.get(String(one.tag)), ...one });
     else if (message.kind === 'duty') this.duty.set(dutyKey(body), { ...this.duty.get(dutyKey(body)), ...body });
   }
 
