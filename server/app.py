@@ -35,6 +35,7 @@ from server.api.registry import RegistryDoor
 from server.api.room import RoomDoor
 from server.api.sessions import SessionDoor
 from server.api.whip import WhipDoor
+from server.bus import Bus
 from server.bus.start import open_bus
 from server.conductor import Conductor
 from server.duty.screens import screens
@@ -134,16 +135,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         alert_service = AlertService(database, tree, bus, further_rooms=sessions.rooms_about)
         escalations = Escalations(settings, database, tree, bus, alert_service, rooms_about=sessions.rooms_about)
         alert_service.follower = escalations
-        states = RunStates(_rated(settings))
-        notable = _notable(states)
-        registry = await Registry.load(database, tree, bus)
-        live = LivePositions(registry.facts, stations_fresh_s=settings.files.stale_after_s)
-        await live.load(database)
-        registry.on_change.append(live.changed)
-        minutes = Minutes(database)
-        ingest = TelemetryIngest(
-            database, tree, bus, notable=notable, further_rooms=sessions.rooms_about, live=live
-        )  # fmt: skip
+        registry, live, minutes, states, ingest = await _telemetry(settings, database, tree, bus, sessions)
         rules = Rules(settings, tree, alert_service)
         ingest.on_stored = _both(rules.stored, minutes.touched)
         mine_files = MineFiles(settings, database, tree, ingest, alert_service, registry)
@@ -173,6 +165,21 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             settings, health, database, tree, identity, alert_service, escalations, sessions, conductor, media, streams,
             ingest, rules, mine_files, posts, vision, recorded, rooms, metrics, registry, live, minutes, states,
         )  # fmt: skip
+
+
+async def _telemetry(
+    settings: Settings, database: Database, tree: SiteTree, bus: Bus, sessions: SessionService
+) -> tuple[Registry, LivePositions, Minutes, RunStates, TelemetryIngest]:
+    """What is known of the mines, and what takes in their readings and positions."""
+    registry = await Registry.load(database, tree, bus)
+    live = LivePositions(registry.facts, stations_fresh_s=settings.files.stale_after_s)
+    await live.load(database)
+    registry.on_change.append(live.changed)
+    states = RunStates(_rated(settings))
+    ingest = TelemetryIngest(
+        database, tree, bus, notable=_notable(states), further_rooms=sessions.rooms_about, live=live
+    )  # fmt: skip
+    return registry, live, Minutes(database), states, ingest
 
 
 def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
