@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 TOKEN_BYTES = 16
 MAX_DATAGRAM_BYTES = TOKEN_BYTES + 1500
 RECEIVES_PER_PUMP = 256
-MAX_CONNECTIONS = 128
+MAX_CONNECTIONS = 600
+"""One for each camera that is fetched, and one for phones."""
 RECONNECT_S = 1.0
 
 _CREDENTIALS = struct.Struct("3i")

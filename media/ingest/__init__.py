@@ -1,0 +1,1 @@
+"""Cameras that are fetched: by RTSP, in a process of their own."""
