@@ -4,7 +4,7 @@ Every section is frozen and refuses unknown keys. Names carry their unit. `confi
 environment (`LAMPROOM__SECTION__KEY`) into `Settings`; `docs/settings.md` lists every key (a test holds it complete).
 """
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -131,6 +131,41 @@ class AnalyticsSettings(Section):
     worker_memory_mb: int = Field(default=1500, ge=256, description="address space of a vision worker beyond its start")
     heartbeat_timeout_s: float = Field(default=5.0, gt=0, description="a silent vision worker is killed after this")
     model: Path | None = Field(default=None, description="ONNX file with its card beside it; default: the one shipped")
+
+
+def _network(value: str) -> str:
+    ip_network(value)
+    return value
+
+
+Network = Annotated[str, AfterValidator(_network)]
+"""An IP network in CIDR notation."""
+
+
+class IngestSettings(Section):
+    """Where cameras may be fetched from. Loopback, link-local, multicast and metadata addresses are refused unless they
+    are allowed here."""
+
+    allow_networks: tuple[Network, ...] = Field(default=(), description="allowed although the built-in rule refuses")
+    deny_networks: tuple[Network, ...] = Field(default=(), description="never, whatever else allows them")
+
+
+class CameraSettings(Section):
+    """A camera or recorder channel that is fetched by RTSP."""
+
+    site: Slug
+    name: Slug = Field(description="as duty posts and pages name it, e.g. dispatch-room")
+    url: str = Field(
+        pattern=r"^rtsps?://", max_length=1024, description="rtsp://user:password@address/path; H.264 pictures"
+    )
+    sub_url: str | None = Field(
+        default=None,
+        pattern=r"^rtsps?://",
+        max_length=1024,
+        description="the camera's smaller stream, published as `{name}-sub`: enough for analysis, far cheaper",
+    )
+    transport: Literal["tcp", "udp"] = Field(default="tcp", description="udp for cameras that cannot do tcp")
+    audio: bool = Field(default=True, description="carry its sound, where it is G.711 or Opus")
 
 
 class RecordingSettings(Section):
@@ -339,10 +374,12 @@ class Settings(Section):
     auth: AuthSettings = AuthSettings()
     media: MediaSettings = MediaSettings()
     analytics: AnalyticsSettings = AnalyticsSettings()
+    ingest: IngestSettings = IngestSettings()
     recording: RecordingSettings = RecordingSettings()
     mqtt: MqttSettings = MqttSettings()
     files: FilesSettings = FilesSettings()
     duty: DutySettings = DutySettings()
     rules: RuleSettings = RuleSettings()
+    cameras: tuple[CameraSettings, ...] = ()
     devices: tuple[DeviceSettings, ...] = ()
     sites: tuple[SiteSettings, ...] = ()

@@ -25,6 +25,7 @@ from config.settings import Settings, SiteSettings
 from server import tls
 from server.alerts.service import AlertService
 from server.api import alerts, health, login, recordings, sites, telemetry, tokens, users
+from server.api.cameras import CameraDoor
 from server.api.context import Check, Context
 from server.api.duty import DutyDoor
 from server.api.http import Routes, install
@@ -41,6 +42,7 @@ from server.conductor import Conductor
 from server.duty.screens import screens
 from server.duty.service import Escalations
 from server.identity.service import Identity
+from server.ingest import Ingest
 from server.measures import Measures
 from server.media import MediaClient
 from server.minefiles import MineFiles
@@ -73,7 +75,7 @@ RETENTION_EVERY_S = 3600.0
 DAY_S = 86400.0
 
 LONGEST_DELAY_S = dict.fromkeys(
-    ("conductor", "sessions", "streams", "posts", "rules", "media", "recorder", "escalations"), 2.0
+    ("conductor", "sessions", "streams", "posts", "rules", "media", "recorder", "escalations", "ingest"), 2.0
 )
 """Units without which nobody is called or seen are started again soon, however often they fail."""
 
@@ -102,6 +104,7 @@ class Parts:
     posts: DutyPosts
     vision: VisionWorker
     recordings: Recordings
+    ingest: Ingest
     rooms: Rooms
     metrics: Metrics
     registry: Registry
@@ -158,12 +161,13 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         streams.on_camera, streams.on_camera_gone = posts.camera_started, posts.camera_gone
         recorded = Recordings(settings, database, conductor, sessions, streams)
         conductor.recording_of = recorded.state_of
+        fetched = Ingest(settings, tree, conductor, streams)
         rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts, escalations)
         health, metrics = Health(), Metrics()
-        metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded))
+        metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded, fetched))
         yield Parts(
             settings, health, database, tree, identity, alert_service, escalations, sessions, conductor, media, streams,
-            ingest, rules, mine_files, posts, vision, recorded, rooms, metrics, registry, live, minutes, states,
+            ingest, rules, mine_files, posts, vision, recorded, fetched, rooms, metrics, registry, live, minutes, states,
         )  # fmt: skip
 
 
@@ -196,6 +200,8 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
     }
     if parts.settings.files.inbox is not None and "files" in parts.settings.analytics.telemetry:
         running["files"] = parts.mine_files.run
+    if parts.settings.cameras:
+        running["ingest"] = parts.ingest.run
     if parts.settings.devices:
         running["rules"] = parts.rules.run
     if parts.settings.analytics.posts:
@@ -311,11 +317,12 @@ def application(parts: Parts) -> web.Application:
     install(app, context)
     sessions = SessionDoor(parts.sessions, parts.conductor, parts.posts)
     whip = WhipDoor(parts.conductor, parts.streams)
+    fetched = CameraDoor(parts.ingest)
     shared = (part.routes for part in (alerts, health, login, recordings, sites, telemetry, tokens, users))
     registry = RegistryDoor(parts.registry)
     duty = DutyDoor(parts.escalations)
     plan = PlanDoor(parts.registry, parts.live, parts.minutes, _power(parts))
-    doors = (sessions, whip, registry, duty, plan)
+    doors = (sessions, whip, registry, duty, plan, fetched)
     routes = Routes.of(*shared, *(one.routes() for one in doors))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(

@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from server.conductor import Conductor
+from server.ingest import Ingest
 from server.media import MediaClient
 from server.recording import Recordings
 from server.supervise import Health
@@ -25,6 +26,7 @@ class Measures(Collector):
         telemetry: TelemetryIngest,
         health: Health,
         recordings: Recordings,
+        ingest: Ingest,
     ) -> None:
         self._conductor = conductor
         self._media = media
@@ -32,12 +34,17 @@ class Measures(Collector):
         self._telemetry = telemetry
         self._health = health
         self._recordings = recordings
+        self._ingest = ingest
 
     def collect(self) -> Iterator[Metric]:
         yield from self._clients()
         yield from self._media_worker()
         yield from self._vision_worker()
         yield from self._recorder()
+        cameras = GaugeMetricFamily("lamproom_fetched_cameras", "Cameras that are fetched, by state", labels=["state"])
+        for state, number in Counter(self._ingest.states).items():
+            cameras.add_metric([state], number)
+        yield cameras
         yield from self._samples()
         restarts = CounterMetricFamily("lamproom_unit_restarts", "Units started again after a failure", labels=["unit"])
         for unit, count in self._health.restarts.items():

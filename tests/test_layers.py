@@ -51,6 +51,7 @@ SANS_IO = [
     "media/transportcc.py",
     "media/transport/stun.py",
     "server/alerts/machine.py",
+    "server/diagnosis.py",
     "server/registry/checks.py",
     "server/registry/feed.py",
     "server/registry/forms.py",

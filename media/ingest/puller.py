@@ -28,9 +28,9 @@ from media.ingest.messages import Add, Attach, Changed, Facts, Opened, Reason, S
 from media.ingest.patience import Patience
 from media.ingest.rtsp import CameraFailed, Described, Opening, Unit
 from media.ingest.timeline import Timeline
+from media.packetize import h264_payloads, is_h264_key, parameter_sets, split_annex_b
 from media.rtcp import SenderReport, compound
 from media.sourcetime import ntp
-from media.packetize import h264_payloads, is_h264_key, parameter_sets, split_annex_b
 
 KEYFRAME_PATIENCE_S = 20.0
 FACTS_S = 2.0
@@ -115,6 +115,8 @@ class Puller:
         self._state: State = "connecting"
         self._live_at = 0.0
         self._key_at: float | None = None
+        self._key_data = b""
+        """The newest key frame."""
         self._key_interval_s: float | None = None
         self._reordered = False
         self._video, self._audio = _Track(90000), _Track(8000)
@@ -230,6 +232,7 @@ class Puller:
         if self._key_at is not None:
             self._key_interval_s = round(now - self._key_at, 2)
         self._key_at = now
+        self._key_data = unit.data
         self._held.clear()
         self._held_bytes = 0
         if self._state != "live":
@@ -237,6 +240,9 @@ class Puller:
             self._enter("live")
 
     def _hold(self, unit: Unit) -> None:
+        """From a key frame on; less is of no use to anybody."""
+        if not self._held and (unit.kind != "video" or self._key_data is not unit.data):
+            return
         self._held.append(unit)
         self._held_bytes += len(unit.data)
         if self._held_bytes > MAX_HELD_BYTES:

@@ -52,7 +52,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 class Instance:
     """One server; the same ports and data after `kill` and `start`."""
 
-    def __init__(self, folder: Path, **sections: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, **sections: Mapping[str, Any] | list[Any]) -> None:
         self.folder = folder
         self.port = free_port()
         self.udp_port = free_port(socket.SOCK_DGRAM)

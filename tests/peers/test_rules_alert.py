@@ -44,7 +44,7 @@ async def test_an_overload_and_a_stale_headcount_are_alerts_for_the_mine_and_the
     files = {"inbox": str(inbox), "scan_interval_s": 0.2, "mines": [{"mine": MINE, "site": "hongqi"}]}
     async with mosquitto(tmp_path) as broker:
         mqtt = {"host": "127.0.0.1", "port": broker.port}
-        async with Instance(tmp_path, mqtt=mqtt, files=files, devices=DEVICES) as server:  # type: ignore[arg-type]
+        async with Instance(tmp_path, mqtt=mqtt, files=files, devices=DEVICES) as server:
             name, text = ryss(now - 1000, [person(1), person(2), person(3, "2")])
             (inbox / MINE).mkdir(parents=True, exist_ok=True)
             (inbox / MINE / name).write_text(text, "utf-8")

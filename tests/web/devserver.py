@@ -102,6 +102,7 @@ class DevServer:
         self.duty: list[dict[str, object]] = []
         self.passed_on: list[str] = []
         """Alerts whose ring was cut short."""
+        self.cards: list[dict[str, Any]] = []
         self.password = "correct horse"
         self.token_life_s = 600.0
         self._tokens: dict[str, tuple[str, str]] = {}
@@ -199,6 +200,7 @@ class DevServer:
         add("POST", "/api/token", self._token)
         add("GET", "/api/sites", self._sites)
         add("GET", "/api/readings", self._readings)
+        add("GET", "/api/cameras/diagnosis", self._diagnosis)
         add("POST", "/api/alerts/{id}/ack", self._acknowledge)
         add("POST", "/api/alerts/{id}/close", self._close)
         add("POST", "/api/alerts/{id}/next", self._next)
@@ -207,6 +209,9 @@ class DevServer:
         add("GET", "/api/ws", self._socket)
         app.router.add_static("/static", pages.STATIC)
         return app
+
+    async def _diagnosis(self, _request: web.Request) -> web.Response:
+        return web.json_response({"items": self.cards})
 
     def _who(self, request: web.Request) -> dict[str, Any] | None:
         return PEOPLE.get(request.cookies.get("dev_user", ""))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 
+from server.api.cameras import CameraDoor
 from server.api.context import Context
 from server.api.duty import DutyDoor
 from server.api.http import Access, Route, Routes
@@ -32,6 +33,7 @@ ALLOWED: dict[str, str] = {
     "POST /api/devices/revoke": "admin engineer",
     "GET /api/sites": PEOPLE,
     "GET /api/cameras": PEOPLE,
+    "GET /api/cameras/diagnosis": PEOPLE,
     "GET /api/posts": PEOPLE,
     "GET /api/alerts": PEOPLE,
     "GET /api/alerts/{id}": PEOPLE,
@@ -92,8 +94,12 @@ DECLARED = Routes.of(
     SessionDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     WhipDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     RegistryDoor(NOTHING).routes(),  # type: ignore[arg-type]
+<<<<<<< HEAD
     DutyDoor(NOTHING).routes(),  # type: ignore[arg-type]
     PlanDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
+=======
+    CameraDoor(NOTHING).routes(),  # type: ignore[arg-type]
+>>>>>>> b6fb18d (Show fetched cameras as tracks of their site, and say why a picture does not come)
 )
 
 

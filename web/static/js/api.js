@@ -73,6 +73,8 @@ export const api = {
   sites: async () => items(await call('GET', '/api/sites')),
   /** @param {string} site */
   posts: async (site) => items(await call('GET', `/api/posts${query({ site })}`)),
+  /** @param {string} site */
+  diagnosis: async (site) => items(await call('GET', `/api/cameras/diagnosis${query({ site })}`)),
   /** @param {string} alert @param {string} comment */
   acknowledge: (alert, comment) => call('POST', `/api/alerts/${id(alert)}/ack`, { comment }),
   /** Do not wait for the rest of this ring. @param {string} alert */

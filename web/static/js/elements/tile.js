@@ -1,6 +1,7 @@
 // One picture with its name, level and quality; where there is no picture, the reason in words.
 import { Part, html, icon, nothing } from './part.js';
 import { app } from '../app.js';
+import { cardOf, cards, lightOf } from '../cameras.js';
 import { bars, describe, levelOf, quality } from '../quality.js';
 import { has, pick, t } from '../i18n.js';
 import { forgetElement, playElement } from '../sound.js';
@@ -21,7 +22,7 @@ class TileElement extends Part {
   watches() {
     return this.own
       ? [app.media.own, app.media.publishState, app.deviceErrors, app.room.link, quality]
-      : [app.media.streams, app.media.watchState, app.rooms, app.room.link, quality, app.sites];
+      : [app.media.streams, app.media.watchState, app.rooms, app.room.link, quality, app.sites, cards];
   }
 
   disconnectedCallback() {
@@ -138,7 +139,10 @@ class TileElement extends Part {
     if (refused) return { icon: 'circle-alert', text: pick(refused) };
     if (video.silenced) return { icon: 'video-off', text: t('tile.silenced') };
     if (video.muted) return { icon: 'video-off', text: t('tile.off') };
-    if (video.state === 'stalled') return { icon: 'circle-alert', text: t('reason.no_packets') };
+    if (video.state === 'stalled') {
+      const card = cardOf(tile.site, tile.source);
+      return { icon: 'circle-alert', text: card && lightOf(card) === 'bad' ? pick(card.summary) : t('reason.no_packets') };
+    }
     if (this.plays) return null;
     const watch = app.media.watchState.value;
     if (watch.error) return { icon: 'circle-alert', text: pick(watch.text) || (has(`reason.${watch.error}`) ? t(`reason.${watch.error}`) : t('media.trouble')) };

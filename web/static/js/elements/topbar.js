@@ -7,6 +7,7 @@ import { language, pick, has, switchLanguage, t } from '../i18n.js';
 import { armSound, play, soundState } from '../sound.js';
 import { theme, toggleTheme } from '../theme.js';
 import { showHelp } from './help.js';
+import './cameras.js';
 
 class Topbar extends Part {
   static properties = { quiet: { type: Boolean } };
@@ -25,7 +26,7 @@ class Topbar extends Part {
       </span>
       ${app.simulated ? html`<span class="simulated" title=${t('simulated.explain')}>${t('simulated')}</span>` : nothing}
       <span class="grow"></span>
-      ${this.#link()} ${this.#media()} ${this.#sound()}
+      <lamproom-cameras></lamproom-cameras> ${this.#link()} ${this.#media()} ${this.#sound()}
       <time class="now" title=${day(app.now())}>${clock(app.now())}</time>
       <nav class="tools">
         <button class="tool" @click=${() => switchLanguage(language.value === 'zh' ? 'en' : 'zh')} aria-label=${t('top.language')} title=${t('top.language')}>${language.value === 'zh' ? 'EN' : '中'}</button>
