@@ -94,12 +94,10 @@ DECLARED = Routes.of(
     SessionDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     WhipDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     RegistryDoor(NOTHING).routes(),  # type: ignore[arg-type]
-<<<<<<< HEAD
     DutyDoor(NOTHING).routes(),  # type: ignore[arg-type]
     PlanDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
-=======
     CameraDoor(NOTHING).routes(),  # type: ignore[arg-type]
->>>>>>> b6fb18d (Show fetched cameras as tracks of their site, and say why a picture does not come)
+    CameraDoor(NOTHING).routes(),  # type: ignore[arg-type]
 )
 
 

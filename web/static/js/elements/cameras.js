@@ -51,7 +51,7 @@ class Cameras extends Part {
       <ol class="steps">
         ${card.steps.map(
           (/** @type {Record<string, any>} */ step) => html`<li class=${step.light}>
-            ${icon(ICONS[step.light])}<span><b>${pick(step.name)}</b> <span class="sr">${t(`cameras.light.${step.light}`)}</span>${step.light === 'failed' ? nothing : html` <small>${pick(step.text)}</small>`}</span>
+            ${icon(ICONS[step.light])}<span><b>${pick(step.name)}</b> <span class="sr">${t(`cameras.light.${step.light}`)}</span>${step.light !== 'ok' ? nothing : html` <small>${pick(step.text)}</small>`}</span>
           </li>`,
         )}
       </ol>
