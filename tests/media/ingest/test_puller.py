@@ -208,21 +208,22 @@ def test_what_came_before_the_door_was_open_goes_out_first_from_its_key_frame_on
 
 
 def test_after_a_detachment_packets_begin_with_a_key_frame_again(door: Door) -> None:
-    gone, again, end = threading.Event(), threading.Event(), threading.Event()
-    after = [picture(3), picture(4), picture(5, key=True), picture(6)]
-    with pulling(Camera([picture(0, key=True), picture(1), gone, picture(2), *after, again, picture(7), end])) as (
-        puller,
-        told,
-    ):
+    begin, gone, again, end = (threading.Event() for _ in range(4))
+    before = [picture(0, key=True), begin, picture(1), gone]
+    after = [picture(2), picture(3), picture(4, key=True), picture(5), again, picture(6), end]
+    with pulling(Camera([*before, *after])) as (puller, told):
         told.wait(Opened)
+        puller.attach(attach(door))
+        begin.set()
+        assert [unit.data[-1] for unit in door.units(2)] == [1, 2]
         puller.detach()
         gone.set()
-        told.wait(Facts, lambda one: one.frames_per_s >= 0)
+        assert not again.wait(0.2)  # time for the units that nobody takes
         puller.attach(attach(door))
         again.set()
         found = door.units(3)
         end.set()
-    assert [unit.data[-1] for unit in found] == [6, 7, 8]
+    assert [unit.data[-1] for unit in found] == [5, 6, 7]
 
 
 def test_packets_for_an_opening_that_is_over_go_nowhere(door: Door) -> None:
