@@ -38,6 +38,8 @@ REPORT_S = 1.0
 MAX_HELD_BYTES = 4 << 20
 SEND_TIMEOUT_S = 0.2
 """A media worker that takes nothing for so long loses packets; the camera must not wait for it."""
+IMPATIENT_S = 2.0
+"""After that it is not waited for at all, for so long."""
 
 _HEADER = struct.Struct("!BBHII")
 
@@ -111,6 +113,8 @@ class Puller:
         self._attached: Attach | None = None
         self._socket: socket.socket | None = None
         self._token = b""
+        self._full_at: float | None = None
+        """When the door took nothing."""
         self._opening = 0
         self._state: State = "connecting"
         self._live_at = 0.0
@@ -267,6 +271,7 @@ class Puller:
         except OSError:
             link.close()  # the media worker is being started again; the server will name another address
             return
+        self._full_at = None
         self._socket, self._attached, self._token = link, wanted, bytes.fromhex(wanted.token)
         self._video.ssrc, self._video.payload_type = wanted.video.ssrc, wanted.video.payload_type
         if wanted.audio is not None:
@@ -298,18 +303,20 @@ class Puller:
         if self._socket is None:
             self._dropped += 1
             return
+        if self._full_at is not None and self._clock() - self._full_at >= IMPATIENT_S:
+            self._full_at = None
+            self._socket.settimeout(SEND_TIMEOUT_S)
         try:
             self._socket.send(self._token + packet)
         except (TimeoutError, BlockingIOError):
             self._dropped += 1
-            self._socket.settimeout(0.0)  # no more waiting until it takes something again
+            if self._full_at is None:
+                self._full_at = self._clock()
+                self._socket.settimeout(0.0)
         except OSError:
             self._dropped += 1
             self._socket.close()
             self._socket = None
-        else:
-            if self._socket.gettimeout() == 0.0:
-                self._socket.settimeout(SEND_TIMEOUT_S)
 
     def _report(self, now: float) -> None:
         counted = self._counted
