@@ -209,8 +209,16 @@ def test_what_came_before_the_door_was_open_goes_out_first_from_its_key_frame_on
 
 def test_after_a_detachment_packets_begin_with_a_key_frame_again(door: Door) -> None:
     begin, gone, again, end = (threading.Event() for _ in range(4))
-    before = [picture(0, key=True), begin, picture(1), gone]
-    after = [picture(2), picture(3), picture(4, key=True), picture(5), again, picture(6), end]
+    before: list[Unit | CameraFailed | threading.Event] = [picture(0, key=True), begin, picture(1), gone]
+    after: list[Unit | CameraFailed | threading.Event] = [
+        picture(2),
+        picture(3),
+        picture(4, key=True),
+        picture(5),
+        again,
+        picture(6),
+        end,
+    ]
     with pulling(Camera([*before, *after])) as (puller, told):
         told.wait(Opened)
         puller.attach(attach(door))

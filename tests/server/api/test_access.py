@@ -97,7 +97,6 @@ DECLARED = Routes.of(
     DutyDoor(NOTHING).routes(),  # type: ignore[arg-type]
     PlanDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     CameraDoor(NOTHING).routes(),  # type: ignore[arg-type]
-    CameraDoor(NOTHING).routes(),  # type: ignore[arg-type]
 )
 
 
