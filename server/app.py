@@ -166,9 +166,31 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         health, metrics = Health(), Metrics()
         metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded, fetched))
         yield Parts(
-            settings, health, database, tree, identity, alert_service, escalations, sessions, conductor, media, streams,
-            ingest, rules, mine_files, posts, vision, recorded, fetched, rooms, metrics, registry, live, minutes, states,
-        )  # fmt: skip
+            settings=settings,
+            health=health,
+            database=database,
+            tree=tree,
+            identity=identity,
+            alerts=alert_service,
+            escalations=escalations,
+            sessions=sessions,
+            conductor=conductor,
+            media=media,
+            streams=streams,
+            telemetry=ingest,
+            rules=rules,
+            mine_files=mine_files,
+            posts=posts,
+            vision=vision,
+            recordings=recorded,
+            ingest=fetched,
+            rooms=rooms,
+            metrics=metrics,
+            registry=registry,
+            live=live,
+            minutes=minutes,
+            run_states=states,
+        )
 
 
 async def _telemetry(
