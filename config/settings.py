@@ -309,6 +309,73 @@ class DutySettings(Section):
     sms: SmsSettings = SmsSettings()
 
 
+class FirstOrderSettings(Section):
+    """An order that is offered, ready to give, when a consultation begins."""
+
+    to: Literal["mine", "county", "city", "province", "nation"] = "mine"
+    text_zh: str = Field(min_length=1, max_length=500)
+    text_en: str = Field(min_length=1, max_length=500)
+
+
+class TemplateSettings(Section):
+    """What a consultation about one type of incident begins with."""
+
+    key: Slug
+    title_zh: str = Field(min_length=1, max_length=120)
+    title_en: str = Field(min_length=1, max_length=120)
+    rules: tuple[str, ...] = Field(default=(), description="alerts of these rules call with it")
+    levels: tuple[Literal["county", "city", "province", "nation"], ...] = Field(
+        default=("county",), description="authorities that are chosen to be rung"
+    )
+    orders: tuple[FirstOrderSettings, ...] = ()
+
+
+def _template(
+    key: str,
+    title: tuple[str, str],
+    levels: tuple[Literal["county", "city", "province", "nation"], ...],
+    rules: tuple[str, ...],
+    *orders: tuple[str, str],
+) -> TemplateSettings:
+    first = tuple(FirstOrderSettings(text_zh=zh, text_en=en) for zh, en in orders)
+    return TemplateSettings(key=key, title_zh=title[0], title_en=title[1], levels=levels, rules=rules, orders=first)
+
+
+_WITHDRAW = (
+    "立即撤出受威胁区域全部人员，清点人数并报告。",
+    "Withdraw everybody from the threatened area, count heads, report.",
+)
+_POWER_OFF = ("切断受威胁区域电源，保持通风。", "Cut the power of the threatened area; keep the ventilation running.")
+_MUSTER = ("核对井下人员名单，报告未升井人员位置。", "Check the muster list; report where those still below are.")
+_TEAM = ("通知救护队待命，报告出动时间。", "Put the rescue team on call; report when it leaves.")
+
+_ALL_THREE: tuple[Literal["county", "city", "province", "nation"], ...] = ("county", "city", "province")
+_FAN = ("启动备用主要通风机，报告恢复时间。", "Start the stand-by main fan; report when air is back.")
+_FEEDS = ("确认双回路状态，报告恢复供电时间。", "State of both feeders, and when power will be back.")
+_PUMPS = ("启动全部排水泵，报告水位与涌水量。", "Start all pumps; report level and inflow.")
+_MAN = ("立即派员到岗，回报到岗人员姓名。", "Man the post now; report who is there.")
+
+TEMPLATES = (
+    _template(
+        "main-fan", ("主要通风机停风", "Main fan stopped"), _ALL_THREE, ("main_fan_stop",), _FAN, _WITHDRAW, _MUSTER
+    ),
+    _template(
+        "power-loss", ("矿井失电", "Power lost"), ("county", "city"), ("supply_loss",), _FEEDS, _WITHDRAW, _MUSTER
+    ),
+    _template("gas", ("瓦斯超限", "Gas over the limit"), _ALL_THREE, (), _POWER_OFF, _WITHDRAW, _MUSTER),
+    _template("water", ("突水透水", "Water inrush"), _ALL_THREE, (), _WITHDRAW, _PUMPS, _MUSTER, _TEAM),
+    _template("fire", ("矿井火灾", "Mine fire"), _ALL_THREE, (), _WITHDRAW, _MUSTER, _TEAM),
+    _template("roof", ("冒顶冲击地压", "Roof fall or rock burst"), ("county", "city"), (), _WITHDRAW, _MUSTER, _TEAM),
+    _template("duty", ("值班岗位异常", "Duty post"), ("county",), ("absence", "sleeping"), _MAN),
+)
+
+
+class ConsultationSettings(Section):
+    """Consultations."""
+
+    templates: tuple[TemplateSettings, ...] = Field(default=TEMPLATES, description="by type of incident; replaces ours")
+
+
 class RuleSettings(Section):
     """Figures of the power rules, for all devices; `devices[].parameters` changes single ones for one device."""
 
@@ -379,6 +446,7 @@ class Settings(Section):
     mqtt: MqttSettings = MqttSettings()
     files: FilesSettings = FilesSettings()
     duty: DutySettings = DutySettings()
+    consultation: ConsultationSettings = ConsultationSettings()
     rules: RuleSettings = RuleSettings()
     cameras: tuple[CameraSettings, ...] = ()
     devices: tuple[DeviceSettings, ...] = ()

@@ -26,6 +26,7 @@ from server import tls
 from server.alerts.service import AlertService
 from server.api import alerts, health, login, recordings, sites, telemetry, tokens, users
 from server.api.cameras import CameraDoor
+from server.api.consultation import ConsultationDoor
 from server.api.context import Check, Context
 from server.api.duty import DutyDoor
 from server.api.http import Routes, install
@@ -47,6 +48,7 @@ from server.measures import Measures
 from server.media import MediaClient
 from server.minefiles import MineFiles
 from server.minutes import Minutes
+from server.moderation import Moderation
 from server.observe import Metrics
 from server.positions import LivePositions
 from server.posts import DutyPosts
@@ -75,7 +77,8 @@ RETENTION_EVERY_S = 3600.0
 DAY_S = 86400.0
 
 LONGEST_DELAY_S = dict.fromkeys(
-    ("conductor", "sessions", "streams", "posts", "rules", "media", "recorder", "escalations", "ingest"), 2.0
+    ("conductor", "sessions", "streams", "moderation", "posts", "rules", "media", "recorder", "escalations", "ingest"),
+    2.0,
 )
 """Units without which nobody is called or seen are started again soon, however often they fail."""
 
@@ -98,6 +101,7 @@ class Parts:
     conductor: Conductor
     media: MediaClient
     streams: Streams
+    moderation: Moderation
     telemetry: TelemetryIngest
     rules: Rules
     mine_files: MineFiles
@@ -153,6 +157,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         streams = Streams(conductor, media)
         media.listener = streams
         conductor.on_removed, conductor.on_rooms_changed = streams.client_removed, streams.recheck
+        moderation = Moderation(conductor, streams, sessions)
+        streams.on_published, sessions.on_changed = moderation.published, moderation.changed
         posts = DutyPosts(settings, database, tree, bus, alert_service, streams, sessions)
         vision = VisionWorker(
             settings.analytics, on_observed=posts.observed, on_blind=posts.blind, on_state=posts.vision_state
@@ -177,6 +183,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             conductor=conductor,
             media=media,
             streams=streams,
+            moderation=moderation,
             telemetry=ingest,
             rules=rules,
             mine_files=mine_files,
@@ -214,6 +221,7 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "conductor": parts.conductor.run,
         "sessions": parts.sessions.run,
         "streams": parts.streams.run,
+        "moderation": parts.moderation.run,
         "media": parts.media.run,
         "retention": lambda: _retain(parts),
         "minutes": parts.minutes.run,
@@ -344,12 +352,14 @@ def application(parts: Parts) -> web.Application:
     registry = RegistryDoor(parts.registry)
     duty = DutyDoor(parts.escalations)
     plan = PlanDoor(parts.registry, parts.live, parts.minutes, _power(parts))
-    doors = (sessions, whip, registry, duty, plan, fetched)
+    consultation = ConsultationDoor(parts.sessions, parts.conductor, sessions)
+    doors = (sessions, consultation, whip, registry, duty, plan, fetched)
     routes = Routes.of(*shared, *(one.routes() for one in doors))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(
         parts.conductor,
         parts.streams,
+        parts.moderation,
         parts.sessions,
         parts.rooms,
         parts.identity,

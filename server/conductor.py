@@ -128,7 +128,7 @@ class Conductor:
             known.grant, known.warned = grant, False
             return known
         if grant.room.startswith("session:"):
-            await self._sessions.handle(grant.room.removeprefix("session:"), Joined(client.client, actor(grant)))
+            await self._sessions.handle(grant.room.removeprefix("session:"), _joined(client, grant))
         await self._database.finish(self._write_entry_of(client, grant))
         membership = client.rooms.setdefault(grant.room, Membership(grant, time.time()))
         self.room_changed(grant.room)
@@ -248,7 +248,7 @@ class Conductor:
                 continue
             if event.seq == membership.delivered + 1 and not membership.behind:
                 membership.delivered = event.seq
-                client.connection.outbox.put(event)
+                client.connection.outbox.put(for_eyes_of(membership.grant, event))
             elif event.seq > membership.delivered:
                 await self.catch_up(client, event.room)
 
@@ -272,7 +272,7 @@ class Conductor:
         for entry in entries:
             if entry.seq == membership.delivered + 1:
                 membership.delivered = entry.seq
-                client.connection.outbox.put(event_of(entry))
+                client.connection.outbox.put(for_eyes_of(membership.grant, event_of(entry)))
         membership.behind = len(entries) == fits
 
     async def _catch_up_all(self, *, only_behind: bool = False) -> None:
@@ -293,7 +293,7 @@ class Conductor:
 
     def send_live(self, live: Live) -> None:
         for client in self.in_room(live.room):
-            if client.connection is not None:
+            if client.connection is not None and client.person.role != "guest":
                 client.connection.outbox.put_live(f"{live.room}/{live.kind}/{live.key}", live)
 
     async def _send_rosters(self) -> None:
@@ -382,6 +382,21 @@ class Conductor:
             if client.connection is not None:
                 closing = Closing(error="shutting_down", text=text("shutting_down"), after_s=after_s())
                 client.connection.close(1012, closing)
+
+
+GUESTS_SEE = frozenset({"session", "track", "chat", "member"})
+"""Kinds of entries for guests; of the others they are told that there is one."""
+
+
+def for_eyes_of(grant: Grant, event: Event) -> Event:
+    """An entry as this person may read it."""
+    if grant.role != "guest" or event.kind in GUESTS_SEE:
+        return event
+    return event.model_copy(update={"kind": "withheld", "body": {}})
+
+
+def _joined(client: Client, grant: Grant) -> Joined:
+    return Joined(client.client, actor(grant), needs_leave=grant.role == "guest")
 
 
 def actor(grant: Grant) -> Actor:

@@ -1,7 +1,7 @@
 """A room as it is now, for a client that enters it."""
 
 from server.alerts.service import AlertService
-from server.conductor import Conductor, event_of
+from server.conductor import GUESTS_SEE, Conductor, event_of
 from server.duty.service import Escalations
 from server.posts import DutyPosts
 from server.sessions.machine import State
@@ -50,6 +50,20 @@ class Rooms:
         if [entry.seq for entry in found] != list(range(since + 1, last + 1)):
             return None  # some are so old that they were removed
         return tuple(map(event_of, found))
+
+    async def guest_snapshot(self, room: str) -> tuple[Snapshot, int]:
+        """As `snapshot`, for a guest of a consultation: people, pictures and words, nothing of the mine."""
+        async with self._database.reading() as connection:
+            recent = await timeline.recent(connection, room, RECENT_ENTRIES)
+            last = await timeline.last_seq(connection, room)
+        members, tracks = self._conductor.roster(room)
+        state = self._sessions.get_open(room.removeprefix("session:"))
+        session = {} if state is None else {**state.as_dict(), "orders": {}, "alerts": {}, "alert": None}
+        entries = tuple(event_of(one) for one in recent if one.kind in GUESTS_SEE)
+        recording = self._conductor.recording_of(room)
+        sessions = (session,) if session else ()
+        found = Snapshot(members=members, tracks=tracks, sessions=sessions, recent=entries, recording=recording)
+        return found, last
 
     async def snapshot(self, room: str) -> tuple[Snapshot, int]:
         """The room now, and the number of the last entry it holds."""

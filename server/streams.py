@@ -9,7 +9,7 @@ between, a peer that nobody owns is closed, and the end of an old peer never tou
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,6 +80,8 @@ class Streams:
         self.on_camera: Callable[[Camera], None] = lambda camera: None
         """A camera of a site began."""
         self.on_camera_gone: Callable[[Camera], None] = lambda camera: None
+        self.on_published: Callable[[Client], Awaitable[None]] = _nothing
+        """A client has other tracks, or shows them elsewhere; awaited before anybody is told."""
 
     # --- publishing ---
 
@@ -100,6 +102,7 @@ class Streams:
             reply = await self._ask(client, "publish", Publish(peer=peer, sdp=sdp))
             client.publish_peer = peer
             self._take_tracks(client, reply, publications, sites)
+            await self.on_published(client)
         return reply
 
     async def publish_plain(
@@ -442,6 +445,10 @@ class Streams:
         for direction, peer in (("publish", client.publish_peer), ("watch", client.watch_peer)):
             if peer is None:
                 client.connection.outbox.put(_closed("publish" if direction == "publish" else "watch", "closed"))
+
+
+async def _nothing(_client: Client) -> None:
+    """Nobody has to know."""
 
 
 def _closed(peer: Literal["publish", "watch"], reason: str) -> room.MediaState:

@@ -61,6 +61,7 @@ SANS_IO = [
     "server/duty/escalation.py",
     "server/duty/storm.py",
     "server/duty/webhook.py",
+    "server/sessions/floor.py",
     "server/sessions/machine.py",
     "signaling/room/messages.py",
     "signaling/room/problems.py",

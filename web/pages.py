@@ -17,9 +17,9 @@ from web import vendor
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 LANGUAGES = ("zh", "en")
-MODULE_PAGES = frozenset({"login", "dispatch", "supervisor", "check"})
+MODULE_PAGES = frozenset({"login", "dispatch", "supervisor", "check", "guest"})
 """Pages that need the vendor folder; without it they say so instead of staying blank."""
-PAGES = MODULE_PAGES | {"enter", "error"}
+PAGES = MODULE_PAGES | {"enter", "join", "error"}
 
 IMPORT_MAP: dict[str, str] = {
     "lit": "/static/vendor/lit/index.js",
@@ -84,7 +84,7 @@ def render(
     """One page.
 
     `template` is one of `PAGES`. `me` is `GET /api/me` or None. `config` reaches the scripts as it is and may hold
-    `simulated`, `version`, `accept_language`; for `error` also `status` and `text` `{zh, en}`; for `enter`
+    `simulated`, `version`, `accept_language`; for `error` also `status` and `text` `{zh, en}`; for `enter` and `join`
     `code` (the one-time code to redeem) or `text` `{zh, en}` (why the link does not work).
 
     Raises:

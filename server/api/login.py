@@ -78,6 +78,16 @@ def set_login_cookie(context: Context, request: web.Request, response: web.Strea
     )
 
 
+def set_guest_cookie(
+    context: Context, request: web.Request, response: web.StreamResponse, secret: str, life_s: int
+) -> None:
+    """As the log-in's, for somebody without an account."""
+    response.set_cookie(
+        "lamproom_guest", secret, max_age=life_s, path="/", httponly=True, samesite="Strict",
+        secure=_over_tls(context, request),
+    )  # fmt: skip
+
+
 def clear_login_cookie(context: Context, request: web.Request, response: web.StreamResponse) -> None:
     response.del_cookie(LOGIN_COOKIE, path="/", httponly=True, samesite="Strict", secure=_over_tls(context, request))
 

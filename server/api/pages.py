@@ -3,9 +3,10 @@
 from aiohttp import web
 
 from config import VERSION
+from server.api.consultation import GUEST_COOKIE, cookie_life_s
 from server.api.context import CONTEXT, Context
 from server.api.http import LOGIN_COOKIE, csp_nonce
-from server.api.login import me, set_login_cookie
+from server.api.login import me, set_guest_cookie, set_login_cookie
 from server.api.problems import TEXTS
 from server.api.security import allowed_origins, origin_allowed
 from server.identity.errors import IdentityError, LoginError
@@ -16,6 +17,9 @@ HOME = {"dispatcher": "/dispatch", "supervisor": "/supervisor", "admin": "/super
 """Where a role goes from `/`; the others go to the wall."""
 
 
+MAX_FORM_BYTES = 4096
+
+
 class Pages:
     """Handlers of everything that is not the API."""
 
@@ -24,6 +28,9 @@ class Pages:
         app.router.add_get("/login", self.login)
         app.router.add_get("/enter/{code}", self.enter)
         app.router.add_post("/enter/{code}", self.redeem)
+        app.router.add_get("/join/{code}", self.join)
+        app.router.add_post("/join/{code}", self.redeem_guest)
+        app.router.add_get("/guest", self.guest)
         app.router.add_get("/dispatch", self.dispatch)
         app.router.add_get("/supervisor", self.supervisor)
         app.router.add_get("/check", self.check)
@@ -53,6 +60,51 @@ class Pages:
         set_login_cookie(context, request, response, secret)
         raise response
 
+    async def join(self, request: web.Request) -> web.StreamResponse:
+        """A guest's link: asks for a name, and is used up by the page's own POST."""
+        context, code = request.app[CONTEXT], request.match_info["code"]
+        guest = await context.identity.guests.peek(code)
+        if guest is None:
+            return self._page(request, "join", None, text=TEXTS["link_invalid"].model_dump())
+        return self._page(request, "join", None, code=code, guest_name=guest.name, speaks=guest.speaks)
+
+    async def redeem_guest(self, request: web.Request) -> web.StreamResponse:
+        context = request.app[CONTEXT]
+        if not origin_allowed(request, allowed_origins(context.settings.server)):
+            raise web.HTTPForbidden
+        if (
+            request.content_type != "application/x-www-form-urlencoded"
+            or (request.content_length or 0) > MAX_FORM_BYTES
+        ):
+            raise web.HTTPBadRequest
+        name = str((await request.post()).get("name", ""))
+        name = "".join(one for one in name if one.isprintable()).strip()[:60]
+        try:
+            guest, secret = await context.identity.guests.redeem(request.match_info["code"], name, request.remote or "")
+        except LoginError as error:
+            return self._page(request, "join", None, text=TEXTS[error.error].model_dump())
+        response = web.HTTPSeeOther("/guest")
+        set_guest_cookie(context, request, response, secret, cookie_life_s(guest))
+        raise response
+
+    async def guest(self, request: web.Request) -> web.StreamResponse:
+        """The consultation, for the guest of this browser; somebody who is logged in as well is a guest here."""
+        context = request.app[CONTEXT]
+        guest = await context.identity.guests.of_cookie(request.cookies.get(GUEST_COOKIE, ""))
+        if guest is None:
+            return self._page(request, "join", None, text=TEXTS["link_invalid"].model_dump())
+        me = {
+            "user": guest.guest, "login": "", "name": guest.name, "role": "guest", "site": guest.site, "level": "guest",
+            "sites": [], "verbs": [], "language": "", "must_change": False, "simulated": context.simulated,
+        }  # fmt: skip
+        names = sorted({guest.site, *(context.identity.sites_of_session(guest.session) or ())} & set(context.tree))
+        sites = [
+            {"site": one, "parent": None, "level": context.tree.level(one), "name_zh": context.tree[one].name_zh,
+             "name_en": context.tree[one].name_en}
+            for one in names
+        ]  # fmt: skip
+        return self._page(request, "guest", me, session=guest.session, speaks=guest.speaks, sites=sites)
+
     async def dispatch(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "dispatch")
 
@@ -68,7 +120,9 @@ class Pages:
             raise web.HTTPFound(f"/login?next=/{name}")
         return self._page(request, name, who)
 
-    def _page(self, request: web.Request, name: str, who: Visitor | None, **more: object) -> web.Response:
+    def _page(
+        self, request: web.Request, name: str, who: Visitor | dict[str, object] | None, **more: object
+    ) -> web.Response:
         context = request.app[CONTEXT]
         config = {
             "simulated": context.simulated,
@@ -76,7 +130,7 @@ class Pages:
             "accept_language": request.headers.get("Accept-Language", ""),
             **more,
         }
-        visitor = me(context, who).model_dump(mode="json") if who is not None else None
+        visitor = me(context, who).model_dump(mode="json") if isinstance(who, Visitor) else who
         html = render(name, nonce=csp_nonce(request), language=request.query.get("lang"), me=visitor, config=config)
         return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
 

@@ -50,6 +50,7 @@ STATUS: dict[str, int] = {
     "link_invalid": 404, "method_not_allowed": 405,
     "conflict": 409, "stale": 409, "session_over": 409, "login_taken": 409, "not_in_room": 409,
     "password_too_short": 422, "no_such_site": 422,
+    "locked": 409, "floor_taken": 409, "removed": 409,
     "too_fast": 429, "too_many_attempts": 429,
     "internal": 500, "capacity": 503, "media_down": 503, "shutting_down": 503, "store_unavailable": 503,
     "not_ready": 503,

@@ -20,14 +20,15 @@ from pydantic import BaseModel, ValidationError
 from config.settings import ServerSettings
 from server.api.security import allowed_origins, origin_allowed
 from server.clients import Client, Connection
-from server.conductor import CATCH_UP_ENTRIES, Conductor, actor
+from server.conductor import CATCH_UP_ENTRIES, Conductor, actor, for_eyes_of
 from server.identity.errors import TokenError
 from server.identity.roles import Verb, holds
 from server.identity.service import Identity
 from server.identity.tokens import Grant
+from server.moderation import Moderation
 from server.outbox import LIMIT, TooSlow
 from server.sessions.errors import SessionError
-from server.sessions.machine import Chatted, OrderAnswered, OrderGiven, OrderState
+from server.sessions.machine import Acted, Chatted, Knocked, OrderAnswered, OrderGiven, OrderState
 from server.sessions.service import SessionService
 from server.snapshot import Rooms
 from server.store.errors import StoreError
@@ -52,6 +53,7 @@ class RoomDoor:
 
     conductor: Conductor
     streams: Streams
+    moderation: Moderation
     sessions: SessionService
     rooms: Rooms
     identity: Identity
@@ -270,6 +272,8 @@ class _Socket:
         try:
             membership = await self._door.conductor.enter(client, grant)
         except SessionError as error:
+            if error.error == "locked":
+                await self._knock(grant)
             self._problem(join.id, error.error, error.detail)
             return
         rooms, conductor = self._door.rooms, self._door.conductor
@@ -277,9 +281,11 @@ class _Socket:
         events = await rooms.missed(grant.room, join.since, join.epoch, CATCH_UP_ENTRIES)
         snapshot = None
         if events is None:
-            snapshot, seq = await rooms.snapshot(grant.room)
+            guest = grant.role == "guest"
+            snapshot, seq = await (rooms.guest_snapshot(grant.room) if guest else rooms.snapshot(grant.room))
             events = ()
         else:
+            events = tuple(for_eyes_of(grant, event) for event in events)
             seq = events[-1].seq if events else join.since or 0
         if client.rooms.get(grant.room) is not membership:
             return  # out again meanwhile
@@ -298,6 +304,10 @@ class _Socket:
         self._connection.outbox.put_state(f"roster/{grant.room}", conductor.roster_message(grant.room))
         membership.delivered = seq
         await conductor.catch_up(client, grant.room)
+
+    async def _knock(self, grant: Grant) -> None:
+        with contextlib.suppress(SessionError):  # it has ended meanwhile
+            await self._door.sessions.handle(grant.room.removeprefix("session:"), Knocked(actor(grant)))
 
     def _member(self, room: str) -> Grant:
         client = self._known()
@@ -362,26 +372,62 @@ class _Socket:
         self._door.streams.muted(self._known(), request.track, request.muted)
 
     async def _moderate(self, request: m.Moderate) -> None:
-        if not self._member(request.room).moderate:
-            raise StreamError("not_allowed", "The token does not allow to moderate this room.")
-        conductor, streams = self._door.conductor, self._door.streams
+        grant = self._member(request.room)
+        self._check_moderates(grant, request.room)
+        conductor = self._door.conductor
         if request.action == "remove":
             other = conductor.clients.get(request.client or "")
             if other is None or request.room not in other.rooms:
                 raise StreamError("not_in_room", "That client is not in this room.")
-            await conductor.leave(other, request.room)
-            conductor.tell_out(other, request.room, "removed")
+            if request.room.startswith("session:"):
+                await self._remove(grant, request.room, other.person.user)
+            else:
+                await conductor.leave(other, request.room)
+                conductor.tell_out(other, request.room, "removed")
         else:
             found = conductor.find_track(request.track or "")
             if found is None or request.room not in conductor.rooms_of(*found):
                 raise StreamError("no_such_track", "That track is not shown in this room.")
-            await streams.silence(found[1].track, request.action == "mute")
+            await self._door.moderation.stop(found[1].track, request.action == "mute")
         self._send(m.Done(id=request.id))
+
+    def _check_moderates(self, grant: Grant, room: str) -> None:
+        """The chair of a consultation may, whatever his role; elsewhere the token says who."""
+        state = self._door.sessions.get_open(room.removeprefix("session:")) if room.startswith("session:") else None
+        if state is not None and state.floor.governs(actor(grant).standing, moderates=grant.moderate):
+            return
+        if state is not None or not grant.moderate:
+            raise StreamError(
+                "not_allowed", "Only the chair, or who moderates from the same level or above, may do that."
+            )
+
+    async def _floor(self, request: m.Floor) -> None:
+        grant = self._member(request.room)
+        if not request.room.startswith("session:"):
+            raise StreamError("no_such_room", "Only a consultation has a floor.")
+        if request.action == "remove":
+            await self._remove(grant, request.room, request.target)
+        else:
+            event = Acted(request.action, actor(grant), grant.moderate, request.target, request.value)
+            await self._door.sessions.handle(request.room.removeprefix("session:"), event)
+        await self._door.moderation.apply(request.room)
+        self._send(m.Done(id=request.id))
+
+    async def _remove(self, grant: Grant, room: str, user: str) -> None:
+        """Out with every page of this user, and not in again."""
+        event = Acted("remove", actor(grant), grant.moderate, user)
+        await self._door.sessions.handle(room.removeprefix("session:"), event)
+        conductor = self._door.conductor
+        for other in [one for one in conductor.in_room(room) if one.person.user == user]:
+            await conductor.leave(other, room)
+            conductor.tell_out(other, room, "removed")
 
     # --- words ---
 
     async def _chat(self, request: m.Chat) -> None:
-        grant = self._member_who_may("answer", request.room)
+        grant = self._member(request.room)
+        if grant.role != "guest" or not grant.publish:
+            grant = self._member_who_may("answer", request.room)  # a guest with a voice may write, too
         by = actor(grant)
         if request.room.startswith("session:"):
             await self._door.sessions.handle(request.room.removeprefix("session:"), Chatted(by, request.text))
@@ -421,6 +467,7 @@ HANDLERS: dict[type[BaseModel], Callable[[_Socket, Any], Awaitable[None]]] = {
     m.Answer: _Socket._sdp_answer,
     m.Muted: _Socket._muted,
     m.Moderate: _Socket._moderate,
+    m.Floor: _Socket._floor,
     m.Chat: _Socket._chat,
     m.GiveOrder: _Socket._give_order,
     m.AnswerOrder: _Socket._answer_order,

@@ -30,10 +30,16 @@ class Start(Input):
     """Authorities above the site that are rung; the site's own dispatcher is rung when the caller is another."""
     alert: Annotated[str, Field(max_length=64)] | None = None
     title: Annotated[str, Field(max_length=120)] = ""
+    template: Annotated[str, Field(max_length=63)] = ""
+    """Key of `GET /api/consultation/templates`."""
 
 
 class Invite(Input):
-    site: SiteId
+    """A site, or the authority of a level above the site it is about; there everybody, or people of one role."""
+
+    site: SiteId | None = None
+    level: Level | None = None
+    role: Literal["supervisor", "dispatcher", "admin"] | None = None
 
 
 class SiteQuery(Query):
@@ -103,7 +109,7 @@ class SessionDoor:
     async def start(self, context: Context, request: web.Request, body: Start) -> dict[str, object]:
         """Ring the chosen levels. The same alert has one consultation: calling again rings those who are missing."""
         who = require(context, request, "consult", body.site)
-        by = _actor(context, who)
+        by = actor_of(context, who)
         if body.alert is not None and not await self._alert_is_of(context, body):
             raise ApiProblem("not_found", "There is no such alert at this site.")
         wanted = [one for one in context.tree.ancestors(body.site) if context.tree.level(one) in body.levels]
@@ -114,10 +120,15 @@ class SessionDoor:
         key = request.headers.get("Idempotency-Key", "")
         if len(key) > MAX_KEY:
             raise ApiProblem("bad_request", f"An Idempotency-Key has at most {MAX_KEY} characters.")
-        title = body.title or context.tree[body.site].name_zh
+        template = {one.key: one for one in context.settings.consultation.templates}.get(body.template)
+        if body.template and template is None:
+            raise ApiProblem("not_found", "There is no such template.")
+        title = body.title or (template.title_zh if template else context.tree[body.site].name_zh)
         once = (key, by.user) if key else None
         try:
-            return await self.sessions.start(body.site, by, invite, title=title, alert=body.alert, once=once)
+            return await self.sessions.start(
+                body.site, by, invite, title=title, alert=body.alert, once=once, template=body.template
+            )
         except SessionError as error:
             raced = [one for one in self.sessions.about(body.site) if one.alert == body.alert]
             if error.error != "stale" or not raced:
@@ -139,25 +150,28 @@ class SessionDoor:
         return (await self._visible(context, request)).as_dict()
 
     async def answer(self, context: Context, request: web.Request, _body: None) -> dict[str, object]:
-        state = await self._of_mine(context, request)
-        return (await self.sessions.handle(state.session, Answered(_actor(context, visitor(request))))).as_dict()
+        state = await self.of_mine(context, request)
+        return (await self.sessions.handle(state.session, Answered(actor_of(context, visitor(request))))).as_dict()
 
     async def decline(self, context: Context, request: web.Request, _body: None) -> dict[str, object]:
-        state = await self._of_mine(context, request)
-        return (await self.sessions.handle(state.session, Declined(_actor(context, visitor(request))))).as_dict()
+        state = await self.of_mine(context, request)
+        return (await self.sessions.handle(state.session, Declined(actor_of(context, visitor(request))))).as_dict()
 
     async def invite(self, context: Context, request: web.Request, body: Invite) -> dict[str, object]:
         """A site above or below the one it is about; nobody else's business."""
-        state = await self._of_mine(context, request)
+        state = await self.of_mine(context, request)
         tree = context.tree
-        if not (tree.reaches(body.site, state.site) or tree.reaches(state.site, body.site)):
+        site = body.site
+        if site is None and body.level is not None:
+            site = next((one for one in tree.ancestors(state.site) if tree.level(one) == body.level), None)
+        if site is None or not (tree.reaches(site, state.site) or tree.reaches(state.site, site)):
             raise ApiProblem("not_found", "That site is neither above nor below.")
-        event = Invited(body.site, tree.level(body.site), _actor(context, visitor(request)))
+        event = Invited(site, tree.level(site), actor_of(context, visitor(request)), body.role or "")
         return (await self.sessions.handle(state.session, event)).as_dict()
 
     async def end(self, context: Context, request: web.Request, _body: None) -> dict[str, object]:
-        state = await self._of_mine(context, request)
-        return (await self.sessions.handle(state.session, Ended(_actor(context, visitor(request))))).as_dict()
+        state = await self.of_mine(context, request)
+        return (await self.sessions.handle(state.session, Ended(actor_of(context, visitor(request))))).as_dict()
 
     async def _visible(self, context: Context, request: web.Request) -> State:
         state = await self.sessions.get(request.match_info["session"])
@@ -166,7 +180,7 @@ class SessionDoor:
             raise ApiProblem("not_found")
         return state
 
-    async def _of_mine(self, context: Context, request: web.Request) -> State:
+    async def of_mine(self, context: Context, request: web.Request) -> State:
         """A consultation in which the visitor's own site takes part."""
         state = await self._visible(context, request)
         if visitor(request).user.site not in state.sites():
@@ -207,6 +221,6 @@ class SessionDoor:
         return Posts(items=tuple(self.posts.states([site, *context.tree.descendants(site)])))
 
 
-def _actor(context: Context, who: Visitor) -> Actor:
+def actor_of(context: Context, who: Visitor) -> Actor:
     user = who.user
     return Actor(user.user, user.name, user.site, context.tree.level(user.site), user.role)

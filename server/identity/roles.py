@@ -6,7 +6,7 @@ A site reaches itself and everything below it, never sideways or upwards.
 
 from typing import Literal, Protocol, get_args
 
-Role = Literal["admin", "supervisor", "dispatcher", "engineer", "viewer", "device"]
+Role = Literal["admin", "supervisor", "dispatcher", "engineer", "viewer", "device", "guest"]
 Verb = Literal[
     "read",  # alerts, readings, positions, posts, cameras, timelines
     "watch",  # pictures and sound
@@ -39,6 +39,8 @@ GRANTED: dict[Role, frozenset[Verb]] = {
     "viewer": _PERSON,
     # Publishes by WHIP with a token of its own and has no log-in; it may not even read.
     "device": frozenset({"publish"}),
+    # Takes part in one consultation, by a link; what else may be done there stands in the link. No log-in.
+    "guest": frozenset({"watch"}),
 }
 
 

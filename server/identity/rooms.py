@@ -11,12 +11,13 @@ from signaling.room.messages import Source
 
 SITE_PREFIX = "site:"
 SESSION_PREFIX = "session:"
+GUEST_SOURCES: tuple[Source, ...] = ("camera", "microphone")
 PERSON_SOURCES: tuple[Source, ...] = ("camera", "microphone", "screen")
 
 
 def site_room(holder: Holder, site: str, tree: Tree) -> Grants | None:
     """What this person may do in the standing room of `site`; None if it is not theirs to enter."""
-    if not reaches(holder.site, site, tree):
+    if holder.role == "guest" or not reaches(holder.site, site, tree):
         return None
     if holder.role == "device" and holder.site != site:
         return None
@@ -25,7 +26,7 @@ def site_room(holder: Holder, site: str, tree: Tree) -> Grants | None:
 
 def session_room(holder: Holder, sites: frozenset[str]) -> Grants | None:
     """What this person may do in a consultation of `sites`; None if the own site is not in it."""
-    return _grants(holder, publish=True) if holder.site in sites and holder.role != "device" else None
+    return _grants(holder, publish=True) if holder.site in sites and holder.role not in ("device", "guest") else None
 
 
 def _grants(holder: Holder, *, publish: bool) -> Grants | None:

@@ -23,6 +23,7 @@ import structlog
 from config.settings import AuthSettings
 from server.identity.attempts import Attempts
 from server.identity.errors import AccountError, LoginError, RoomRefused, TokenError
+from server.identity.guests import Guests
 from server.identity.passwords import Passwords
 from server.identity.roles import Role, Verb, may
 from server.identity.rooms import SESSION_PREFIX, SITE_PREFIX, session_room, site_room
@@ -111,6 +112,10 @@ class Identity:
         self._tokens = Tokens(key)
         self._attempts = Attempts(settings.login_attempts_per_minute)
         self._clock = clock
+        self.guests = Guests(
+            database, self._tokens, is_open=lambda session: self.sites_of_session(session) is not None,
+            token_s=settings.access_token_s, attempts_per_minute=settings.login_attempts_per_minute, clock=clock,
+        )  # fmt: skip
         self._callbacks: list[Callable[[Revocation], None]] = []
 
     @classmethod
@@ -290,6 +295,9 @@ class Identity:
         if grant.role == "device":
             await self._verify_device(grant)
             return grant
+        if grant.role == "guest":
+            await self.guests.verify(grant)
+            return grant
         async with self._database.reading() as connection:
             user = await rows.get_user(connection, grant.user)
             login = await rows.live_login(connection, grant.login, at) if grant.login is not None else None
@@ -387,6 +395,10 @@ class Identity:
             )  # fmt: skip
         self._tell(Revocation(user=user))
 
+    def end_access_of(self, user: str) -> None:
+        """Close whatever this user, device or guest has open; what it may do from now on is decided elsewhere."""
+        self._tell(Revocation(user=user))
+
     def _tell(self, revocation: Revocation) -> None:
         log.info("access_revoked", user=revocation.user, login=revocation.login, jti=revocation.jti)
         for callback in list(self._callbacks):
@@ -414,8 +426,8 @@ class Identity:
         """
         if not LOGIN_NAME.fullmatch(login):
             raise AccountError("invalid", "A login is made of a-z, 0-9, dot, dash and underscore.")
-        if role == "device":
-            raise AccountError("invalid", "A device has tokens and no log-in.")
+        if role in ("device", "guest"):
+            raise AccountError("invalid", f"A {role} has tokens and no log-in.")
         if site not in self.tree:
             raise AccountError("no_such_site", "There is no such site.")
         self._check_length(password)
@@ -460,8 +472,8 @@ class Identity:
         """
         if site is not None and site not in self.tree:
             raise AccountError("no_such_site", "There is no such site.")
-        if role == "device":
-            raise AccountError("invalid", "A device has tokens and no log-in.")
+        if role in ("device", "guest"):
+            raise AccountError("invalid", f"A {role} has tokens and no log-in.")
         wanted = replace(
             user,
             name=user.name if name is None else name,

@@ -5,17 +5,20 @@ A session has three small lives in it, each a table below: an *invitation* of a 
 returned as entries for the timeline; the caller writes the new state and the entries in one transaction and only then
 tells anybody. `now` is monotonic seconds and drives ring time-outs; `at` is UTC and is what people read.
 
-Not here: who may do what (the API checks it), media (the conductor), how a ring sounds (the page).
+Who has the chair and the floor is `floor`. Not here: who may call, invite and order (the API checks it), media (the
+conductor), how a ring sounds (the page).
 
 **Calling contract**: after each `handle`, look at `next_timeout()` and call `tick(now, at)` no later than that.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from server.sessions import floor as floors
 from server.sessions.errors import SessionError
+from server.sessions.floor import Change, Floor, Standing
 
 
 class Ring(StrEnum):
@@ -73,6 +76,10 @@ class Actor:
     level: str
     role: str
 
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.user, self.name, self.site, self.level, self.role)
+
 
 @dataclass(slots=True)
 class Invitation:
@@ -87,6 +94,8 @@ class Invitation:
     answered_by: str = ""
     answer_s: float | None = None
     """Seconds from ring to answer."""
+    role: str = ""
+    """Only people of this role are rung; empty: everybody at the site."""
 
 
 @dataclass(slots=True)
@@ -103,6 +112,8 @@ class Order:
     confirmed_at: float | None = None
     done_by: str = ""
     done_at: float | None = None
+    given_in: str = ""
+    """The consultation in which it was given, if that was merged into this one."""
 
 
 @dataclass(slots=True)
@@ -141,6 +152,15 @@ class State:
     """Alerts of the site that stood or changed while the session was open: id to state."""
     tracks: dict[str, str] = field(default_factory=dict)
     """Tracks shown in the session: id to state."""
+    floor: Floor = field(default_factory=Floor)
+    template: str = ""
+    """The template it was called with."""
+    summary: str = ""
+    """What came of it, in the words of whoever chaired."""
+    merged_into: str = ""
+    merged_from: list[str] = field(default_factory=list)
+    held: bool = True
+    """Its evidence is not removed by retention."""
 
     @property
     def room(self) -> str:
@@ -168,7 +188,16 @@ class State:
         known["orders"] = {
             order: Order(**{**value, "state": OrderState(value["state"])}) for order, value in body["orders"].items()
         }
+        known["floor"] = Floor.from_dict(body.get("floor") or {})
         return cls(**known)
+
+    def people(self) -> dict[str, Standing]:
+        """Who is in, by user."""
+        return {
+            one.user: Standing(one.user, one.name, one.site, one.level, one.role)
+            for one in self.participants.values()
+            if one.left_at is None
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +222,7 @@ class Invited:
     site: str
     level: str
     by: Actor
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +237,55 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
+    """`needs_leave`: came by a link whose holders are let in one by one."""
+
     client: str
     by: Actor
+    needs_leave: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Knocked:
+    """May not come in now, and says so at the door."""
+
+    by: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """About chair, floor, mutes, lock: `floor.ACTIONS`. `moderates`: the role of `by` holds that verb."""
+
+    action: str
+    by: Actor
+    moderates: bool
+    target: str = ""
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """What came of it, in words; the last ones count."""
+
+    by: Actor
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MergedFrom:
+    """Another consultation goes on in this one."""
+
+    by: Actor
+    other: State
+    moderates: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MergedInto:
+    """This one goes on in another."""
+
+    by: Actor
+    into: str
+    moderates: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +347,11 @@ Event = (
     | OrderAnswered
     | AlertNoted
     | TrackNoted
+    | Knocked
+    | Acted
+    | Summed
+    | MergedFrom
+    | MergedInto
     | Ended
 )
 
@@ -304,7 +386,12 @@ class Session:
             raise SessionError("session_over", f"Session {self.state.session} has ended.")
         match event:
             case Started(by):
-                return [self._about("started", self._everywhere(), by=by.name, by_site=by.site)]
+                self.state.floor.chair = floors.Place.of(by.standing, at)
+                return [
+                    self._about(
+                        "started", self._everywhere(), by=by.name, by_site=by.site, floor=asdict(self.state.floor)
+                    )
+                ]
             case Invited():
                 return self._invite(event, now, at)
             case Answered(by):
@@ -315,6 +402,12 @@ class Session:
                 return self._come_or_go(event, now, at)
             case Ended(by):
                 return self._end(by, now, at)
+            case MergedFrom():
+                return self._merge_from(event, now, at)
+            case MergedInto():
+                return self._merge_into(event, now, at)
+            case Knocked() | Acted():
+                return self._act(event, at)
             case _:
                 return self._say(event, at)
 
@@ -323,8 +416,11 @@ class Session:
     def _invite(self, event: Invited, now: float, at: float) -> list[Entry]:
         known = self.state.invitations.get(event.site)
         if known is not None:
+            known.role = event.role
             return self._ring(event.site, RingInput.INVITE, now, at, event.by)
-        self.state.invitations[event.site] = Invitation(event.site, event.level, Ring.RINGING, at, event.by.name, at)
+        self.state.invitations[event.site] = Invitation(
+            event.site, event.level, Ring.RINGING, at, event.by.name, at, role=event.role
+        )
         self._deadlines[event.site] = now + self._ring_timeout_s
         return [self._rung(event.site, Ring.RINGING)]
 
@@ -356,15 +452,90 @@ class Session:
             if participant is None or participant.left_at is not None:
                 return []
             participant.left_at = at
-            return [self._about("left", (self.state.room,), participant=asdict(participant))]
-        by = event.by
+            left = self._about("left", (self.state.room,), participant=asdict(participant))
+            gone = [] if participant.user in self.state.people() else self.state.floor.went(participant.user)
+            return [left, *(self._floor_entry(Change(change), None) for change in gone)]
+        by, floor = event.by, self.state.floor
+        known_user = any(one.user == by.user for one in self.state.participants.values())
+        if (why := floor.refusal(by.standing, known=known_user, needs_leave=event.needs_leave)) != "":
+            raise SessionError(why, f"{by.name} may not come in now.")
         participant = Participant(event.client, by.user, by.name, by.site, by.level, by.role, at)
         known = self.state.participants.get(event.client)
         if known is not None and known.left_at is None:
             return []
         self.state.participants[event.client] = participant
-        entries = self._ring(by.site, RingInput.ANSWER, now, at, by)  # who comes in has answered
-        return [*entries, self._about("joined", (self.state.room,), participant=asdict(participant))]
+        # Who comes in has answered; a guest answers for nobody.
+        entries = [] if by.role == "guest" else self._ring(by.site, RingInput.ANSWER, now, at, by)
+        before = (len(floor.lobby), len(floor.muted))
+        floor.came(by.standing)
+        joined = self._about("joined", (self.state.room,), participant=asdict(participant))
+        if before != (len(floor.lobby), len(floor.muted)):
+            joined.body["floor"] = asdict(floor)
+        return [*entries, joined]
+
+    # --- chair and floor ---
+
+    def _act(self, event: "Knocked | Acted", at: float) -> list[Entry]:
+        floor, by = self.state.floor, event.by.standing
+        if isinstance(event, Knocked):
+            change = floors.knock(floor, by, at)
+        else:
+            act = floors.Act(event.action, by, event.moderates, event.target, event.value)
+            change = floors.apply(floor, act, self.state.people(), at)
+        return [] if change is None else [self._floor_entry(change, event.by)]
+
+    def _floor_entry(self, change: Change, by: Actor | None) -> Entry:
+        about = {} if change.about is None else {"about": asdict(change.about)}
+        who = {} if by is None else {"by": by.name, "by_site": by.site, "by_level": by.level}
+        return self._about(change.change, (self.state.room,), floor=asdict(self.state.floor), **about, **who)
+
+    # --- two become one ---
+
+    def _merge_into(self, event: "MergedInto", now: float, at: float) -> list[Entry]:
+        self._must_govern(event.by, moderates=event.moderates)
+        self.state.merged_into = event.into
+        ended = self._end(event.by, now, at)
+        ended[-1].body["merged_into"] = event.into
+        return ended
+
+    def _merge_from(self, event: "MergedFrom", now: float, at: float) -> list[Entry]:
+        """Who was called there is called here: answered if they had answered, ringing if they still rang."""
+        self._must_govern(event.by, moderates=event.moderates)
+        other, own = event.other, self.state
+        if other.session == own.session or other.ended_at is not None:
+            raise SessionError("session_over", "That consultation has ended, or is this one.")
+        own.merged_from.append(other.session)
+        by_site = {other.site: other.site, other.started_by_site: other.started_by_site}
+        entries: list[Entry] = []
+        for site, one in other.invitations.items():
+            by_site.pop(site, None)
+            if site in own.invitations and own.invitations[site].state is Ring.ANSWERED:
+                continue
+            state = one.state if one.state is not Ring.CANCELLED else Ring.UNREACHABLE
+            own.invitations[site] = replace(one, state=state, changed_at=at)
+            self._deadlines.pop(site, None)
+            if state is Ring.RINGING:
+                self._deadlines[site] = now + self._ring_timeout_s
+            entries.append(self._rung(site, state))
+        for site in sorted(by_site):
+            if site in own.sites():
+                continue
+            level = next((one.level for one in other.participants.values() if one.site == site), "mine")
+            own.invitations[site] = Invitation(site, level, Ring.ANSWERED, at, event.by.name, at, event.by.name)
+            entries.append(self._rung(site, Ring.ANSWERED))
+        for order in other.orders.values():
+            if order.state is not OrderState.DONE:
+                own.orders[order.order] = replace(order, given_in=order.given_in or other.session)
+                entries.append(self._order(own.orders[order.order], "carried"))
+        merged = self._about("merged", (own.room,), by=event.by.name, by_site=event.by.site, merged_from=other.session)
+        merged.body["other_title"] = other.title
+        return [merged, *entries]
+
+    def _must_govern(self, by: Actor, *, moderates: bool) -> None:
+        if not self.state.floor.governs(by.standing, moderates=moderates):
+            raise SessionError(
+                "not_allowed", "Only the chair, or who moderates from the same level or above, may do that."
+            )
 
     # --- words, orders, facts ---
 
@@ -378,6 +549,9 @@ class Session:
                 return self._give(event, at)
             case OrderAnswered():
                 return self._answer_order(event, at)
+            case Summed(by, text):
+                self.state.summary = text
+                return [self._about("summed", room, by=by.name, by_site=by.site, summary=text)]
             case AlertNoted(alert, state):
                 self.state.alerts[alert] = state
                 return []
@@ -417,7 +591,10 @@ class Session:
     def _end(self, by: Actor, now: float, at: float) -> list[Entry]:
         entries = [entry for site in list(self._deadlines) for entry in self._ring(site, RingInput.END, now, at, by)]
         self.state.ended_at, self.state.ended_by = at, by.name
-        return [*entries, self._about("ended", self._everywhere(), by=by.name, by_site=by.site)]
+        return [
+            *entries,
+            self._about("ended", self._everywhere(), by=by.name, by_site=by.site, summary=self.state.summary),
+        ]
 
     def _everywhere(self) -> tuple[str, ...]:
         return (self.state.room, *(f"site:{site}" for site in sorted(self.state.sites())))

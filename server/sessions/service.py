@@ -11,7 +11,18 @@ import structlog
 
 from server.bus import Bus
 from server.sessions.errors import SessionError
-from server.sessions.machine import Actor, AlertNoted, Event, Invited, Session, Started, State, TrackNoted
+from server.sessions.machine import (
+    Actor,
+    AlertNoted,
+    Event,
+    Invited,
+    MergedFrom,
+    MergedInto,
+    Session,
+    Started,
+    State,
+    TrackNoted,
+)
 from server.sessions.machine import Entry as NewEntry
 from server.store import idempotency, timeline
 from server.store import sessions as rows
@@ -43,6 +54,8 @@ class SessionService:
         self._simulated = simulated
         self._open: dict[str, Session] = {}
         self._lock = asyncio.Lock()
+        self.on_changed: Callable[[State], None] = lambda state: None
+        """An open consultation has another state: who may be heard may be others."""
 
     async def load(self) -> None:
         """Take up what was open when the server stopped. Nobody is in any more; rings ring on."""
@@ -50,6 +63,9 @@ class SessionService:
             bodies = await rows.open_sessions(connection)
         for body in bodies:
             state = State.from_dict(body)
+            state.floor.holder = state.floor.before = None
+            state.floor.priority = False
+            state.floor.hands.clear()
             for participant in state.participants.values():
                 if participant.left_at is None:
                     participant.left_at = time.time()
@@ -95,13 +111,17 @@ class SessionService:
         title: str,
         alert: str | None,
         once: tuple[str, str] | None = None,
+        template: str = "",
     ) -> dict[str, object]:
         """Open a consultation about `site` and ring the sites of `invite`, all in one transaction.
 
         `once` (a key, a user): asked again with the same, the first answer is given again and nothing is opened.
         """
         now, at = time.monotonic(), time.time()
-        state = State(uuid.uuid4().hex[:12], site, title, by.name, by.site, at, alert=alert, simulated=self._simulated)
+        state = State(
+            uuid.uuid4().hex[:12], site, title, by.name, by.site, at, alert=alert, simulated=self._simulated,
+            template=template,
+        )  # fmt: skip
         session = Session(state, self._ring_timeout_s, now)
         entries = session.handle(Started(by), now, at)
         for called in invite:
@@ -142,7 +162,30 @@ class SessionService:
             del self._open[trial.state.session]
         else:
             self._open[trial.state.session] = trial
+            self.on_changed(trial.state)
         return trial.state
+
+    async def merge(self, session_id: str, into: str, by: Actor, *, moderates: bool) -> State:
+        """End one consultation and go on in another, both in one transaction.
+
+        Raises:
+            SessionError: one of them is not open, or it may not be done.
+        """
+        async with self._lock:
+            found = [self._open.get(one) for one in (session_id, into)]
+            if found[0] is None or found[1] is None:
+                raise SessionError("session_over", "One of the two consultations is not open.")
+            left, right = copy.deepcopy(found[0]), copy.deepcopy(found[1])
+            now, at = time.monotonic(), time.time()
+            entries = right.handle(MergedFrom(by, left.state, moderates), now, at)
+            ended = left.handle(MergedInto(by, into, moderates), now, at)
+            await self._database.finish(
+                self._write([(right.state, entries), (left.state, ended)], at, None)
+            )  # fmt: skip
+            del self._open[session_id]
+            self._open[into] = right
+            self.on_changed(right.state)
+            return right.state
 
     # --- questions ---
 
@@ -183,23 +226,28 @@ class SessionService:
         self, session: Session, entries: list[NewEntry], at: float, once: tuple[str, str] | None = None
     ) -> None:
         """Write the state and its entries in one transaction, then tell; a caller that goes away does not stop it."""
-        await self._database.finish(self._write(session.state, entries, at, once))
+        await self._database.finish(self._write([(session.state, entries)], at, once))
 
-    async def _write(self, state: State, entries: list[NewEntry], at: float, once: tuple[str, str] | None) -> None:
-        news = [timeline.News(entry.rooms, entry.kind, entry.body, at) for entry in entries]
+    async def _write(
+        self, changed: list[tuple[State, list[NewEntry]]], at: float, once: tuple[str, str] | None
+    ) -> None:
+        news = [
+            timeline.News(entry.rooms, entry.kind, entry.body, at) for _, entries in changed for entry in entries
+        ]  # fmt: skip
         async with self._database.transaction() as connection:
-            await rows.save(
-                connection,
-                state.session,
-                state.as_dict(),
-                open=state.ended_at is None,
-                site=state.site,
-                started_at=state.started_at,
-                ended_at=state.ended_at,
-            )
+            for state, _ in changed:
+                await rows.save(
+                    connection,
+                    state.session,
+                    state.as_dict(),
+                    open=state.ended_at is None,
+                    site=state.site,
+                    started_at=state.started_at,
+                    ended_at=state.ended_at,
+                )
             written = await timeline.append_all(connection, news)
             if once is not None:
-                await idempotency.keep(connection, *once, state.as_dict(), at)
+                await idempotency.keep(connection, *once, changed[0][0].as_dict(), at)
         for kept in written:
             await self._bus.publish("entry", kept.as_dict())
 

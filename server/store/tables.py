@@ -100,6 +100,26 @@ links = Table(
 )
 """One-time log-in links."""
 
+guests = Table(
+    "guests",
+    metadata,
+    Column("guest", Text, primary_key=True),
+    Column("session", Text, nullable=False, index=True),
+    Column("site", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("speaks", Boolean, nullable=False),
+    Column("waits", Boolean, nullable=False),
+    Column("code_hash", Text, nullable=False),
+    Column("secret_hash", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("used_at", Double, nullable=True),
+    Column("revoked_at", Double, nullable=True),
+    Index("ix_guests_code_hash", "code_hash", unique=True),
+)
+"""People without an account who take part in one consultation: one link each."""
+
 # --- timelines ------------------------------------------------------------------------------------------------------
 
 rooms = Table(

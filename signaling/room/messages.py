@@ -138,6 +138,23 @@ class Moderate(Message):
     client: Id | None = None
 
 
+class Floor(Message):
+    """About chair, floor, hands, mutes and the door of a consultation. Answered by `Done` when it is so at the media
+    worker too; then everybody gets the `Event`, whose body holds the whole `floor`. Who may: `docs/consultation.md`."""
+
+    type: Literal["floor"] = "floor"
+    id: Id
+    room: Id
+    action: Literal[
+        "raise_hand", "lower_hand", "release", "talk", "preempt", "take_chair", "hand_over", "pass", "mute", "unmute",
+        "mute_all", "unmute_all", "mode", "lock", "unlock", "admit", "refuse", "remove", "let_back", "spotlight",
+    ]  # fmt: skip
+    target: Annotated[str, Field(max_length=128)] = ""
+    """A user: of the roster, or of the lobby."""
+    value: Annotated[str, Field(max_length=128)] = ""
+    """`mode`: open, chaired or talk. `spotlight`: a track or a client; empty: none."""
+
+
 class Chat(Message):
     """Answered by `Done` once it is stored; then everybody gets the `Event`."""
 
@@ -184,6 +201,7 @@ AnyRequest = Annotated[
     | Answer
     | Muted
     | Moderate
+    | Floor
     | Chat
     | GiveOrder
     | AnswerOrder

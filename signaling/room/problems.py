@@ -27,6 +27,11 @@ PROBLEMS: dict[str, Text] = {
     ),
     "shutting_down": Text(zh="服务器正在重启，将自动重连。", en="The server is restarting; reconnecting soon."),
     "replaced": Text(zh="此页面已在另一处恢复连接。", en="This client was taken up by another connection."),
+    "locked": Text(
+        zh="会商已锁定或需要主持人同意，已代您敲门，请稍候。",
+        en="The consultation is locked or you need leave; we have knocked for you, please wait.",
+    ),
+    "floor_taken": Text(zh="正有人发言，请稍候。", en="Somebody has the floor; please wait."),
     "removed": Text(zh="主持人已将您移出。", en="A moderator has removed you."),
     "internal": Text(zh="服务器内部错误，已记录。", en="The server had an internal error; it has been logged."),
     # Why media does not flow (`MediaState.reason`, refused tracks, quality reasons).

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from server.api.cameras import CameraDoor
+from server.api.consultation import ConsultationDoor
 from server.api.context import Context
 from server.api.duty import DutyDoor
 from server.api.http import Access, Route, Routes
@@ -51,6 +52,13 @@ ALLOWED: dict[str, str] = {
     "POST /api/sessions/{session}/decline": "admin supervisor dispatcher",
     "POST /api/sessions/{session}/end": "admin supervisor dispatcher",
     "POST /api/sessions/{session}/invite": "admin supervisor dispatcher",
+    "POST /api/sessions/{session}/merge": "admin supervisor dispatcher",
+    "POST /api/sessions/{session}/summary": "admin supervisor dispatcher",
+    "GET /api/sessions/{session}/guests": "admin supervisor dispatcher",
+    "POST /api/sessions/{session}/guests": "admin supervisor dispatcher",
+    "POST /api/sessions/{session}/guests/{guest}/revoke": "admin supervisor dispatcher",
+    "POST /api/guest/token": ANYBODY,  # the handler asks for the guest's own cookie: test_consultation.py
+    "GET /api/consultation/templates": PEOPLE,
     "GET /api/rooms/{room}/timeline": PEOPLE,
     "GET /api/readings": PEOPLE,
     "GET /api/positions": PEOPLE,
@@ -89,9 +97,11 @@ ALLOWED: dict[str, str] = {
 }
 
 NOTHING = object()
+SESSIONS = SessionDoor(NOTHING, NOTHING, NOTHING)  # type: ignore[arg-type]
 DECLARED = Routes.of(
     ROUTES,
-    SessionDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
+    SESSIONS.routes(),
+    ConsultationDoor(NOTHING, NOTHING, SESSIONS).routes(),  # type: ignore[arg-type]
     WhipDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     RegistryDoor(NOTHING).routes(),  # type: ignore[arg-type]
     DutyDoor(NOTHING).routes(),  # type: ignore[arg-type]
@@ -129,12 +139,12 @@ def test_table_names_every_route_and_no_other() -> None:
 @pytest.mark.parametrize("route", list(DECLARED), ids=key)
 def test_nothing_that_changes_is_open_by_accident(route: Route) -> None:
     if route.access is None and route.method not in ("GET", "OPTIONS"):
-        assert key(route) in ("POST /api/login", "POST /api/links/redeem")
+        assert key(route) in ("POST /api/login", "POST /api/links/redeem", "POST /api/guest/token")
 
 
 async def _visit(session: ClientSession, route: Route) -> int:
     path = bare(route).path
-    for name in ("id", "kind", "n", "name", "session", "room", "site"):
+    for name in ("guest", "id", "kind", "n", "name", "session", "room", "site"):
         path = path.replace(f"{{{name}}}", "x")
     async with session.request(route.method, path) as response:
         return response.status
@@ -161,7 +171,7 @@ async def served(tmp_path: Path):  # type: ignore[no-untyped-def]
         yield one
 
 
-@pytest.mark.parametrize("role", [role for role in ROLES if role != "device"])
+@pytest.mark.parametrize("role", [role for role in ROLES if role not in ("device", "guest")])
 async def test_role_reaches_exactly_its_routes(served: Served, role: Role) -> None:
     await served.add_user("somebody", role, "mine-a")
     async with served.browser("somebody") as session:

@@ -70,6 +70,8 @@ export const api = {
   me: () => call('GET', '/api/me'),
   /** @param {string} room @returns {Promise<{token: string, room: string, expires_at: number, grants: object}>} */
   token: (room) => call('POST', '/api/token', { room }),
+  /** For the guest of this browser: always of the one consultation. @returns {Promise<{token: string, room: string, expires_at: number, grants: object}>} */
+  guestToken: () => call('POST', '/api/guest/token'),
   sites: async () => items(await call('GET', '/api/sites')),
   /** @param {string} site */
   posts: async (site) => items(await call('GET', `/api/posts${query({ site })}`)),
@@ -91,8 +93,19 @@ export const api = {
   decline: (session) => call('POST', `/api/sessions/${id(session)}/decline`, {}),
   /** @param {string} session */
   end: (session) => call('POST', `/api/sessions/${id(session)}/end`, {}),
-  /** @param {string} session @param {string} site */
-  invite: (session, site) => call('POST', `/api/sessions/${id(session)}/invite`, { site }),
+  /** @param {string} session @param {{site?: string, level?: string, role?: string}} whom */
+  invite: (session, whom) => call('POST', `/api/sessions/${id(session)}/invite`, whom),
+  /** @param {string} session @param {string} into */
+  merge: (session, into) => call('POST', `/api/sessions/${id(session)}/merge`, { into }),
+  /** @param {string} session @param {string} text */
+  summary: (session, text) => call('POST', `/api/sessions/${id(session)}/summary`, { text }),
+  templates: async () => items(await call('GET', '/api/consultation/templates')),
+  /** @param {string} session @param {{name: string, role: string, lobby: boolean, life_s: number}} wanted */
+  makeGuest: (session, wanted) => call('POST', `/api/sessions/${id(session)}/guests`, wanted),
+  /** @param {string} session */
+  guests: async (session) => items(await call('GET', `/api/sessions/${id(session)}/guests`)),
+  /** @param {string} session @param {string} guest */
+  revokeGuest: (session, guest) => call('POST', `/api/sessions/${id(session)}/guests/${id(guest)}/revoke`),
   /** @param {{site: string, device?: string, quantity?: string, start?: number, end?: number}} wanted */
   readings: async (wanted) => items(await call('GET', `/api/readings${query(wanted)}`)),
 };

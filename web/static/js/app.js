@@ -14,6 +14,7 @@ import { soundFor, startSound } from './sound.js';
 import { startShortcuts } from './shortcuts.js';
 
 const REOPEN_MS = 3_000;
+const KNOCK_AGAIN_MS = 3_000;
 const MAX_WATCHED_SITES = 32;
 export const LEVELS = ['mine', 'county', 'city', 'province', 'nation'];
 
@@ -41,6 +42,8 @@ class App {
   toasts = new Store(/** @type {{id: number, text: string, kind: string}[]} */ ([]));
   /** Why a device of ours is not there. @type {Store<Record<string, string>>} */
   deviceErrors = new Store(/** @type {Record<string, string>} */ ({}));
+  /** We stand at the door of the consultation and wait to be let in. */
+  lobby = new Store(false);
 
   /** Called by the page: which tracks the wall shows besides the consultation. */
   #wallTracks = /** @type {string[]} */ ([]);
@@ -52,11 +55,16 @@ class App {
   #reopenTimer = 0;
 
   room = new RoomClient({
-    fetchToken: (name) => api.token(name),
+    fetchToken: (name) => (this.isGuest ? api.guestToken() : api.token(name)),
     url: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/api/ws`,
     language: () => language.value,
   });
   media = new MediaClient(this.room);
+
+  /** Came by a link: one consultation, no log-in, no room of its own. */
+  get isGuest() {
+    return this.me.role === 'guest';
+  }
 
   get ownRoom() {
     return `site:${this.me.site}`;
@@ -98,6 +106,11 @@ class App {
     this.#listen();
     navigator.mediaDevices?.addEventListener('devicechange', () => this.#missingAgain());
     setInterval(() => this.tick.set(this.tick.value + 1), 1000);
+    if (this.isGuest) {
+      this.sites.set(this.facts.config?.sites ?? []);
+      this.enterSession(String(this.facts.config?.session));
+      return;
+    }
     this.room.join(this.ownRoom);
     try {
       this.sites.set(await api.sites());
@@ -109,6 +122,7 @@ class App {
   #listen() {
     const on = (/** @type {string} */ name, /** @type {(detail: any) => void} */ run) =>
       this.room.addEventListener(name, (event) => run(/** @type {CustomEvent} */ (event).detail));
+    on('joined', (message) => message.room === `session:${this.session.value}` && this.lobby.set(false));
     on('joined', (message) => this.#change(message.room, (view) => view.joined(message)));
     on('event', (message) => {
       this.#change(message.room, (view) => view.event(message));
@@ -121,9 +135,9 @@ class App {
     });
     on('quality', heard);
     on('refused', (detail) => this.#refused(detail));
-    on('problem', (message) => message.text && this.toast(pick(message.text), 'bad'));
+    on('problem', (message) => message.text && message.error !== 'locked' && this.toast(pick(message.text), 'bad'));
     this.room.link.subscribe((link) => {
-      if (link.state === 'ended' && link.error === 'login_lost') location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+      if (link.state === 'ended' && link.error === 'login_lost') location.assign(this.isGuest ? '/guest' : `/login?next=${encodeURIComponent(location.pathname)}`);
     });
   }
 
@@ -139,8 +153,14 @@ class App {
     if (name === this.ownRoom || name.startsWith('session:')) this.#checkSession();
   }
 
-  /** @param {{room: string, text: any}} detail */
-  #refused({ room, text }) {
+  /** @param {{room: string, error: string, text: any}} detail */
+  #refused({ room, error, text }) {
+    if (error === 'locked' && room === `session:${this.session.value}`) {
+      // The server has knocked for us: ask again until somebody opens, or we go.
+      this.lobby.set(true);
+      setTimeout(() => room === `session:${this.session.value}` && this.lobby.value && this.room.join(room), KNOCK_AGAIN_MS);
+      return;
+    }
     this.rooms.value.delete(room);
     if (room === `session:${this.session.value}`) this.#leftSession();
     this.rooms.touch();
@@ -224,7 +244,7 @@ class App {
 
   /** The room of the mine that the consultation is about: its readings and positions are shown beside the faces. */
   #sessionSiteRoom() {
-    const site = this.sessionRoom?.sessions.get(this.session.value ?? '')?.site;
+    const site = this.isGuest ? '' : this.sessionRoom?.sessions.get(this.session.value ?? '')?.site;
     return site && this.siteOf(site) ? `site:${site}` : '';
   }
 
@@ -288,6 +308,7 @@ class App {
 
   #leftSession() {
     this.session.set(null);
+    this.lobby.set(false);
     this.media.unpublish('microphone');
     this.media.unpublish('screen');
     if (this.#standing.length === 0) this.media.unpublish('camera');
@@ -347,6 +368,7 @@ class App {
   /** Camera and microphone for a consultation. */
   async openOwnMedia() {
     if (!this.isStanding) this.#cameraName = this.#deskName();
+    if (this.isGuest && !this.facts.config?.speaks) return; // listens only
     await Promise.all([this.openCamera(), this.openMicrophone()]);
   }
 

@@ -11,6 +11,16 @@ function fullScreen() {
   else document.documentElement.requestFullscreen().catch(() => {}); // some browsers ask for a click; nothing is lost
 }
 
+/** For whoever is in a consultation and does nothing else. */
+export function addSessionKeys() {
+  addShortcut({ keys: 'm', label: 'key.microphone', run: () => app.toggleMute('microphone') });
+  addShortcut({ keys: 'v', label: 'key.camera', run: () => app.toggleMute('camera') });
+  addShortcut({ keys: '123456789', label: 'key.focus', run: (key) => focusTile(Number(key)) });
+  addShortcut({ keys: 'f', label: 'key.full', run: fullScreen });
+  addShortcut({ keys: '?', label: 'key.help', run: showHelp });
+  addEventListener('keydown', (event) => event.key === 'Escape' && !document.querySelector('dialog[open]') && focusedTile.set(''));
+}
+
 /** @param {(number: number) => void} focusOutside what 1-9 do when there is no consultation */
 export function addKeys(focusOutside) {
   addShortcut({ keys: 'm', label: 'key.microphone', run: () => app.toggleMute('microphone') });

@@ -467,6 +467,7 @@ export class RoomClient extends EventTarget {
       return;
     }
     const room = [...this.#rooms.values()].find((one) => message.id === this.#joinOf(one).id);
+    if (message.room && this.#rooms.has(message.room)) this.#putOut(message);
     if (TOKEN_ERRORS.has(message.error)) {
       for (const one of room ? [room] : this.#rooms.values()) one.token = '';
       if (room && this.online) this.#laterEnter(room.name);
@@ -477,6 +478,18 @@ export class RoomClient extends EventTarget {
     this.link.set({ ...this.link.value, error: message.error, text: message.text });
     if (!this.online && FINAL_ERRORS.has(message.error)) this.#end(message.error, message.text);
     this.#tell('problem', message);
+  }
+
+  /** The server took us out of a room: for good, or because our token ran out. @param {any} message */
+  #putOut(message) {
+    const room = /** @type {Membership} */ (this.#rooms.get(message.room));
+    if (TOKEN_ERRORS.has(message.error)) {
+      room.token = '';
+      this.#laterEnter(room.name);
+      return;
+    }
+    this.#rooms.delete(message.room);
+    this.#tell('refused', { room: message.room, error: message.error, text: message.text });
   }
 
   /** @param {any} message */

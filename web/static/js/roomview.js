@@ -121,7 +121,7 @@ export class RoomView {
   #session(body, at) {
     const id = String(body.session);
     const known = this.sessions.get(id) ?? { invitations: {}, participants: {}, orders: {}, started_at: at, started_by: body.by };
-    const { change, invitation, participant, by, by_site: bySite, ...facts } = body;
+    const { change, invitation, participant, by, by_site: bySite, by_level: _level, about: _about, merged_from: _from, other_title: _title, ...facts } = body;
     const next = { ...known, ...facts };
     if (change === 'started') Object.assign(next, { started_by: by, started_by_site: bySite, started_at: at });
     if (invitation) next.invitations = { ...next.invitations, [invitation.site]: invitation };

@@ -97,7 +97,7 @@ class Session extends Part {
   /** @param {string} site */
   async #again(site) {
     try {
-      await api.invite(String(app.session.value), site);
+      await api.invite(String(app.session.value), { site });
     } catch (error) {
       app.report(error);
     }

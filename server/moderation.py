@@ -1,0 +1,113 @@
+"""Makes the media worker keep to who may be heard: a muted microphone is not forwarded, whatever its page does.
+
+`server.sessions.floor` says who may be heard in a consultation; this module stops the sound of everybody else at the
+media worker, and lets it go on. A microphone that is shown in several consultations must be allowed in all of them.
+Single tracks that a moderator stopped by hand stay stopped beside that.
+
+A track is judged when it is published, before anybody is told that it is there; and whenever the consultation changes.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from server.clients import Client, OwnTrack
+from server.conductor import Conductor
+from server.sessions.machine import State
+from server.sessions.service import SessionService
+from server.streams import StreamError, Streams
+
+log = structlog.get_logger()
+
+RETRY_S = 0.5
+
+
+class Moderation:
+    """Who is heard, at the media worker."""
+
+    def __init__(self, conductor: Conductor, streams: Streams, sessions: SessionService) -> None:
+        self._conductor = conductor
+        self._streams = streams
+        self._sessions = sessions
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._stopped: set[str] = set()
+        """Tracks that a moderator stopped by hand."""
+        self.on_heard: Callable[[Client, bool], None] = lambda client, heard: None
+        """A client's microphone is (not) to be heard any more: for who mixes sound elsewhere."""
+
+    def changed(self, state: State) -> None:
+        """A consultation has another state."""
+        self._dirty.add(state.room)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Applies what changed; what failed is tried again."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            rooms, self._dirty = self._dirty, set()
+            for room in rooms:
+                await self.apply(room)
+            if self._dirty:
+                await asyncio.sleep(RETRY_S)
+
+    async def apply(self, room: str) -> None:
+        """Stop and let go on what is shown in a room. When this returns it is so, or will be tried again."""
+        async with self._lock:
+            for client, own in self._conductor.tracks_in(room):
+                await self._judge(client, own, room)
+            self._stopped &= {track for client in self._conductor.clients.values() for track in client.tracks}
+
+    async def published(self, client: Client) -> None:
+        """A client has published: nobody hears what may not be heard, not even for a moment."""
+        async with self._lock:
+            for own in list(client.tracks.values()):
+                for room in self._conductor.rooms_of(client, own):
+                    if room.startswith("session:"):
+                        await self._judge(client, own, room)
+
+    async def stop(self, track: str, stopped: bool) -> None:
+        """By a moderator, one track.
+
+        Raises:
+            StreamError: it is not there, or the worker did not do it.
+        """
+        found = self._conductor.find_track(track)
+        if found is None:
+            raise StreamError("no_such_track", f"There is no track {track}.")
+        async with self._lock:
+            before = track in self._stopped
+            self._stopped = self._stopped | {track} if stopped else self._stopped - {track}
+            try:
+                await self._streams.silence(track, stopped or not self._heard(*found))
+            except StreamError:
+                self._stopped = self._stopped | {track} if before else self._stopped - {track}
+                raise
+
+    def _heard(self, client: Client, own: OwnTrack) -> bool:
+        if own.kind != "audio" or own.publication.source != "microphone":
+            return True
+        floors = [
+            state.floor
+            for room in self._conductor.rooms_of(client, own)
+            if (state := self._sessions.get_open(room.removeprefix("session:"))) is not None and room in client.rooms
+        ]
+        return all(floor.heard(client.person.user) for floor in floors)
+
+    async def _judge(self, client: Client, own: OwnTrack, room: str) -> None:
+        wanted = own.track in self._stopped or not self._heard(client, own)
+        if wanted == own.silenced:
+            return
+        try:
+            await self._streams.silence(own.track, wanted)
+        except StreamError as error:
+            if error.error != "no_such_track":
+                log.warning("track_not_silenced", track=own.track, reason=error.error)
+                self._dirty.add(room)
+                self._wake.set()
+            return
+        if own.kind == "audio":
+            self.on_heard(client, not wanted)
