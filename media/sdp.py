@@ -34,10 +34,12 @@ class SdpError(Exception):
 class _Attributes:
     """The `a=` lines of one level, by name, each name's values in order."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_values", "connection")
 
     def __init__(self) -> None:
         self._values: dict[str, list[str]] = {}
+        self.connection = ""
+        """The `c=` line of the level; WebRTC does not use it."""
 
     def add(self, line: str) -> None:
         name, _, value = line.partition(":")
@@ -118,6 +120,8 @@ def parse(text: str) -> Description:
         elif kind == "m":
             media.append(_media(value, position + 1))
             attributes = media[-1].attributes
+        elif kind == "c":
+            attributes.connection = value.strip(" \t")
         elif kind == "o" and not media:
             session_id, version = _origin(value)
     return Description(session_id, version, session, tuple(media))

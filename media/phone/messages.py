@@ -36,8 +36,7 @@ class Profile(Message):
     codecs: tuple[CodecName, ...] = ("opus", "G722", "PCMA", "PCMU")
     """In our order of preference; those of the other side's offer are taken in its order."""
     srtp: Literal["off", "allow", "require"] = "allow"
-    """SDES (RFC 4568). `allow`: taken when offered; our own offers are then plain: there is no common way to
-    offer both."""
+    """SDES (RFC 4568). `allow`: taken when offered, and offered beside plain RTP (RFC 8643)."""
     symmetric: bool = False
     """Learn the address that packets come from although its IP address is not the one that was signalled: for phones
     behind NAT. Only while a window of `learn_s` is open, and only once."""
