@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 
 class Section(BaseModel):
@@ -93,6 +93,31 @@ class MediaSettings(Section):
     max_peers: int = Field(default=1000, ge=2, description="further peers are refused with `capacity`")
     stranger_packets_per_s: int = Field(default=200, ge=10, description="STUN packets taken per unknown address")
     gso: bool = Field(default=True, description="send runs of equal packets with UDP_SEGMENT where the kernel can")
+
+
+class PhoneMediaSettings(Section):
+    """Sound of telephones: the phone worker and its UDP ports. It runs where `phones` are enabled."""
+
+    listen_host: IpAddress = Field(default="127.0.0.1", description="address the RTP ports are bound to")
+    advertise: IpAddress | None = Field(
+        default=None, description="address told to phones; default listen_host, or this machine's for 0.0.0.0"
+    )
+    rtp_port_min: int = Field(default=20000, ge=1024, le=65534, description="first UDP port; each call takes two")
+    rtp_port_max: int = Field(default=21999, ge=1025, le=65535, description="last UDP port")
+    learn_s: float = Field(
+        default=3.0, ge=0.5, le=30, description="after an answer, for how long another source port may be learned"
+    )
+    first_packet_s: float = Field(default=30.0, gt=0, description="no packet at all for this long = media time-out")
+    silent_s: float = Field(default=15.0, gt=0, description="no packet any more for this long = media time-out")
+    prompts: Path | None = Field(
+        default=None, description="folder of own recordings, `zh/enter-pin.wav`; default: signals of tones"
+    )
+
+    @model_validator(mode="after")
+    def _range(self) -> "PhoneMediaSettings":
+        if self.rtp_port_max - self.rtp_port_min < 3:
+            raise ValueError("rtp_port_max must be at least 3 above rtp_port_min")
+        return self
 
 
 class DutyPostSettings(Section):
@@ -440,6 +465,7 @@ class Settings(Section):
     bus: BusSettings = BusSettings()
     auth: AuthSettings = AuthSettings()
     media: MediaSettings = MediaSettings()
+    phone_media: PhoneMediaSettings = PhoneMediaSettings()
     analytics: AnalyticsSettings = AnalyticsSettings()
     ingest: IngestSettings = IngestSettings()
     recording: RecordingSettings = RecordingSettings()

@@ -323,7 +323,7 @@ class LegStatistics(Message):
 
 
 class LegEnded(Message):
-    """The leg is gone by itself. After `Close` no event comes."""
+    """The leg is gone by itself. After `Close` only its last statistics come."""
 
     type: Literal["leg_ended"] = "leg_ended"
     leg: LegId

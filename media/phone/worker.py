@@ -1,0 +1,420 @@
+"""The phone worker: legs, rooms and one clock. Run as `python -m media.phone.worker --fd N`.
+
+N is one end of a socket pair on which `media.phone.messages` are spoken. Each 20 ms everything that came is taken in,
+the rooms are mixed and every leg gets its frame; nothing is done for a single packet. It ends when its link closes;
+nothing of it needs to be kept.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+
+import structlog
+from pydantic import ValidationError
+
+from config.settings import PhoneMediaSettings
+from media.door import DoorSender
+from media.link import Link, LinkError
+from media.phone import ports
+from media.phone.audio import Samples
+from media.phone.clock import TickClock
+from media.phone.description import NotAcceptable
+from media.phone.leg import Leg
+from media.phone.messages import (
+    COMMANDS,
+    AnswerOffer,
+    AnyCommand,
+    Beat,
+    Close,
+    Command,
+    Configure,
+    Drop,
+    Hear,
+    InjectDigit,
+    Join,
+    Leave,
+    LegEnded,
+    Levels,
+    MakeOffer,
+    Message,
+    Mute,
+    Play,
+    Profile,
+    Ready,
+    Refused,
+    Reply,
+    SendDigits,
+    Stop,
+    TakeAnswer,
+)
+from media.phone.player import Player
+from media.phone.portpool import NoPort, PortPool
+from media.phone.prompts import NoPrompt, Prompts
+from media.phone.publishing import OpusTrack
+from media.phone.rooms import Rooms
+from media.sdp import SdpError
+from media.tap import TapError, Unpacker
+from media.taplistener import READ_BYTES, listen
+from media.transport.udpsocket import advertised
+
+log = structlog.get_logger()
+
+TICKS_PER_S = 50
+CONTROL_TICKS = 5
+"""RTCP sockets are looked at, and time-outs, each 100 ms."""
+LEVEL_TICKS, STATISTICS_TICKS, QUARANTINE_TICKS = 25, 250, 50
+MAX_LEGS = 2000
+MAX_PLAYED_S = 120.0
+LINK_FULL_BYTES = 1 << 20
+"""With more waiting the server is slow: levels, statistics and beats are left out."""
+EXIT_BROKEN_LINK, EXIT_CANNOT_BEGIN = 2, 3
+
+
+class LegRefused(Exception):
+    """A command that did nothing."""
+
+    def __init__(self, error: str, detail: str) -> None:
+        super().__init__(detail)
+        self.error = error
+        self.detail = detail
+
+
+class PhoneWorker:
+    """Everything of this process."""
+
+    def __init__(self, link: Link[AnyCommand], configure: Configure) -> None:
+        self._link = link
+        self._settings = PhoneMediaSettings.model_validate(configure.settings)
+        self._tap_address = configure.tap_address
+        self._pool = PortPool(self._settings.rtp_port_min, self._settings.rtp_port_max)
+        self._quarantined: dict[int, ports.PortPair] = {}
+        self._legs: dict[str, Leg] = {}
+        self._published: dict[str, tuple[OpusTrack, DoorSender, bytes]] = {}
+        self._doors: dict[str, DoorSender] = {}
+        self._rooms = Rooms()
+        self._prompts = Prompts(self._settings.prompts)
+        self._clock = TickClock(time.monotonic())
+        self._tick = 0
+        self._taken_in_quarantine = 0
+        self._dropped: Counter[str] = Counter()
+        """Of legs that have ended."""
+
+    async def run(self) -> None:
+        """Serve until the link closes.
+
+        Raises:
+            LinkError: the server sent what is no message.
+        """
+        server = await listen(self._tap_address, self._read_units)
+        self._link.send(Ready(ports=(self._settings.rtp_port_min, self._settings.rtp_port_max)))
+        try:
+            async with asyncio.TaskGroup() as group:
+                ticking = group.create_task(self._run_clock())
+                await self._commands()
+                ticking.cancel()
+        except* LinkError as broken:
+            raise broken.exceptions[0] from broken
+        finally:
+            server.close()
+            for leg in list(self._legs.values()):
+                self._end(leg)
+            for pair in self._quarantined.values():
+                pair.close()
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    async def _commands(self) -> None:
+        while (command := await self._link.receive()) is not None:
+            if isinstance(command, Hear):
+                self._rooms.hear(command.room, command.tracks)
+            elif isinstance(command, Configure):
+                log.warning("configured_twice")
+            else:
+                self._answer(command)
+
+    def _answer(self, command: Command) -> None:
+        try:
+            sdp = self._obey(command)
+        except LegRefused as refused:
+            log.info("refused", command=type(command).__name__, leg=command.leg, error=refused.error)
+            self._refuse(command, refused.error, refused.detail)
+        except NotAcceptable as error:
+            self._refuse(command, "not_acceptable", str(error))
+        except SdpError as error:
+            self._refuse(command, "sdp_invalid", error.detail)
+        except NoPrompt as error:
+            self._refuse(command, "no_such_prompt", str(error))
+        else:
+            self._send(Reply(request=command.request, sdp=sdp))
+
+    def _refuse(self, command: Command, error: str, detail: str) -> None:
+        self._send(Refused.model_validate({"request": command.request, "error": error, "detail": detail}))
+
+    def _obey(self, command: Command) -> str:
+        match command:
+            case MakeOffer():
+                return self._leg_or_new(command.leg, command.profile).make_offer(command.profile, command.direction)
+            case AnswerOffer():
+                return self._answer_offer(command)
+            case Close():
+                if (closed := self._legs.get(command.leg)) is not None:
+                    self._end(closed)
+                return ""
+        leg = self._legs.get(command.leg)
+        if leg is None:
+            raise LegRefused("unknown_leg", f"There is no leg {command.leg}.")
+        self._obey_about(leg, command)
+        return ""
+
+    def _obey_about(self, leg: Leg, command: Command) -> None:
+        now = time.monotonic()
+        match command:
+            case TakeAnswer():
+                leg.take_answer(command.sdp, now)
+                self._changed(leg)
+            case Drop():
+                leg.drop_offer()
+            case Join():
+                self._join(leg, command)
+            case Leave():
+                self._rooms.leave(leg)
+                self._unpublish(leg)
+            case Mute():
+                leg.muted = command.muted
+            case Play():
+                leg.play(self._player(leg, command))
+            case Stop():
+                leg.stop()
+            case SendDigits():
+                if leg.sender is None:
+                    raise LegRefused("invalid", "Nothing has been agreed with this leg yet.")
+                leg.sender.press(command.digits, command.tone_ms / 1000, command.gap_ms / 1000)
+            case InjectDigit():
+                leg.inject(command.digit, command.duration_ms, now)
+
+    def _leg_or_new(self, name: str, profile: Profile) -> Leg:
+        known = self._legs.get(name)
+        if known is not None:
+            return known
+        if len(self._legs) >= MAX_LEGS:
+            raise LegRefused("capacity", f"There are {MAX_LEGS} legs already.")
+        settings = self._settings
+        host = profile.listen_host or settings.listen_host
+        try:
+            pair = ports.take(self._pool, host)
+        except NoPort as error:
+            raise LegRefused("capacity", str(error)) from error
+        told = profile.advertise or str(settings.advertise or "") or advertised(host, ())[0]
+        leg = Leg(
+            name, pair, told, profile, self._send, time.monotonic(),
+            learn_s=settings.learn_s, first_packet_s=settings.first_packet_s, silent_s=settings.silent_s,
+        )  # fmt: skip
+        self._legs[name] = leg
+        return leg
+
+    def _answer_offer(self, command: AnswerOffer) -> str:
+        new = command.leg not in self._legs
+        leg = self._leg_or_new(command.leg, command.profile)
+        try:
+            sdp = leg.answer_offer(command.sdp, command.profile, command.direction, time.monotonic())
+        except (NotAcceptable, SdpError):
+            if new:
+                del self._legs[leg.leg]
+                self._pool.give_up(leg.pair.port)
+                leg.pair.close()
+            raise
+        self._changed(leg)
+        return sdp
+
+    def _changed(self, leg: Leg) -> None:
+        """Its codec may be another now."""
+        self._rooms.changed(leg)
+        if leg.leg in self._published:
+            self._published[leg.leg][0].change(leg.rate)
+        if leg.player is not None and leg.player.rate != leg.rate:
+            leg.stop()
+
+    def _join(self, leg: Leg, command: Join) -> None:
+        self._unpublish(leg)
+        self._rooms.join(leg, command.room)
+        if not command.door:
+            return
+        try:
+            token = bytes.fromhex(command.token)
+        except ValueError as error:
+            raise LegRefused("invalid", "The token is not hexadecimal.") from error
+        door = self._doors.setdefault(command.door, DoorSender(command.door))
+        track = OpusTrack(leg.rate, command.ssrc, command.payload_type)
+        self._published[leg.leg] = track, door, token
+
+    def _unpublish(self, leg: Leg) -> None:
+        published = self._published.pop(leg.leg, None)
+        if published is not None and not any(each[1] is published[1] for each in self._published.values()):
+            self._doors.pop(published[1].address, None)
+            published[1].close()
+
+    def _player(self, leg: Leg, command: Play) -> Player:
+        sounds = [self._prompts.samples(sound, leg.rate) for sound in command.sounds]
+        if sum(map(len, sounds)) > MAX_PLAYED_S * leg.rate:
+            raise LegRefused("invalid", f"More than {MAX_PLAYED_S:.0f} s are to be played.")
+        return Player(command.prompt, sounds, command.repeat, command.over_room, leg.rate)
+
+    def _end(self, leg: Leg) -> None:
+        self._rooms.leave(leg)
+        self._unpublish(leg)
+        if self._legs.pop(leg.leg, None) is None:
+            return
+        last = leg.statistics()
+        self._dropped.update(last.dropped)
+        self._send(last)
+        leg.say_goodbye()
+        self._pool.release(leg.pair.port, time.monotonic())
+        self._quarantined[leg.pair.port] = leg.pair
+
+    # --- taps ---------------------------------------------------------------------------------------------------------
+
+    async def _read_units(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection of a media worker, with one track."""
+        unpacker = Unpacker()
+        try:
+            while data := await reader.read(READ_BYTES):
+                now, wall_to_now = time.monotonic(), time.monotonic() - time.time()
+                for unit in unpacker.feed(data):
+                    if unit.codec == "opus":
+                        self._rooms.unit(unit, min(now, max(now - 1.0, unit.arrived_at + wall_to_now)))
+        except (TapError, ConnectionError) as error:
+            log.warning("tap_closed", reason=str(error))
+        finally:
+            writer.close()
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    async def _run_clock(self) -> None:
+        while True:
+            await asyncio.sleep(max(0.0, self._clock.next_at() - time.monotonic()))
+            skip, run = self._clock.due(time.monotonic())
+            if skip:
+                self._skip(skip)
+            for _ in range(run):
+                self._run_tick(time.monotonic())
+
+    def _skip(self, frames: int) -> None:
+        for leg in self._legs.values():
+            leg.skip(frames)
+        for track, _, _ in self._published.values():
+            track.skip(frames)
+
+    def _run_tick(self, now: float) -> None:
+        self._tick += 1
+        wall_to_now = now - time.time()
+        legs = list(self._legs.values())
+        said: dict[str, Samples] = {}
+        for leg in legs:
+            leg.take_in(now, wall_to_now)
+            sound = leg.said(now)
+            if sound is not None:
+                said[leg.leg] = sound
+        heard = self._rooms.mix(said, now)
+        for leg in legs:
+            leg.say(heard.get(leg.leg), now)
+        for name, (track, door, token) in self._published.items():
+            door.send(token, track.packet(said.get(name)))
+        self._look_around(legs, now)
+
+    def _look_around(self, legs: list[Leg], now: float) -> None:
+        """What need not be done in each tick."""
+        if self._tick % CONTROL_TICKS == 0:
+            for leg in legs:
+                leg.take_in_control(now)
+                leg.look(now)
+        if self._tick % LEVEL_TICKS == 0:
+            levels = {leg.leg: (round(leg.said_dbov, 1), round(leg.heard_dbov, 1)) for leg in legs if leg.room}
+            if levels:
+                self._send(Levels(legs=levels))
+        for number, leg in enumerate(legs):
+            if (self._tick + number) % STATISTICS_TICKS == 0:
+                self._send(leg.statistics())
+        if self._tick % QUARANTINE_TICKS == 0:
+            self._look_at_quarantine(now)
+            self._send(self._beat())
+
+    def _look_at_quarantine(self, now: float) -> None:
+        for port, pair in self._quarantined.items():
+            came = len(ports.receive(pair.rtp, 200)) + len(ports.receive(pair.rtcp, 10))
+            if came:
+                self._taken_in_quarantine += came
+                self._pool.heard(port, now)
+        for port in self._pool.due(now):
+            self._quarantined.pop(port).close()
+
+    def _beat(self) -> Beat:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        doors = self._doors.values()
+        counters: dict[str, float] = {
+            "dropped_quarantine": self._taken_in_quarantine,
+            "ports_free": self._pool.free,
+            "ports_quarantined": len(self._quarantined),
+            "door_packets": sum(door.sent for door in doors),
+            "dropped_door": sum(door.dropped for door in doors),
+        }
+        dropped = Counter(self._dropped)
+        for leg in self._legs.values():
+            dropped.update(leg.statistics().dropped)
+        counters |= {f"dropped_{reason}": float(count) for reason, count in dropped.items()}
+        return Beat(
+            legs=len(self._legs), rooms=len(self._rooms), cpu_s=usage.ru_utime + usage.ru_stime,
+            late_ticks=self._clock.late, skipped_ticks=self._clock.skipped, counters=counters,
+        )  # fmt: skip
+
+    def _send(self, message: Message) -> None:
+        replaced = not isinstance(message, Reply | Refused | LegEnded | Ready)
+        if replaced and self._link.waiting_bytes > LINK_FULL_BYTES:
+            return
+        with contextlib.suppress(ConnectionError, RuntimeError):  # the server is gone: we end soon
+            self._link.send(message)
+
+
+async def serve(fd: int) -> int:
+    """The whole life of the process; its exit code."""
+    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=fd))
+    link: Link[AnyCommand] = Link(reader, writer, COMMANDS)
+    try:
+        first = await link.receive()
+        if first is None:
+            return 0
+        if not isinstance(first, Configure):
+            raise LinkError("The first message must be Configure.")
+        await PhoneWorker(link, first).run()
+    except (LinkError, ValidationError) as error:
+        log.error("link_broken", reason=str(error))
+        return EXIT_BROKEN_LINK
+    except OSError as error:
+        log.error("phone_worker_cannot_begin", reason=str(error))
+        return EXIT_CANNOT_BEGIN
+    finally:
+        link.close()
+    return 0
+
+
+def main() -> None:
+    """Entry of the process."""
+    parser = argparse.ArgumentParser(prog="python -m media.phone.worker", description="Sound of phones for one server.")
+    parser.add_argument("--fd", type=int, required=True, help="one end of the server's socket pair")
+    fd = parser.parse_args().fd
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the server closes the link
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    code = asyncio.run(serve(fd))
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
