@@ -402,7 +402,7 @@ class ConsultationSettings(Section):
 
 
 class RuleSettings(Section):
-    """Figures of the power rules, for all devices; `devices[].parameters` changes single ones for one device."""
+    """Figures of the rules; `devices[].parameters` changes single ones for one device, and the API those of a site."""
 
     watermark_s: float = Field(default=120.0, gt=0, description="samples older than this on arrival are history only")
     gap_periods: float = Field(default=3.0, ge=1, description="no data for this many periods of the device = NO_DATA")
@@ -431,6 +431,72 @@ class RuleSettings(Section):
     stuck_samples: int = Field(default=60, ge=2, description="equal samples of a running machine = stuck")
     supply_loss_share: float = Field(default=0.1, gt=0, lt=1, description="all phases below, share of rated voltage")
     supply_loss_s: float = Field(default=1.0, ge=0)
+    pump_flow_share: float = Field(default=0.7, gt=0, lt=1, description="flow below this share of the usual = blocked")
+    pump_flow_z: float = Field(default=4.0, gt=0, description="and this many deviations below it")
+    pump_fill_s: float = Field(default=900.0, gt=0, description="pump on for this long, and the sump still fills")
+    sump_high_m: float = Field(default=0.0, ge=0, description="level with all pumps off that is told; 0 = none known")
+    pumps_off_s: float = Field(default=120.0, ge=0)
+    pump_starts_per_hour: float = Field(default=6.0, ge=1)
+    drift_k: float = Field(default=0.75, gt=0, description="CUSUM of the load: slack, in deviations")
+    drift_h: float = Field(default=15.0, gt=0, description="CUSUM of the load: limit, in deviations")
+    season_z: float = Field(default=5.0, gt=0, description="deviations from the hour's median of 28 days")
+    season_s: float = Field(default=10800.0, ge=0, description="for this long")
+    replayed_block_s: float = Field(default=600.0, gt=0, description="a block of this length that was sent before")
+    energy_share: float = Field(default=0.05, gt=0, description="meter and integral of the power differ by more")
+    energy_window_s: float = Field(default=900.0, gt=0)
+    tag_watermark_s: float = Field(default=10.0, gt=0, description="fixes older than this on arrival are history only")
+    fix_fresh_s: float = Field(default=90.0, gt=0, description="an older fix counts nobody")
+    quota_s: float = Field(default=60.0, ge=0, description="too many people for this long")
+    quota_near_share: float = Field(default=0.9, gt=0, le=1, description="of the quota: told as information")
+    shift_grace_s: float = Field(default=1800.0, ge=0, description="around a change of shift no quota is judged")
+    mismatch_people: float = Field(default=10.0, ge=0, description="cameras and tags may differ by so many")
+    mismatch_share: float = Field(default=0.1, ge=0, lt=1, description="or by this share of the larger")
+    mismatch_s: float = Field(default=300.0, ge=0)
+    entry_depth_m: float = Field(default=0.5, ge=0, description="inside a forbidden zone by more than this")
+    entry_s: float = Field(default=3.0, ge=0, description="for this long, or in two fixes")
+    exit_tolerance_m: float = Field(default=2.0, ge=0)
+    exit_s: float = Field(default=3.0, ge=0)
+    fence_timeout_s: float = Field(default=30.0, gt=0, description="no fix for this long: nothing is known")
+    near_m: float = Field(default=10.0, ge=0, description="so near to a forbidden zone, and coming nearer; 0 = no word")
+    near_s: float = Field(default=10.0, ge=0, description="seconds to its boundary at the present speed")
+    dwell_warning_s: float = Field(default=36000.0, gt=0, description="underground for this long")
+    dwell_alarm_s: float = Field(default=43200.0, gt=0)
+    tag_lost_s: float = Field(default=60.0, gt=0, description="no fix for this long, where tags are located precisely")
+    tag_lost_periods: float = Field(default=2.0, ge=1, description="else for so many files")
+    group_lost_tags: float = Field(default=5.0, ge=2, description="so many tags of a zone fall silent together")
+    group_lost_s: float = Field(default=30.0, gt=0, description="within this time")
+    still_m: float = Field(default=1.0, gt=0, description="all fixes within this of each other")
+    still_warning_s: float = Field(default=300.0, gt=0)
+    still_critical_s: float = Field(default=600.0, gt=0)
+    tag_sigma_m: float = Field(default=0.3, ge=0, description="accuracy of the positions, one deviation")
+    carried_m: float = Field(default=1.0, gt=0, description="two tags no further apart than this")
+    carried_s: float = Field(default=1200.0, gt=0)
+    carried_travel_m: float = Field(default=300.0, gt=0)
+    gathering_people: float = Field(default=15.0, ge=2)
+    gathering_m: float = Field(default=10.0, gt=0)
+    gathering_s: float = Field(default=300.0, ge=0)
+    lone_m: float = Field(default=50.0, gt=0, description="nobody else so near to somebody at a face or a heading")
+    lone_s: float = Field(default=1800.0, ge=0)
+    leader_s: float = Field(default=600.0, ge=0, description="people underground and no leader with them")
+    displaced_s: float = Field(default=5.0, ge=0, description="moved while off, for this long")
+    collision_warning_s: float = Field(default=5.0, gt=0, description="time to a collision on one track")
+    collision_alarm_s: float = Field(default=2.5, gt=0)
+    closing_mps: float = Field(default=1.0, gt=0, description="slower than this nobody collides")
+    cpa_warning_m: float = Field(default=1.5, gt=0, description="nearest approach of a machine and a person")
+    cpa_warning_s: float = Field(default=3.0, gt=0)
+    cpa_warning_hold_s: float = Field(default=0.5, ge=0)
+    cpa_alarm_m: float = Field(default=1.0, gt=0)
+    cpa_alarm_s: float = Field(default=1.5, gt=0)
+    cpa_alarm_hold_s: float = Field(default=0.3, ge=0)
+    ring_s: float = Field(default=2.0, ge=0, description="within a running machine's ring for this long")
+    reverse_mps: float = Field(default=0.3, gt=0, description="against the direction of a roadway, faster than this")
+    reverse_s: float = Field(default=3.0, ge=0)
+    reverse_m: float = Field(default=3.0, gt=0)
+    overspeed_s: float = Field(default=3.0, ge=0)
+    runaway_mps2: float = Field(default=0.5, gt=0, description="a machine gathers speed downhill")
+    runaway_s: float = Field(default=2.0, gt=0)
+    route_m: float = Field(default=5.0, ge=0, description="so far outside its route")
+    link_s: float = Field(default=60.0, gt=0, description="nothing at all from a mine for this long")
 
 
 class DeviceSettings(Section):
@@ -438,7 +504,19 @@ class DeviceSettings(Section):
 
     site: Slug
     device: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$", description="as in its topic or file")
-    kind: Literal["main_fan", "aux_fan", "pump", "hoist", "aux_hoist", "belt", "substation", "other"] = "other"
+    kind: Literal[
+        "main_fan",
+        "aux_fan",
+        "pump",
+        "hoist",
+        "aux_hoist",
+        "belt",
+        "substation",
+        "face",
+        "compressor",
+        "winch",
+        "other",
+    ] = "other"
     name_zh: str | None = Field(default=None, description="default: the device's id")
     name_en: str | None = Field(default=None, description="default: the device's id")
     rated_a: float | None = Field(default=None, gt=0, description="rated current, A")

@@ -35,6 +35,7 @@ from server.api.pages import Pages
 from server.api.plan import PlanDoor
 from server.api.registry import RegistryDoor
 from server.api.room import RoomDoor
+from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
 from server.api.whip import WhipDoor
 from server.bus import Bus
@@ -50,6 +51,7 @@ from server.minefiles import MineFiles
 from server.minutes import Minutes
 from server.moderation import Moderation
 from server.observe import Metrics
+from server.parameters import Parameters
 from server.positions import LivePositions
 from server.posts import DutyPosts
 from server.recording import Recordings
@@ -104,6 +106,7 @@ class Parts:
     moderation: Moderation
     telemetry: TelemetryIngest
     rules: Rules
+    parameters: Parameters
     mine_files: MineFiles
     posts: DutyPosts
     vision: VisionWorker
@@ -143,7 +146,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         escalations = Escalations(settings, database, tree, bus, alert_service, rooms_about=sessions.rooms_about)
         alert_service.follower = escalations
         registry, live, minutes, states, ingest = await _telemetry(settings, database, tree, bus, sessions)
-        rules = Rules(settings, tree, alert_service)
+        parameters, rules = await _rules(settings, database, tree, alert_service, registry, ingest)
         ingest.on_stored = _both(rules.stored, minutes.touched)
         mine_files = MineFiles(settings, database, tree, ingest, alert_service, registry)
         identity = await Identity.open(database, tree, settings.auth, data_dir)
@@ -186,6 +189,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             moderation=moderation,
             telemetry=ingest,
             rules=rules,
+            parameters=parameters,
             mine_files=mine_files,
             posts=posts,
             vision=vision,
@@ -198,6 +202,23 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             minutes=minutes,
             run_states=states,
         )
+
+
+async def _rules(
+    settings: Settings,
+    database: Database,
+    tree: SiteTree,
+    alerts: AlertService,
+    registry: Registry,
+    ingest: TelemetryIngest,
+) -> tuple[Parameters, Rules]:
+    """The rules over telemetry, and the figures that people set for them."""
+    parameters = await Parameters.load(settings, database, tree)
+    rules = Rules(settings, tree, alerts, facts=registry.facts, parameters=parameters)
+    registry.on_change.append(rules.facts_changed)
+    parameters.on_change.append(rules.parameters_changed)
+    ingest.on_positions = rules.located
+    return parameters, rules
 
 
 async def _telemetry(
@@ -226,14 +247,13 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "retention": lambda: _retain(parts),
         "minutes": parts.minutes.run,
         "recorder": parts.recordings.run,
+        "rules": parts.rules.run,
         "escalations": parts.escalations.run,
     }
     if parts.settings.files.inbox is not None and "files" in parts.settings.analytics.telemetry:
         running["files"] = parts.mine_files.run
     if parts.settings.cameras:
         running["ingest"] = parts.ingest.run
-    if parts.settings.devices:
-        running["rules"] = parts.rules.run
     if parts.settings.analytics.posts:
         running |= {"posts": parts.posts.run, "vision": parts.vision.run}
     if parts.settings.mqtt.host is not None and "mqtt" in parts.settings.analytics.telemetry:
@@ -353,7 +373,8 @@ def application(parts: Parts) -> web.Application:
     duty = DutyDoor(parts.escalations)
     plan = PlanDoor(parts.registry, parts.live, parts.minutes, _power(parts))
     consultation = ConsultationDoor(parts.sessions, parts.conductor, sessions)
-    doors = (sessions, consultation, whip, registry, duty, plan, fetched)
+    rules = RulesDoor(parts.parameters, parts.rules)
+    doors = (sessions, consultation, whip, registry, duty, plan, fetched, rules)
     routes = Routes.of(*shared, *(one.routes() for one in doors))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(

@@ -20,6 +20,7 @@ SANS_IO = [
     "analytics/fences.py",
     "analytics/mine.py",
     "analytics/rules",
+    "analytics/simulation",
     "analytics/telemetry/acceptance.py",
     "media/codecmatch.py",
     "media/depacketize.py",

@@ -13,7 +13,7 @@
 | P5 | `voltage_unbalance`, `current_unbalance` | warning, alarm |
 | P6 | `under_voltage`, `over_voltage` | warning, alarm |
 | P7 | `overload` | warning, alarm by the integral |
-| P10 | `stuck_data`, `source_time_stuck` | warning |
+| P10 | `stuck_data`, `source_time_stuck` | warning (the rest of P10 is in `plant`) |
 | P11 | `supply_loss` | critical, substations |
 | | `telemetry_gap` | warning |
 """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analytics.finding import Change, Severity
-from analytics.rules.condition import Condition, Step
+from analytics.rules.condition import Condition, State, Step
 from analytics.rules.electric import Level
 
 
@@ -41,6 +41,11 @@ class Watch:
         self._levels = [(severity, Condition(on_s, off_s)) for severity, on_s in levels]
         self._judged_at = float("-inf")
         self._told_no_data = False
+
+    @property
+    def states(self) -> list[State]:
+        """Of its levels."""
+        return [one.state for _, one in self._levels]
 
     @property
     def standing(self) -> int:

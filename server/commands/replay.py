@@ -9,8 +9,12 @@ import typer
 
 from analytics.telemetry.payload import CHINA
 from config.settings import Settings
+from server.bus.memory import MemoryBus
+from server.parameters import Parameters
+from server.registry.service import Registry
 from server.rules import replay
 from server.store.database import Database, sqlite_url
+from server.store.sites import SiteTree
 
 
 def moment(text: str) -> float:
@@ -36,7 +40,14 @@ def print_findings(settings: Settings, site: str, start: float, end: float, as_m
     async def work() -> None:
         url = settings.store.url or sqlite_url(settings.server.data_dir)
         async with Database.open(url) as database:
-            async for finding in replay(settings, database, site, start, end, as_measured=as_measured):
+            tree = await SiteTree.load(database)
+            known = site in tree
+            facts = (await Registry.load(database, tree, MemoryBus())).facts(site)
+            parameters = await Parameters.load(settings, database, tree) if known else None
+            findings = replay(
+                settings, database, site, start, end, as_measured=as_measured, facts=facts, parameters=parameters
+            )
+            async for finding in findings:
                 typer.echo(json.dumps(dataclasses.asdict(finding), ensure_ascii=False))
 
     asyncio.run(work())

@@ -437,6 +437,19 @@ registry_changes = Table(
 )
 """One row for each transaction that changed a mine's facts."""
 
+rule_parameters = Table(
+    "rule_parameters",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("site", Text, ForeignKey("sites.site"), nullable=False),
+    Column("device", Text, nullable=False),
+    Column("values", Json, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Index("ix_rule_parameters_site_id", "site", "id"),
+)
+"""Figures of rules as people set them; only ever added to. The newest of a site and device counts."""
+
 # --- audit ----------------------------------------------------------------------------------------------------------
 
 audit = Table(

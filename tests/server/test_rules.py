@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from analytics.plugin import Batch, Reading
+from analytics.mine import Fence, MineFacts, Zone
+from analytics.plugin import Batch, Position, Reading
 from config.settings import Settings
 from server.alerts.machine import Alert
 from server.alerts.service import AlertService
 from server.bus.memory import MemoryBus
 from server.commands.main import app
+from server.parameters import Parameters
 from server.rules import Rules, replay
 from server.store.database import Database, sqlite_url
 from server.store.errors import StoreUnavailable
@@ -184,3 +186,53 @@ def test_the_command_prints_json_lines(tmp_path: Path) -> None:
     (line,) = result.output.splitlines()
     assert (json.loads(line)["rule"], json.loads(line)["change"]) == ("overload", "raised")
     assert CliRunner().invoke(app, ["replay", "--site", "mine-a", "--from", "soon", "--to", "0"]).exit_code == 2
+
+
+async def test_positions_of_a_known_mine_are_judged_live_and_by_a_replay(database: Database, tree: SiteTree) -> None:
+    now = float(int(time.time()))
+    goaf = Zone("goaf", Fence(((0, 0), (50, 0), (50, 50), (0, 50))), name_zh="采空区", name_en="Goaf", kind="danger")
+    facts = MineFacts("mine-a", 1, zones={"goaf": goaf})
+    fixes = [
+        Position("mine-a", "P1", "person", -20.0 + 2 * n, 25.0, 0.0, "", now - 40 + n, now - 40 + n + 0.2, n)
+        for n in range(30)
+    ]
+    part = Part(database, tree, settings())
+    part.rules = Rules(settings(), tree, part.alerts, facts=lambda site: facts if site == "mine-a" else MineFacts(site))
+    part.ingest.on_positions = part.rules.located
+    task = asyncio.ensure_future(part.rules.run())
+    try:
+        await part.ingest.store(Batch([], fixes, _stored))
+        async with asyncio.timeout(10):
+            while (live := await part.until("open", "zone_entry")).severity != "alarm":
+                await asyncio.sleep(0.02)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    found = [one async for one in replay(settings(), database, "mine-a", now - 60, now, facts=facts)]
+    entered = [one for one in found if one.rule == "zone_entry" and one.severity == "alarm"]
+    assert (entered[0].key, entered[0].explain) == (live.key, live.explain)
+    assert "采空区 · P1" in live.title_zh
+
+
+async def test_new_figures_count_at_once_and_standing_alerts_go_on(database: Database, tree: SiteTree) -> None:
+    now = time.time()
+    parameters = await Parameters.load(settings(), database, tree)
+    part = Part(database, tree, settings())
+    part.rules = Rules(settings(), tree, part.alerts, parameters=parameters)
+    part.ingest.on_stored = part.rules.stored
+    parameters.on_change.append(part.rules.parameters_changed)
+    task = asyncio.ensure_future(part.rules.run())
+    try:
+        await part.store(overload(now - 90, 40))
+        alert = await part.until("open")
+        await parameters.put("mine-a", "pump", {"overload_ratio": 2.0}, by="u")
+        await part.store(overload(now - 50, 40))
+        cleared = await part.until("cleared")
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    assert cleared.id == alert.id
+
+
+async def _stored() -> None:
+    return None

@@ -13,6 +13,7 @@ from server.api.duty import DutyDoor
 from server.api.http import Access, Route, Routes
 from server.api.plan import PlanDoor
 from server.api.registry import RegistryDoor
+from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
 from server.api.whip import WhipDoor
 from server.identity.roles import ROLES, Role
@@ -77,6 +78,8 @@ ALLOWED: dict[str, str] = {
     "POST /api/registry/people/{id}/unmask": "admin supervisor dispatcher",
     "GET /api/registry/plans/{id}/picture": PEOPLE,
     "PUT /api/registry/plans/{id}/picture": "admin engineer",
+    "GET /api/rules": PEOPLE,
+    "PUT /api/rules": "admin engineer",
     "GET /api/users": "admin",
     "POST /api/users": "admin",
     "PATCH /api/users/{id}": "admin",
@@ -104,6 +107,7 @@ DECLARED = Routes.of(
     ConsultationDoor(NOTHING, NOTHING, SESSIONS).routes(),  # type: ignore[arg-type]
     WhipDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     RegistryDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    RulesDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     DutyDoor(NOTHING).routes(),  # type: ignore[arg-type]
     PlanDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     CameraDoor(NOTHING).routes(),  # type: ignore[arg-type]
