@@ -35,14 +35,14 @@ from server.api.pages import Pages
 from server.api.plan import PlanDoor
 from server.api.registry import RegistryDoor
 from server.api.room import RoomDoor
+from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
 from server.api.whip import WhipDoor
 from server.bus import Bus
 from server.bus.start import open_bus
 from server.conductor import Conductor
-from server.duty.screens import screens
-from server.duty.service import Escalations
+from server.duty.office import DutyOffice
 from server.identity.service import Identity
 from server.ingest import Ingest
 from server.measures import Measures
@@ -98,7 +98,7 @@ class Parts:
     tree: SiteTree
     identity: Identity
     alerts: AlertService
-    escalations: Escalations
+    duty: DutyOffice
     sessions: SessionService
     conductor: Conductor
     media: MediaClient
@@ -143,8 +143,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         )
         await sessions.load()
         alert_service = AlertService(database, tree, bus, further_rooms=sessions.rooms_about)
-        escalations = Escalations(settings, database, tree, bus, alert_service, rooms_about=sessions.rooms_about)
-        alert_service.follower = escalations
+        duty = DutyOffice.open(settings, database, tree, bus, alert_service, sessions.rooms_about)
         registry, live, minutes, states, ingest = await _telemetry(settings, database, tree, bus, sessions)
         parameters, rules = await _rules(settings, database, tree, alert_service, registry, ingest)
         ingest.on_stored = _both(rules.stored, minutes.touched)
@@ -153,8 +152,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         identity.sites_of_session = sessions.sites_of
         conductor = Conductor(database, bus, sessions, resume_s=settings.media.peer_grace_s)
         await conductor.prepare()
-        escalations.screens = lambda site: screens(conductor, site)
-        await escalations.load()
+        await duty.load(conductor)
         identity.on_revoked(conductor.revoke)
         media = MediaClient(settings.media)
         streams = Streams(conductor, media)
@@ -171,7 +169,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         recorded = Recordings(settings, database, conductor, sessions, streams)
         conductor.recording_of = recorded.state_of
         fetched = Ingest(settings, tree, conductor, streams)
-        rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts, escalations)
+        rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts, duty.escalations)
         health, metrics = Health(), Metrics()
         metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded, fetched))
         yield Parts(
@@ -181,7 +179,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             tree=tree,
             identity=identity,
             alerts=alert_service,
-            escalations=escalations,
+            duty=duty,
             sessions=sessions,
             conductor=conductor,
             media=media,
@@ -248,7 +246,7 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "minutes": parts.minutes.run,
         "recorder": parts.recordings.run,
         "rules": parts.rules.run,
-        "escalations": parts.escalations.run,
+        **parts.duty.units(),
     }
     if parts.settings.files.inbox is not None and "files" in parts.settings.analytics.telemetry:
         running["files"] = parts.mine_files.run
@@ -370,11 +368,11 @@ def application(parts: Parts) -> web.Application:
     fetched = CameraDoor(parts.ingest)
     shared = (part.routes for part in (alerts, health, login, recordings, sites, telemetry, tokens, users))
     registry = RegistryDoor(parts.registry)
-    duty = DutyDoor(parts.escalations)
+    duty = (DutyDoor(parts.duty.escalations), RotaDoor(parts.duty.rota))
     plan = PlanDoor(parts.registry, parts.live, parts.minutes, _power(parts))
     consultation = ConsultationDoor(parts.sessions, parts.conductor, sessions)
     rules = RulesDoor(parts.parameters, parts.rules)
-    doors = (sessions, consultation, whip, registry, duty, plan, fetched, rules)
+    doors = (sessions, consultation, whip, registry, *duty, plan, fetched, rules)
     routes = Routes.of(*shared, *(one.routes() for one in doors))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(

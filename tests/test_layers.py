@@ -79,6 +79,7 @@ SANS_IO = [
     "server/duty/chains.py",
     "server/duty/contacts.py",
     "server/duty/escalation.py",
+    "server/duty/rota.py",
     "server/duty/storm.py",
     "server/duty/webhook.py",
     "server/sessions/floor.py",

@@ -34,6 +34,7 @@ class Pages:
         app.router.add_get("/dispatch", self.dispatch)
         app.router.add_get("/supervisor", self.supervisor)
         app.router.add_get("/check", self.check)
+        app.router.add_get("/duty", self.duty)
         app.router.add_static("/static", STATIC)
 
     async def home(self, request: web.Request) -> web.StreamResponse:
@@ -110,6 +111,9 @@ class Pages:
 
     async def supervisor(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "supervisor")
+
+    async def duty(self, request: web.Request) -> web.StreamResponse:
+        return await self._for_people(request, "duty")
 
     async def check(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "check")

@@ -260,8 +260,17 @@ class Escalations:
         if after.posted:
             self.outlets.wake()
 
+    def _shown(self, made: Escalation) -> dict[str, object]:
+        """The view, and whose pages sound: those on duty, where the rota names accounts that are there."""
+        at, users = time.time(), dict[str, list[str]]()
+        for site in made.state.reached:
+            named = {one.user for who in ("on_duty", "deputy") for one in self.call_list.reach(site, who, at)}
+            if there := sorted(named & self.screens(site)):
+                users[site] = there
+        return {**made.view(), "users": users}
+
     def _body(self, made: Escalation, told: Tell) -> dict[str, object]:
-        body = {**made.view(), **told.more, "change": told.change}
+        body = {**self._shown(made), **told.more, "change": told.change}
         if made.state.simulated:
             body["simulated"] = True
         return body
@@ -485,7 +494,7 @@ class Escalations:
     def views(self, sites: Iterable[str]) -> list[dict[str, object]]:
         """What is going on about alerts of these sites, as on their cards."""
         wanted = set(sites)
-        return [one.view() for one in self._open.values() if one.state.site in wanted]
+        return [self._shown(one) for one in self._open.values() if one.state.site in wanted]
 
     def view(self, alert: str) -> dict[str, object] | None:
         known = self._open.get(alert)

@@ -17,6 +17,7 @@ Verb = Literal[
     "answer",  # answer a ring, read back and report an order, chat
     "moderate",  # mute and remove others
     "order",  # give an order
+    "roster",  # rota, call lists, shift handover
     "configure",  # cameras, posts, what is known of a mine
     "identify",  # names and telephone numbers of people underground; each look is audited
     "administer",  # users, links, settings
@@ -27,14 +28,14 @@ VERBS: tuple[Verb, ...] = get_args(Verb)
 
 _PERSON: frozenset[Verb] = frozenset({"read", "watch"})
 _SUPERVISOR: frozenset[Verb] = _PERSON | {
-    "publish", "acknowledge", "close", "consult", "answer", "moderate", "order", "identify",
+    "publish", "acknowledge", "close", "consult", "answer", "moderate", "order", "identify", "roster",
 }  # fmt: skip
 
 GRANTED: dict[Role, frozenset[Verb]] = {
     "admin": _SUPERVISOR | {"configure", "administer"},
     "supervisor": _SUPERVISOR,
     # A dispatcher does not close alerts: many of them are about the dispatch room itself.
-    "dispatcher": _PERSON | {"publish", "acknowledge", "consult", "answer", "identify"},
+    "dispatcher": _PERSON | {"publish", "acknowledge", "consult", "answer", "identify", "roster"},
     "engineer": _PERSON | {"configure"},
     "viewer": _PERSON,
     # Publishes by WHIP with a token of its own and has no log-in; it may not even read.

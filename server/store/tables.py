@@ -229,6 +229,17 @@ escalations = Table(
 )
 """One per alert that was ever rung. `state` is `server.duty.escalation.State`; `open` until the alert is over."""
 
+rota = Table(
+    "rota",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("site", Text, ForeignKey("sites.site"), nullable=False),
+    Column("body", Json, nullable=False),
+    CheckConstraint("kind IN ('person', 'plan', 'override')", name="kind"),
+)
+"""Call lists: people, plans and overrides as in `server.duty.rota`."""
+
 duty_outbox = Table(
     "duty_outbox",
     metadata,

@@ -100,6 +100,9 @@ class DevServer:
         self.alerts: dict[str, dict[str, Any]] = {}
         self.sessions: dict[str, dict[str, Any]] = {}
         self.duty: list[dict[str, object]] = []
+        self.rota: dict[str, Any] = {}
+        self.posted: list[tuple[str, Any]] = []
+        """Bodies of requests that this server only remembers."""
         self.passed_on: list[str] = []
         """Alerts whose ring was cut short."""
         self.cards: list[dict[str, Any]] = []
@@ -204,6 +207,8 @@ class DevServer:
         add("POST", "/api/alerts/{id}/ack", self._acknowledge)
         add("POST", "/api/alerts/{id}/close", self._close)
         add("POST", "/api/alerts/{id}/next", self._next)
+        add("GET", "/api/rota", self._rota)
+        add("POST", "/api/rota/{rest:.+}", self._remember)
         add("POST", "/api/sessions", self._session_start)
         add("POST", "/api/sessions/{id}/{verb}", self._session_verb)
         add("GET", "/api/ws", self._socket)
@@ -287,6 +292,13 @@ class DevServer:
         alert.update(state="acknowledged", acknowledged=taken)
         await self.tell(self.note_alert(alert["id"], "acknowledged"))
         return web.json_response(alert)
+
+    async def _rota(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.rota)
+
+    async def _remember(self, request: web.Request) -> web.Response:
+        self.posted.append((request.path, await request.json()))
+        return web.json_response({})
 
     async def _next(self, request: web.Request) -> web.Response:
         self.passed_on.append(request.match_info["id"])

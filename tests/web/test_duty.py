@@ -84,3 +84,41 @@ async def test_next_level_at_once_by_key(screens: Screens) -> None:
     await page.get_by_role("button", name="Call the next level now").wait_for()
     await page.keyboard.press("e")
     await until(lambda: screens.server.passed_on == ["a1"])
+
+
+ROTA = {
+    "site": "hongqi",
+    "people": [
+        {"person": "p1", "name": "李明", "phone": "13812345678", "user": "", "active": True, "tested_at": 1.0,
+         "test": "answered", "dead": False, "untested": True},
+        {"person": "p2", "name": "王芳", "phone": "13900000000", "user": "", "active": True, "tested_at": time.time(),
+         "test": "wrong_number", "dead": True, "untested": False},
+    ],
+    "plans": [{"plan": "l1", "who": "on_duty", "name": "三班倒", "starts_at": time.time() - 3600, "turn_s": 28800,
+               "turns": [["p1"], ["p2"]]}],
+    "overrides": [],
+    "now": {"on_duty": ["p1"], "deputy": [], "leader": []},
+    "spans": [{"who": "on_duty", "start": time.time(), "end": time.time() + 28800, "people": ["p1"], "name": "三班倒",
+               "override": ""}],
+    "drilling": False, "phones": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("width", "locale"), [(1440, "en-GB"), (390, "zh-CN")])
+async def test_duty_office_shows_who_is_on_duty_and_which_numbers_are_dead(
+    screens: Screens, width: int, locale: str
+) -> None:
+    screens.server.rota = ROTA
+    page = await screens.open("dispatcher", "/duty", width=width, locale=locale)
+    await expect(page.locator("[data-who=on_duty]")).to_have_text("李明")
+    await expect(page.locator("[data-person=p2] .badge")).to_have_class("badge critical")
+    await page.locator("[data-form=person]").click()
+    await page.locator("input[name=name]").fill("赵")
+    await page.locator("input[name=phone]").fill("+8613700000000")
+    await page.locator(".duty-form button[type=submit]").click()
+    await until(lambda: bool(screens.server.posted))
+    assert screens.server.posted == [
+        ("/api/rota/people", {"site": "hongqi", "name": "赵", "phone": "+8613700000000", "user": ""})
+    ]
+    assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert screens.complaints == []

@@ -13,6 +13,7 @@ from server.api.duty import DutyDoor
 from server.api.http import Access, Route, Routes
 from server.api.plan import PlanDoor
 from server.api.registry import RegistryDoor
+from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
 from server.api.whip import WhipDoor
@@ -44,6 +45,15 @@ ALLOWED: dict[str, str] = {
     "GET /api/alerts/{id}/evidence/{name}": PEOPLE,
     "POST /api/alerts/{id}/next": "admin supervisor dispatcher",
     "GET /api/escalations": PEOPLE,
+    "GET /api/rota": PEOPLE,
+    "POST /api/rota/people": "admin supervisor dispatcher",
+    "PATCH /api/rota/people/{id}": "admin supervisor dispatcher",
+    "POST /api/rota/people/{id}/tested": "admin supervisor dispatcher",
+    "POST /api/rota/plans": "admin supervisor dispatcher",
+    "DELETE /api/rota/plans/{id}": "admin supervisor dispatcher",
+    "POST /api/rota/overrides": "admin supervisor dispatcher",
+    "DELETE /api/rota/overrides/{id}": "admin supervisor dispatcher",
+    "POST /api/rota/drill": "admin supervisor dispatcher",
     "GET /api/recordings": PEOPLE,
     "GET /api/recordings/{id}/segments/{n}": PEOPLE,
     "GET /api/sessions/{session}/export": PEOPLE,
@@ -111,6 +121,7 @@ DECLARED = Routes.of(
     DutyDoor(NOTHING).routes(),  # type: ignore[arg-type]
     PlanDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     CameraDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    RotaDoor(NOTHING).routes(),  # type: ignore[arg-type]
 )
 
 

@@ -24,9 +24,9 @@ TREE = FakeTree({
 
 # Written out by hand, so that a change of the table has to be made twice and on purpose.
 EXPECTED: dict[str, str] = {
-    "admin": "read watch publish acknowledge close consult answer moderate order configure administer identify",
-    "supervisor": "read watch publish acknowledge close consult answer moderate order identify",
-    "dispatcher": "read watch publish acknowledge consult answer identify",
+    "admin": "read watch publish acknowledge close consult answer moderate order configure administer identify roster",
+    "supervisor": "read watch publish acknowledge close consult answer moderate order identify roster",
+    "dispatcher": "read watch publish acknowledge consult answer identify roster",
     "engineer": "read watch configure",
     "viewer": "read watch",
     "device": "publish",

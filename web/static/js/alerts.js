@@ -64,8 +64,10 @@ export function tuneFor(alerts) {
 }
 
 /** Whether an alert sounds on the pages of a site: until its chain has come that far, and when somebody has it, it does
- * not. One that rings nobody sounds where it is shown. @param {Alert} alert @param {Alert | undefined} escalation @param {string} site */
-export function soundsAt(alert, escalation, site) {
+ * not. One that rings nobody sounds where it is shown. @param {Alert} alert @param {Alert | undefined} escalation @param {{site?: string, user?: string}} me */
+export function soundsAt(alert, escalation, me) {
   if (!isOpen(alert)) return false;
-  return !escalation || (escalation.status === 'ringing' && (escalation.reached ?? []).includes(site));
+  if (!escalation) return true;
+  const named = escalation.users?.[me.site ?? ''];
+  return escalation.status === 'ringing' && (escalation.reached ?? []).includes(me.site) && (!named?.length || named.includes(me.user));
 }

@@ -106,6 +106,26 @@ export const api = {
   guests: async (session) => items(await call('GET', `/api/sessions/${id(session)}/guests`)),
   /** @param {string} session @param {string} guest */
   revokeGuest: (session, guest) => call('POST', `/api/sessions/${id(session)}/guests/${id(guest)}/revoke`),
+  /** @param {string} session @param {string} site */
+  invite: (session, site) => call('POST', `/api/sessions/${id(session)}/invite`, { site }),
+  /** @param {string} site */
+  rota: (site) => call('GET', `/api/rota${query({ site })}`),
+  /** @param {object} person */
+  addPerson: (person) => call('POST', '/api/rota/people', person),
+  /** @param {string} person @param {object} change */
+  changePerson: (person, change) => call('PATCH', `/api/rota/people/${id(person)}`, change),
+  /** @param {string} person @param {'answered' | 'no_answer' | 'wrong_number'} result */
+  personTested: (person, result) => call('POST', `/api/rota/people/${id(person)}/tested`, { result }),
+  /** @param {object} plan */
+  addPlan: (plan) => call('POST', '/api/rota/plans', plan),
+  /** @param {string} plan */
+  removePlan: (plan) => call('DELETE', `/api/rota/plans/${id(plan)}`),
+  /** @param {object} override */
+  addOverride: (override) => call('POST', '/api/rota/overrides', override),
+  /** @param {string} override */
+  removeOverride: (override) => call('DELETE', `/api/rota/overrides/${id(override)}`),
+  /** @param {string} site */
+  drill: (site) => call('POST', '/api/rota/drill', { site }),
   /** @param {{site: string, device?: string, quantity?: string, start?: number, end?: number}} wanted */
   readings: async (wanted) => items(await call('GET', `/api/readings${query(wanted)}`)),
 };

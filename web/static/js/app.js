@@ -178,7 +178,7 @@ class App {
 
   #sounds() {
     const own = this.own;
-    const mine = [...(own?.alerts.values() ?? [])].filter((alert) => soundsAt(alert, own?.escalations.get(alertId(alert)), this.me.site));
+    const mine = [...(own?.alerts.values() ?? [])].filter((alert) => soundsAt(alert, own?.escalations.get(alertId(alert)), this.me));
     const tune = tuneFor(mine);
     soundFor('alerts', tune);
     soundFor('ring', this.ringing().length ? 'ring' : null);

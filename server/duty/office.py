@@ -1,0 +1,50 @@
+"""The parts of duty, joined: who is called, who is on duty."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from config.settings import Settings
+from server.alerts.service import AlertService
+from server.bus import Bus
+from server.conductor import Conductor
+from server.duty.rotaservice import RotaService
+from server.duty.screens import screens
+from server.duty.service import Escalations
+from server.store.database import Database
+from server.store.sites import SiteTree
+
+
+@dataclass(frozen=True, slots=True)
+class DutyOffice:
+    """Everything about duty that lives as long as the server. Made by `open`, then `staff` and `load`."""
+
+    escalations: Escalations
+    rota: RotaService
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        database: Database,
+        tree: SiteTree,
+        bus: Bus,
+        alerts: AlertService,
+        rooms_about: Callable[[str], Iterable[str]],
+    ) -> "DutyOffice":
+        """Alerts are followed from now on."""
+        escalations = Escalations(settings, database, tree, bus, alerts, rooms_about=rooms_about)
+        rota = RotaService(settings.duty, database, tree, alerts)
+        rota.phones = lambda: escalations.phones
+        escalations.call_list = rota
+        alerts.follower = escalations
+        return cls(escalations, rota)
+
+    async def load(self, conductor: Conductor) -> None:
+        """Take up what is stored; `conductor` knows whose pages are open."""
+        self.escalations.screens = lambda site: screens(conductor, site)
+        await self.rota.load()
+        await self.escalations.load()
+
+    def units(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What runs, by name."""
+        return {"escalations": self.escalations.run, "rota": self.rota.run}

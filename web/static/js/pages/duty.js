@@ -1,0 +1,63 @@
+// The duty office of a site: call list and rota. A supervisor chooses the site.
+import { app, bootWork } from '../app.js';
+import { t } from '../i18n.js';
+import { Part, html, nothing } from '../elements/part.js';
+import '../elements/topbar.js';
+import '../elements/rota.js';
+import '../elements/help.js';
+import '../elements/toasts.js';
+
+const TABS = [['rota', 'duty_office.rota']];
+
+class DutyOffice extends Part {
+  static properties = { started: { state: true }, site: { state: true }, tab: { state: true } };
+
+  constructor() {
+    super();
+    this.site = '';
+    this.tab = location.hash.slice(1);
+  }
+
+  watches() {
+    return [app.sites];
+  }
+
+  async connectedCallback() {
+    super.connectedCallback();
+    addEventListener('hashchange', () => (this.tab = location.hash.slice(1)));
+    await bootWork();
+    this.site = new URLSearchParams(location.search).get('site') ?? app.me.site;
+    this.started = true;
+  }
+
+  render() {
+    if (!this.started) return nothing;
+    const tab = TABS.some(([name]) => name === this.tab) ? this.tab : TABS[0][0];
+    const below = app.below(app.me.site);
+    return html`
+      <lamproom-topbar quiet></lamproom-topbar>
+      <main class="duty-office">
+        <nav class="tabs" aria-label=${t('page.duty')}>
+          ${TABS.map(([name, label]) => html`<a href="#${name}" aria-current=${name === tab ? 'page' : 'false'}>${t(label)}</a>`)}
+          <span class="grow"></span>
+          ${below.length > 1
+            ? html`<label class="site-choice">${t('duty_office.site')} <select @change=${(/** @type {Event} */ event) => (this.site = /** @type {HTMLSelectElement} */ (event.target).value)}>
+                ${below.map((one) => html`<option value=${one.site} ?selected=${one.site === this.site}>${app.siteName(one.site)}</option>`)}</select></label>`
+            : html`<b>${app.siteName(this.site)}</b>`}
+        </nav>
+        ${this.#part(tab)}
+      </main>
+      <lamproom-help></lamproom-help>
+      <lamproom-toasts></lamproom-toasts>
+    `;
+  }
+
+  /** @param {string} tab */
+  #part(tab) {
+    switch (tab) {
+      default:
+        return html`<lamproom-rota .site=${this.site}></lamproom-rota>`;
+    }
+  }
+}
+customElements.define('lamproom-duty-office', DutyOffice);
