@@ -13,15 +13,16 @@ from media import rtcp, rtp
 from media.door import Gate
 from media.errors import CommandRefused, PacketError, RefusalId
 from media.forwarder.interface import Forwarder, Handed, Kind
+from media.incoming import Encoding, IncomingTrack
 from media.messages import DoorPass, Message, PeerState, PlainTrack, Quality, Reply, TrackInfo, TrackState
 from media.negotiation import PublisherAnswer, SdpError, SubscriberNegotiation, answer_player, answer_publisher
 from media.plain import PlainTransport, published
-from media.publisher import IncomingTrack, Publisher
+from media.publisher import Publisher
 from media.router import Change, Connect, Disconnect, Router
 from media.rtpparameters import Kind as TrackKind
 from media.rtpparameters import LocalTransport, PublishedMedia
 from media.subscriber import Subscriber, new_wanted
-from media.tapsender import TapSender
+from media.tapping import Reader
 from media.transport.icelite import Credentials, new_credentials
 from media.transport.mux import Mux
 from media.transport.peer import PeerTransport, State
@@ -64,7 +65,7 @@ class Exchange:
         self._subscribers: dict[str, Subscriber] = {}
         self._by_number: dict[int, Publisher | Subscriber] = {}
         self._tracks: dict[str, tuple[Publisher, IncomingTrack]] = {}
-        self._by_source: dict[int, tuple[Publisher, IncomingTrack]] = {}
+        self._by_source: dict[int, tuple[Publisher, IncomingTrack, Encoding]] = {}
         self._tick = 0
         self.gate = Gate()
         self.door_address = ""
@@ -129,7 +130,9 @@ class Exchange:
         for track in ended:
             self._end_track(track)
         for track in begun:
-            self._tracks[track.info.track] = self._by_source[track.source] = (publisher, track)
+            self._tracks[track.info.track] = (publisher, track)
+            for encoding in track.encodings:
+                self._by_source[encoding.source] = (publisher, track, encoding)
             self._apply(self._router.publish(track.info.track))
         return tuple(track.info for track in publisher.tracks.values())
 
@@ -243,26 +246,26 @@ class Exchange:
         CommandRefused: `unknown_track`.
         """
         _, muted_track = self._track(track)
-        if muted_track.muted and not muted:
-            self.need_keyframe(muted_track)
+        for encoding in muted_track.encodings:
+            if muted_track.muted and not muted:
+                self._need_keyframe(muted_track, encoding)
+            self._forwarder.mute(encoding.source, muted)
         muted_track.muted = muted
-        self._forwarder.mute(muted_track.source, muted)
         return Reply(request=request)
 
-    def tap(self, request: int, track: str, address: str | None, reader: str) -> Reply:
+    def tap(self, request: int, track: str, address: str | None, reader: Reader) -> Reply:
         """Raises:
         CommandRefused: `unknown_track`, or `invalid` for a codec whose packets cannot be put together.
         """
         _, tapped = self._track(track)
-        if (before := tapped.taps.pop(reader, None)) is not None:
-            before.close()
+        tapped.taps.remove(reader)
         if address is not None:
             try:
-                tapped.taps[reader] = TapSender(address, track, tapped.codec.name)
+                encoding = tapped.taps.add(reader, address)
             except ValueError as error:
                 raise CommandRefused("invalid", f"Track {track} cannot be tapped: {error}") from error
-            self.need_keyframe(tapped)
-        self._forwarder.tap(tapped.source, tapped.tapped if tapped.taps else None)
+            self._need_keyframe(tapped, encoding)
+        tapped.taps.attach(self._forwarder)
         return Reply(request=request)
 
     def statistics(self, request: int) -> Reply:
@@ -369,8 +372,8 @@ class Exchange:
         """Ask publishers for what is missing; True when some is still missing afterwards."""
         now = self._clock()
         for source in self._forwarder.gapped():
-            publisher, track = self._by_source[source]
-            publisher.repair(track, now)
+            publisher, track, encoding = self._by_source[source]
+            publisher.repair(track, encoding, now)
         return bool(self._forwarder.gapped())
 
     def tick(self) -> None:
@@ -411,18 +414,19 @@ class Exchange:
 
     # --- what follows from what -------------------------------------------------------------------------------------
 
-    def _wish_keyframe(self, track: IncomingTrack) -> None:
+    def _wish_keyframe(self, source: int) -> None:
         """Somebody lost a picture."""
-        track.keyframes.wish()
-        found = self._tracks.get(track.info.track)
+        found = self._by_source.get(source)
         if found is not None:
-            found[0].request_keyframe(track, self._clock())
+            publisher, track, encoding = found
+            encoding.keyframes.wish()
+            publisher.request_keyframe(track, encoding, self._clock())
 
-    def need_keyframe(self, track: IncomingTrack) -> None:
+    def _need_keyframe(self, track: IncomingTrack, encoding: Encoding) -> None:
         """Somebody cannot begin without a key frame: asked for until one comes."""
         if track.video:
-            track.needs_keyframe = True
-            self._wish_keyframe(track)
+            encoding.needs_keyframe = True
+            self._wish_keyframe(encoding.source)
 
     def _apply(self, changes: Iterable[Change]) -> None:
         for change in changes:
@@ -442,8 +446,9 @@ class Exchange:
     def _wake(self, subscriber: Subscriber) -> None:
         """Ask for key frames of what this subscriber cannot show yet."""
         for subscription in subscriber.subscriptions.values():
-            if subscription.track.video and not self._forwarder.route(subscription.route).started:
-                self._wish_keyframe(subscription.track)
+            route = self._forwarder.route(subscription.route)
+            if subscription.track.video and not route.started:
+                self._wish_keyframe(route.source)
 
     def _track_changed(self, track: IncomingTrack) -> None:
         if track.state != "new":
@@ -451,16 +456,12 @@ class Exchange:
 
     def _end_track(self, track: IncomingTrack) -> None:
         self._tracks.pop(track.info.track, None)
-        self._by_source.pop(track.source, None)
-        self._untap(track)
+        for encoding in track.encodings:
+            self._by_source.pop(encoding.source, None)
+        track.taps.clear()
         track.state = "ended"
         self._apply(self._router.unpublish(track.info.track))
         self._track_changed(track)
-
-    def _untap(self, track: IncomingTrack) -> None:
-        for tap in track.taps.values():
-            tap.close()
-        track.taps.clear()
 
     def _state_changed(self, transport: PeerTransport, state: State, reason: str, detail: str) -> None:
         owner = self._by_number.get(transport.number)

@@ -28,6 +28,8 @@ class TrackInfo(Message):
     """As in SDP: VP8, H264, VP9, AV1, opus, ..."""
     stream: str = ""
     """The msid's stream part, where the publisher gave one."""
+    rids: tuple[str, ...] = ()
+    """Layers of a simulcast by RID, the smallest picture first."""
 
 
 # --- commands, server to worker -------------------------------------------------------------------------------------

@@ -6,15 +6,21 @@ Our end is always ICE-lite and the DTLS server, with one transport per peer and 
 - we offer `sendonly` to a subscriber, it answers (`SubscriberNegotiation`);
 - a WHEP player offers `recvonly`, we answer `sendonly` (`answer_player`).
 
-Simulcast: of the layers that an offer names by RID the first is taken, with a well-formed `a=simulcast:recv` of that
-one; the sender then sends that layer alone. A sender should name its best layer first.
+Simulcast: all layers are taken that an offer names by RID (RFC 8853), up to `MAX_ENCODINGS`, or by an `ssrc-group:SIM`.
 """
 
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from media.codecmatch import TRANSPORT_SEQUENCE, TRANSPORT_WIDE, best_match, offered_codecs, offered_extensions
+from media.codecmatch import (
+    DEPENDENCY_DESCRIPTOR,
+    TRANSPORT_SEQUENCE,
+    TRANSPORT_WIDE,
+    best_match,
+    offered_codecs,
+    offered_extensions,
+)
 from media.rtpparameters import (
     Codec,
     Kind,
@@ -65,6 +71,8 @@ __all__ = [
 
 _RID = re.compile(r"[A-Za-z0-9_-]{1,16}")
 """RFC 8851 section 10, and no longer than a one-byte header extension can carry."""
+MAX_ENCODINGS = 3
+"""Simulcast layers taken of one track."""
 MAX_LAYERS = 8
 """SSRCs or simulcast layers looked at per m-line."""
 
@@ -122,9 +130,13 @@ def _published(offer: Description, section: MediaSection, mid: str, kind: Kind) 
     codecs = tuple(agree(codec, kind) for codec in offered_codecs(section))
     if not codecs:
         return None
-    rids = _offered_rids(section)[:1]
+    rids = _offered_rids(section)[:MAX_ENCODINGS] if kind == "video" else ()
     transport_wide = TRANSPORT_WIDE in codecs[0].feedback
     ssrcs, rtx = _declared_ssrcs(section)
+    simulcast = _simulcast_group(section, ssrcs) if kind == "video" and not rids else ()
+    if rids or simulcast:
+        # It numbers the frames of one encoding only; a subscriber that changes between encodings would be misled.
+        extensions = {uri: each for uri, each in extensions.items() if uri != DEPENDENCY_DESCRIPTOR}
     stream = (section.attributes.first("msid") or "").split(" ")[0]
     return PublishedMedia(
         mid=mid,
@@ -134,6 +146,7 @@ def _published(offer: Description, section: MediaSection, mid: str, kind: Kind) 
         ssrcs=ssrcs,
         rtx=rtx,
         rids=rids,
+        simulcast=simulcast,
         stream=stream if is_token(stream) and stream != "-" else "",
         active=direction(offer, section) in SENDS,
     )
@@ -149,6 +162,16 @@ def _offered_rids(section: MediaSection) -> tuple[str, ...]:
     first = [layer.split(",")[0] for layer in layers]
     running = [rid for rid in first if not rid.startswith("~")] + [rid[1:] for rid in first if rid.startswith("~")]
     return tuple(rid for rid in dict.fromkeys(running) if rid in sent and _RID.fullmatch(rid))
+
+
+def _simulcast_group(section: MediaSection, declared: Sequence[int]) -> tuple[int, ...]:
+    """The SSRCs of a simulcast in Chromium's older way, which names the smallest picture first."""
+    for value in section.attributes.all("ssrc-group"):
+        words = value.split()
+        if words[:1] == ["SIM"]:
+            group = tuple(dict.fromkeys(filter(None, map(_ssrc, words[1 : MAX_LAYERS + 1]))))
+            return group[:MAX_ENCODINGS] if len(group) > 1 and set(group) <= set(declared) else ()
+    return ()
 
 
 def _declared_ssrcs(section: MediaSection) -> tuple[tuple[int, ...], dict[int, int]]:

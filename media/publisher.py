@@ -6,58 +6,18 @@ name, receiver reports, requests for repairs and key frames, the bitrate allowed
 
 import random
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 from media import rtp
-from media.feedback import KeyframeRequests, UplinkBitrate
+from media.feedback import UplinkBitrate
 from media.forwarder.interface import Forwarder, SourceCounters, SourceSpec
-from media.keyframes import Payload
+from media.incoming import Encoding, IncomingTrack, TrackStateId, lag, ordered
 from media.messages import TrackInfo, TrackQuality
 from media.plain import PlainTransport
 from media.quality import Measures, judge
 from media.rtcp import Fir, Nack, Packet, Pli, ReceiverReport, Remb, SenderReport, TransportFeedback, compound
 from media.rtpparameters import Codec, PublishedMedia
-from media.sourcetime import SourceTime
-from media.tapsender import TapSender
 from media.transport.peer import PeerTransport
 from media.transportcc import Arrivals
-
-TrackStateId = Literal["new", "live", "stalled", "ended"]
-
-
-class IncomingTrack:
-    """One m-line of a publisher."""
-
-    def __init__(
-        self, info: TrackInfo, media: PublishedMedia, source: int, keyframe_interval_s: float, now: float
-    ) -> None:
-        self.info = info
-        self.media = media
-        self.codec: Codec = media.codecs[0]
-        self.source = source
-        self.state: TrackStateId = "new"
-        self.muted = False
-        self.time = SourceTime(self.codec.clock_rate)
-        self.keyframes = KeyframeRequests(keyframe_interval_s)
-        self.needs_keyframe = False
-        """A mute ended or a tap began; until the next key frame."""
-        self.taps: dict[str, TapSender] = {}
-        """By reader."""
-        self.ssrc = media.ssrcs[0] if media.ssrcs else 0
-        self.keyframes_seen = 0
-        self.firs = 0
-        self.reported = SourceCounters()
-        """As of the last quality report, which was then (or the track's beginning):"""
-        self.reported_at = now
-
-    @property
-    def video(self) -> bool:
-        return self.media.kind == "video"
-
-    def tapped(self, payload: Payload, marker: bool, timestamp: int, seq: int, arrived_at: float) -> None:
-        """One packet for every tap; arguments as in `TapSender.packet`."""
-        for tap in self.taps.values():
-            tap.packet(payload, marker, timestamp, seq, arrived_at)
 
 
 class Publisher:
@@ -87,14 +47,11 @@ class Publisher:
     def agree(self, media: tuple[PublishedMedia, ...], now: float) -> tuple[list[IncomingTrack], list[IncomingTrack]]:
         """Take a new agreement: tracks that begin and tracks that end."""
         active = {each.mid: each for each in media if each.active}
-        ended = [
-            track
-            for mid, track in self.tracks.items()
-            if mid not in active or active[mid].codecs[0] != track.codec or active[mid].kind != track.media.kind
-        ]
+        ended = [track for mid, track in self.tracks.items() if mid not in active or not _same(active[mid], track)]
         for track in ended:
             del self.tracks[track.info.mid]
-            self._forwarder.close_source(track.source)
+            for encoding in track.encodings:
+                self._forwarder.close_source(encoding.source)
         begun = []
         for mid, each in active.items():
             track = self.tracks.get(mid) or self._begin(each, now)
@@ -115,8 +72,12 @@ class Publisher:
             kind=media.kind,
             codec=codec.name,
             stream=media.stream,
+            rids=ordered(media) if media.rids else (),
         )
-        track = IncomingTrack(info, media, next(self._numbers), self._keyframe_interval_s, now)
+        encodings = [
+            Encoding(next(self._numbers), rid, codec.clock_rate, self._keyframe_interval_s) for rid in ordered(media)
+        ]
+        track = IncomingTrack(info, media, encodings, now)
         spec = SourceSpec(
             codec=codec.name,
             video=media.kind == "video",
@@ -125,20 +86,22 @@ class Publisher:
             rtx_payload_type=codec.rtx_payload_type,
             extensions=media.extensions,
         )
-        self._forwarder.open_source(track.source, self.transport.number, spec)
+        for encoding in encodings:
+            self._forwarder.open_source(encoding.source, self.transport.number, spec)
         self.tracks[media.mid] = track
         return track
 
     def _bind_declared(self, track: IncomingTrack) -> None:
-        """SSRCs that the offer names. With several and no RID, the first is the one that we take."""
+        """SSRCs that the offer names. With several that are no simulcast, the first is the one that we take."""
         media = track.media
         if media.rids or not media.ssrcs:
             return
-        track.ssrc = media.ssrcs[0]
-        self._forwarder.bind(self.transport.number, track.ssrc, track.source, rtx=False)
-        for repair, original in media.rtx.items():
-            if original == track.ssrc:
-                self._forwarder.bind(self.transport.number, repair, track.source, rtx=True)
+        for encoding, ssrc in zip(track.encodings, media.simulcast or media.ssrcs[:1], strict=True):
+            encoding.ssrc = ssrc
+            self._forwarder.bind(self.transport.number, ssrc, encoding.source, rtx=False)
+            for repair, original in media.rtx.items():
+                if original == ssrc:
+                    self._forwarder.bind(self.transport.number, repair, encoding.source, rtx=True)
 
     # --- packets ----------------------------------------------------------------------------------------------------
 
@@ -150,38 +113,46 @@ class Publisher:
         """
         payload_type = packet[1] & 0x7F
         fitting = [track for track in self.tracks.values() if payload_type in _payload_types(track.codec)]
-        track = self._by_mid(fitting, packet)
-        if track is None:
+        found = self._by_mid(fitting, packet)
+        if found is None:
             return False
+        track, encoding = found
         ssrc = int.from_bytes(packet[8:12], "big")
         rtx = payload_type == track.codec.rtx_payload_type
         if not rtx:
-            track.ssrc = ssrc
-        self._forwarder.bind(self.transport.number, ssrc, track.source, rtx=rtx)
+            encoding.ssrc = ssrc
+        self._forwarder.bind(self.transport.number, ssrc, encoding.source, rtx=rtx)
         return True
 
-    def _by_mid(self, fitting: list[IncomingTrack], packet: bytes) -> IncomingTrack | None:
+    def _by_mid(self, fitting: list[IncomingTrack], packet: bytes) -> tuple[IncomingTrack, Encoding] | None:
         elements = dict(rtp.extensions(packet))
         for track in fitting:
             told = track.media.extensions
             mid = elements.get(told.get(rtp.MID, 0))
             if mid is None or mid.decode("ascii", "replace") != track.info.mid:
                 continue
-            rid = elements.get(told.get(rtp.RID, 0)) or elements.get(told.get(rtp.REPAIRED_RID, 0))
-            wanted = track.media.rids[:1]
-            return track if not wanted or rid is None or rid.decode("ascii", "replace") == wanted[0] else None
+            encoding = _by_rid(track, elements)
+            return (track, encoding) if encoding is not None else None
         # Without a MID the payload type decides, where it can be only one m-line's and that one named no SSRC.
         unnamed = [track for track in fitting if not track.media.ssrcs]
         mid_told = any(told in elements for told in (track.media.extensions.get(rtp.MID, 0) for track in fitting))
-        return unnamed[0] if len(fitting) == 1 and unnamed and not mid_told else None
+        if len(fitting) != 1 or not unnamed or mid_told:
+            return None
+        encoding = _by_rid(unnamed[0], elements)
+        return (unnamed[0], encoding) if encoding is not None else None
 
     def rtcp(self, packets: list[Packet], now: float) -> None:
         """What the publisher reports of its own streams."""
         for packet in packets:
             if isinstance(packet, SenderReport):
-                for track in self.tracks.values():
-                    if track.ssrc == packet.ssrc:
-                        track.time.reported(packet.ntp, packet.timestamp, now)
+                for _, encoding in self.encodings():
+                    if encoding.ssrc == packet.ssrc:
+                        encoding.time.reported(packet.ntp, packet.timestamp, now)
+
+    def encodings(self) -> Iterator[tuple[IncomingTrack, Encoding]]:
+        for track in self.tracks.values():
+            for encoding in track.encodings:
+                yield track, encoding
 
     # --- what we tell it --------------------------------------------------------------------------------------------
 
@@ -190,13 +161,13 @@ class Publisher:
         blocks = []
         fractions = []
         octets = 0
-        for track in self.tracks.values():
-            counters = self._forwarder.source(track.source)
+        for track, encoding in self.encodings():
+            counters = self._forwarder.source(encoding.source)
             octets += counters.octets
-            if not counters.packets or not track.ssrc:
+            if not counters.packets or not encoding.ssrc:
                 continue
-            last, came = track.time.last_report
-            block = self._forwarder.report(track.source, track.ssrc, last, now - came)
+            last, came = encoding.time.last_report
+            block = self._forwarder.report(encoding.source, encoding.ssrc, last, now - came)
             blocks.append(block)
             if track.video:
                 fractions.append(block.fraction_lost / 256)
@@ -209,7 +180,7 @@ class Publisher:
 
     def _estimate(self, octets: int, fractions: list[float], now: float) -> Remb | None:
         ssrcs = tuple(
-            track.ssrc for track in self.tracks.values() if track.ssrc and "goog-remb" in track.codec.feedback
+            each.ssrc for track, each in self.encodings() if each.ssrc and "goog-remb" in track.codec.feedback
         )
         before, since = self._octets, self._uplink_at
         self._octets, self._uplink_at = octets, now
@@ -221,7 +192,7 @@ class Publisher:
     def acknowledge(self, now: float) -> None:
         """Which packets came and when, where the sender numbers those of its whole transport. Ten times a second."""
         packets = self._forwarder.arrivals(self.transport.number)
-        ssrc = next((track.ssrc for track in self.tracks.values() if track.ssrc), 0)
+        ssrc = next((encoding.ssrc for _, encoding in self.encodings() if encoding.ssrc), 0)
         if not packets or not ssrc:
             return
         self._arrivals.arrived(packets)
@@ -229,61 +200,78 @@ class Publisher:
             feedback = TransportFeedback(self._ssrc, ssrc, statuses)
             self._forwarder.send_rtcp(self.transport.number, compound([ReceiverReport(self._ssrc), feedback]))
 
-    def repair(self, track: IncomingTrack, now: float) -> None:
-        """Ask for what is missing of one track."""
-        missing = self._forwarder.missing(track.source, now)
+    def repair(self, track: IncomingTrack, encoding: Encoding, now: float) -> None:
+        """Ask for what is missing of one encoding."""
+        missing = self._forwarder.missing(encoding.source, now)
         if missing and "nack" in track.codec.feedback:
-            nack = Nack(self._ssrc, track.ssrc, tuple(missing))
+            nack = Nack(self._ssrc, encoding.ssrc, tuple(missing))
             self._forwarder.send_rtcp(self.transport.number, compound([ReceiverReport(self._ssrc), nack]))
 
-    def request_keyframe(self, track: IncomingTrack, now: float) -> None:
+    def request_keyframe(self, track: IncomingTrack, encoding: Encoding, now: float) -> None:
         """Send a key-frame request if one is due."""
-        if not track.ssrc or not track.keyframes.due(now):
+        if not encoding.ssrc or not encoding.keyframes.due(now):
             return
         self._forwarder.counters.keyframe_requests += 1
-        request: Packet = Pli(self._ssrc, track.ssrc)
+        request: Packet = Pli(self._ssrc, encoding.ssrc)
         if "nack pli" not in track.codec.feedback and "ccm fir" in track.codec.feedback:
-            track.firs += 1
-            request = Fir(self._ssrc, ((track.ssrc, track.firs & 0xFF),))
+            encoding.firs += 1
+            request = Fir(self._ssrc, ((encoding.ssrc, encoding.firs & 0xFF),))
         self._forwarder.send_rtcp(self.transport.number, compound([ReceiverReport(self._ssrc), request]))
 
     def look(self, now: float, stalled_after_s: float, changed: Callable[[IncomingTrack], None]) -> None:
         """Notice key frames, first packets and stalls. About ten times a second."""
         for track in self.tracks.values():
-            counters = self._forwarder.source(track.source)
-            if counters.packets and counters.last_arrival:
-                state: TrackStateId = "stalled" if now - counters.last_arrival >= stalled_after_s else "live"
+            counters = [self._forwarder.source(encoding.source) for encoding in track.encodings]
+            last = max((each.last_arrival for each in counters if each.packets), default=0.0)
+            if last:
+                state: TrackStateId = "stalled" if now - last >= stalled_after_s else "live"
                 if state != track.state:
                     track.state = state
                     changed(track)
-            for tap in track.taps.values():
-                tap.flush()
-                tap.hear()
-            if track.video:
-                self._look_for_keyframes(track, counters, now)
+            for encoding, counted in zip(track.encodings, counters, strict=True):
+                encoding.look(counted, now)
+                if track.video:
+                    self._look_for_keyframes(track, encoding, counted, now)
+            track.taps.look(self._forwarder, lambda new, old: lag(self._forwarder, new, old))
 
-    def _look_for_keyframes(self, track: IncomingTrack, counters: SourceCounters, now: float) -> None:
-        if counters.keyframes != track.keyframes_seen:
-            track.keyframes_seen = counters.keyframes
-            track.needs_keyframe = False
-            track.keyframes.arrived()
-        tapped = any(tap.wants_keyframe for tap in track.taps.values())
-        needed = track.needs_keyframe or counters.waiting > 0 or tapped
-        track.keyframes.insist = needed and track.state == "live"
-        self.request_keyframe(track, now)
+    def _look_for_keyframes(
+        self, track: IncomingTrack, encoding: Encoding, counters: SourceCounters, now: float
+    ) -> None:
+        if counters.keyframes != encoding.keyframes_seen:
+            encoding.keyframes_seen = counters.keyframes
+            encoding.needs_keyframe = False
+            encoding.keyframes.arrived()
+        needed = encoding.needs_keyframe or counters.waiting > 0 or track.taps.asks_for_keyframe(encoding)
+        flows = encoding.flows if track.simulcast else track.state == "live"
+        encoding.keyframes.insist = needed and flows
+        self.request_keyframe(track, encoding, now)
         if counters.waiting:
-            self._forwarder.start_impatient(track.source, now)
+            self._forwarder.start_impatient(encoding.source, now)
 
     def heard_at(self) -> float:
         """When the last packet came, on any track."""
-        return max((self._forwarder.source(track.source).last_arrival for track in self.tracks.values()), default=0.0)
+        return max((self._forwarder.source(each.source).last_arrival for _, each in self.encodings()), default=0.0)
 
     def quality(self, now: float) -> tuple[TrackQuality, ...]:
         """Of each track since the last call."""
         return tuple(self._track_quality(track, now) for track in self.tracks.values())
 
+    def _counters(self, track: IncomingTrack) -> SourceCounters:
+        """Of all encodings of a track together; the jitter of the worst one that is being sent."""
+        if not track.simulcast:
+            return self._forwarder.source(track.source)
+        total = SourceCounters()
+        for encoding in track.encodings:
+            one = self._forwarder.source(encoding.source)
+            total.octets += one.octets
+            total.received += one.received
+            total.expected += one.expected
+            if encoding.flows:
+                total.jitter_s = max(total.jitter_s, one.jitter_s)
+        return total
+
     def _track_quality(self, track: IncomingTrack, now: float) -> TrackQuality:
-        counters, before = self._forwarder.source(track.source), track.reported
+        counters, before = self._counters(track), track.reported
         elapsed = now - track.reported_at
         packets = counters.received - before.received
         expected = counters.expected - before.expected
@@ -300,6 +288,27 @@ class Publisher:
             level=level,
             reason=reason,
         )
+
+
+def _same(media: PublishedMedia, track: IncomingTrack) -> bool:
+    """Whether a new agreement goes on with this track."""
+    before = track.media
+    return (
+        media.codecs[0] == track.codec
+        and media.kind == before.kind
+        and media.rids == before.rids
+        and len(media.simulcast) == len(before.simulcast)
+    )
+
+
+def _by_rid(track: IncomingTrack, elements: dict[int, bytes]) -> Encoding | None:
+    """The encoding that a packet's header extensions name; of a track that is no simulcast the only one."""
+    if not track.media.rids:
+        return None if track.simulcast else track.encodings[0]
+    told = track.media.extensions
+    rid = elements.get(told.get(rtp.RID, 0)) or elements.get(told.get(rtp.REPAIRED_RID, 0)) or b""
+    name = rid.decode("ascii", "replace")
+    return next((encoding for encoding in track.encodings if encoding.rid == name), None)
 
 
 def _payload_types(codec: Codec) -> tuple[int, ...]:

@@ -63,7 +63,9 @@ class PublishedMedia:
     rtx: dict[int, int] = field(default_factory=dict)
     """RTX SSRC to media SSRC."""
     rids: tuple[str, ...] = ()
-    """Simulcast layers that we accepted, best first."""
+    """Simulcast layers that we accepted, in the order of the offer."""
+    simulcast: tuple[int, ...] = ()
+    """SSRCs of a simulcast without RIDs, the smallest picture first."""
     stream: str = ""
     active: bool = True
     """False when the publisher stopped sending on this m-line."""

@@ -36,6 +36,18 @@ class SourceTime:
         """Middle bits of the last sender report and when it came; (0, 0) before the first."""
         return (middle(self._report[0]), self._report[2]) if self._report else (0, 0.0)
 
+    @property
+    def reported_ntp(self) -> int | None:
+        """NTP time of the last sender report."""
+        return self._report[0] if self._report else None
+
+    def timestamp_at(self, ntp_time: int) -> int | None:
+        """The RTP timestamp of a moment by the publisher's own clock."""
+        if self._report is None:
+            return None
+        elapsed = (ntp_time - self._report[0] + (1 << 63) & (1 << 64) - 1) - (1 << 63)
+        return self._report[1] + round(elapsed * self._clock_rate / (1 << 32)) & 0xFFFFFFFF
+
     def at(self, now: float, wall: float, newest: tuple[int, float]) -> tuple[int, int] | None:
         """NTP time and RTP timestamp of this moment, or None while it is not known.
 

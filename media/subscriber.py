@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from media.forwarder.interface import Forwarder, RouteCounters, RouteSpec
+from media.incoming import IncomingTrack
 from media.messages import TrackQuality
 from media.negotiation import SubscriberNegotiation
-from media.publisher import IncomingTrack
 from media.quality import Measures, judge
 from media.rtcp import Fir, Nack, Packet, Pli, ReceiverReport, ReportBlock, SenderReport, SourceDescription, compound
 from media.rtpparameters import SendingMedia, WantedTrack
@@ -21,6 +21,7 @@ from media.transport.peer import PeerTransport
 
 REPORTS_REMEMBERED = 8
 """Sender reports whose echo still gives a round-trip time."""
+ALL_ENCODINGS = 99
 MAX_NACKED = 512
 """Packets of one NACK that are looked at."""
 
@@ -39,6 +40,8 @@ class Subscription:
     """As reported since the last quality report."""
     jitter_s: float = 0.0
     rtt_s: float | None = None
+    ceiling: int = ALL_ENCODINGS
+    """The best encoding that it is to get."""
     reported: RouteCounters = field(default_factory=RouteCounters)
     reported_at: float = 0.0
     """When the last quality report was, or the beginning."""
@@ -98,7 +101,8 @@ class Subscriber:
         wanted = self._wanted.get(media.track) or new_wanted(track, self._cname)
         subscription = Subscription(track, media, wanted, route, reported_at=now)
         self.subscriptions[media.track] = subscription
-        self._forwarder.open_route(route, track.source, self.transport.number, subscription.spec())
+        source = track.flowing(subscription.ceiling).source
+        self._forwarder.open_route(route, source, self.transport.number, subscription.spec())
 
     def update(self, media: SendingMedia) -> None:
         """Go on with other parameters."""
@@ -113,7 +117,8 @@ class Subscriber:
 
     # --- what the subscriber says -----------------------------------------------------------------------------------
 
-    def rtcp(self, packets: Sequence[Packet], now: float, needs_keyframe: Callable[[IncomingTrack], None]) -> None:
+    def rtcp(self, packets: Sequence[Packet], now: float, needs_keyframe: Callable[[int], None]) -> None:
+        """`needs_keyframe` is told the source."""
         for packet in packets:
             if isinstance(packet, SenderReport | ReceiverReport):
                 for block in packet.reports:
@@ -125,7 +130,7 @@ class Subscriber:
             elif isinstance(packet, Pli | Fir):
                 ssrcs = (packet.media,) if isinstance(packet, Pli) else tuple(ssrc for ssrc, _ in packet.entries)
                 for subscription in filter(None, map(self._by_ssrc, ssrcs)):
-                    needs_keyframe(subscription.track)
+                    needs_keyframe(self._forwarder.route(subscription.route).source)
 
     def _by_ssrc(self, ssrc: int) -> Subscription | None:
         return next((each for each in self.subscriptions.values() if each.wanted.ssrc == ssrc), None)
@@ -147,11 +152,12 @@ class Subscriber:
         """Sender reports of all tracks that flow. Once a second."""
         for subscription in self.subscriptions.values():
             route = self._forwarder.route(subscription.route)
-            if not route.started or not route.packets:
+            encoding = subscription.track.of_source(route.source)
+            if encoding is None or not route.started or not route.packets or route.paused:
                 continue
-            source = self._forwarder.source(subscription.track.source)
+            source = self._forwarder.source(encoding.source)
             raw = source.last_timestamp - source.timestamp_shift & 0xFFFFFFFF
-            time = subscription.track.time.at(now, wall, (raw, source.last_arrival))
+            time = encoding.time.at(now, wall, (raw, source.last_arrival))
             if time is None:
                 continue
             ssrc, timestamp = subscription.wanted.ssrc, time[1] + source.timestamp_shift + route.timestamp_shift

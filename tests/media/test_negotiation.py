@@ -1,5 +1,6 @@
 """Offers and answers, against descriptions that real clients wrote (`tests/vectors/sdp`)."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from aiortc.sdp import SessionDescription
 
 from media.codecmatch import (
     AUDIO_LEVEL,
+    DEPENDENCY_DESCRIPTOR,
     MID,
     PLAYOUT_DELAY,
     REPAIRED_RID,
@@ -174,18 +176,28 @@ def test_data_channels_are_rejected() -> None:
     assert [media.kind for media in answer.media] == ["video"]
 
 
-def test_of_simulcast_layers_the_first_is_taken() -> None:
+def test_all_layers_of_a_simulcast_are_taken_without_dependency_descriptors() -> None:
     answer = answer_publisher(vector("chromium-publish-simulcast"), LOCAL, BOTH)
     (video,) = answer.media
-    assert video.rids == ("f",)
+    assert video.rids == ("f", "h", "q")
     assert video.ssrcs == ()
     assert RID in video.extensions
-    assert "a=rid:f recv\r\na=simulcast:recv f\r\n" in answer.sdp
+    assert DEPENDENCY_DESCRIPTOR not in video.extensions
+    assert "a=rid:f recv\r\na=rid:h recv\r\na=rid:q recv\r\na=simulcast:recv f;h;q\r\n" in answer.sdp
+
+
+def test_an_older_simulcast_is_a_group_of_ssrcs() -> None:
+    section = "a=ssrc-group:SIM 1 2 3\r\n" + "".join(f"a=ssrc:{ssrc} cname:x\r\n" for ssrc in (1, 2, 3, 11, 12, 13))
+    section += "".join(f"a=ssrc-group:FID {ssrc} {ssrc + 10}\r\n" for ssrc in (1, 2, 3))
+    offer = re.sub(r"a=ssrc.*\r\n", "", vector("chromium-publish-video-data"))
+    media = answer_publisher(offer.replace("a=rtcp-rsize\r\n", "a=rtcp-rsize\r\n" + section, 1), LOCAL, BOTH).media[0]
+    assert media.simulcast == (1, 2, 3)
+    assert media.rtx == {11: 1, 12: 2, 13: 3}
 
 
 def test_a_paused_layer_is_not_preferred_and_of_alternatives_the_first_counts() -> None:
     offer = vector("chromium-publish-simulcast").replace("simulcast:send f;h;q", "simulcast:send ~f;h,q")
-    assert answer_publisher(offer, LOCAL, BOTH).media[0].rids == ("h",)
+    assert answer_publisher(offer, LOCAL, BOTH).media[0].rids == ("h", "f")
 
 
 def test_a_layer_without_its_rid_line_is_no_layer() -> None:

@@ -115,7 +115,7 @@ async def test_publishing_only_what_is_allowed(page: Page) -> None:
     assert [media.kind for media in answer.media] == ["video"]
 
 
-async def test_of_simulcast_the_first_layer_remains(page: Page) -> None:
+async def test_of_simulcast_all_layers_remain(page: Page) -> None:
     await page.evaluate(PUBLISHER)
     await page.evaluate(
         """() => {
@@ -127,8 +127,12 @@ async def test_of_simulcast_the_first_layer_remains(page: Page) -> None:
     answer = answer_publisher(await page.evaluate(OFFER), LOCAL, BOTH)
     await page.evaluate(TAKE_ANSWER, answer.sdp)
     encodings: list[dict[str, Any]] = await page.evaluate("() => pc.getSenders()[0].getParameters().encodings")
-    assert [(encoding.get("rid"), encoding["active"]) for encoding in encodings] == [("f", True)]
-    assert answer.media[0].rids == ("f",)
+    assert [(encoding.get("rid"), encoding["active"]) for encoding in encodings] == [
+        ("f", True),
+        ("h", True),
+        ("q", True),
+    ]
+    assert answer.media[0].rids == ("f", "h", "q")
 
 
 async def test_subscribing_through_adding_removing_reusing_and_restarting(page: Page) -> None:
