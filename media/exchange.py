@@ -5,7 +5,7 @@ Owns the peers of one socket. `media.worker` gives it commands, readable sockets
 
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -14,14 +14,26 @@ from media.door import Gate
 from media.errors import CommandRefused, PacketError, RefusalId
 from media.forwarder.interface import Forwarder, Handed, Kind
 from media.incoming import Encoding, IncomingTrack
-from media.messages import DoorPass, Message, PeerState, PlainTrack, Quality, Reply, TrackInfo, TrackState
+from media.messages import (
+    DoorPass,
+    EncodingsWanted,
+    Message,
+    PeerState,
+    PlainTrack,
+    Quality,
+    Reply,
+    TrackInfo,
+    TrackState,
+    View,
+)
 from media.negotiation import PublisherAnswer, SdpError, SubscriberNegotiation, answer_player, answer_publisher
 from media.plain import PlainTransport, published
 from media.publisher import Publisher
 from media.router import Change, Connect, Disconnect, Router
 from media.rtpparameters import Kind as TrackKind
 from media.rtpparameters import LocalTransport, PublishedMedia
-from media.subscriber import Subscriber, new_wanted
+from media.subscriber import Subscriber
+from media.subscription import new_wanted
 from media.tapping import Reader
 from media.transport.icelite import Credentials, new_credentials
 from media.transport.mux import Mux
@@ -32,6 +44,7 @@ log = logging.getLogger(__name__)
 TICKS_PER_S = 10
 _REPORT_TICKS = TICKS_PER_S
 _QUALITY_TICKS = 2 * TICKS_PER_S
+_ARRANGE_TICKS = TICKS_PER_S
 
 Emit = Callable[[Message], None]
 
@@ -180,6 +193,17 @@ class Exchange:
             refused_tracks=refused,
         )
 
+    def set_views(self, request: int, peer: str, views: Mapping[str, View]) -> Reply:
+        """Raises:
+        CommandRefused: `unknown_peer`.
+        """
+        subscriber = self._subscribers.get(peer)
+        if subscriber is None:
+            raise CommandRefused("unknown_peer", f"There is no subscriber {peer}.")
+        subscriber.arrangement.views = views
+        self._arrange(subscriber)
+        return Reply(request=request)
+
     def accept(self, request: int, peer: str, generation: int, sdp: str) -> Reply:
         """Raises:
         CommandRefused: see `Refused`.
@@ -305,7 +329,7 @@ class Exchange:
         self, peer: str, credentials: Credentials, negotiation: SubscriberNegotiation | None
     ) -> Subscriber:
         transport = self._mux.open(peer, credentials, self._clock())
-        subscriber = Subscriber(transport, self._forwarder, negotiation)
+        subscriber = Subscriber(transport, self._forwarder, negotiation, self._wish_keyframe)
         self._subscribers[peer] = self._by_number[transport.number] = subscriber
         self._emit(PeerState(peer=peer, state="connecting"))
         return subscriber
@@ -341,7 +365,7 @@ class Exchange:
         if isinstance(owner, Publisher):
             owner.rtcp(packets, now)
         else:
-            owner.rtcp(packets, now, self._wish_keyframe)
+            owner.rtcp(packets, now)
 
     def hand_in(self, number: int, packet: bytes) -> None:
         """A plain packet that came through the door."""
@@ -386,8 +410,12 @@ class Exchange:
         for publisher in tuple(self._publishers.values()):
             publisher.acknowledge(now)
             publisher.look(now, self._stalled_after_s, self._track_changed)
+            self._follow_encodings(publisher, now)
             if publisher.heard_at() > publisher.transport.last_heard:
                 publisher.transport.heard(publisher.heard_at())
+        for subscriber in self._subscribers.values():
+            if subscriber.unsettled or (subscriber.transport.number + self._tick) % _ARRANGE_TICKS == 0:
+                self._arrange(subscriber)
         for number, owner in tuple(self._by_number.items()):
             self._report(number, owner, now, wall)
 
@@ -403,6 +431,30 @@ class Exchange:
             tracks = owner.quality(now)
             if tracks:
                 self._emit(Quality(peer=owner.transport.name, tracks=tracks))
+
+    def _follow_encodings(self, publisher: Publisher, now: float) -> None:
+        """Tell subscribers which encodings are being sent, and the publisher which of them somebody takes."""
+        for track in publisher.tracks.values():
+            if not track.simulcast:
+                continue
+            watchers = [self._subscribers[peer] for peer in self._router.watchers(track.info.track)]
+            flows = tuple(encoding.flows for encoding in track.encodings)
+            if flows != track.flows:
+                track.flows = flows
+                for watcher in watchers:
+                    watcher.unsettled = True
+            demand = {track.encodings.index(encoding) for encoding in track.taps.demand()}
+            for watcher in watchers:
+                target = watcher.subscriptions[track.info.track].target
+                if target is not None:
+                    demand.add(target)
+            if track.wanted.update(demand, now) and track.media.rids:
+                rids = tuple(track.encodings[index].rid for index in sorted(track.wanted.indices))
+                self._emit(EncodingsWanted(track=track.info.track, peer=track.info.peer, rids=rids))
+
+    def _arrange(self, subscriber: Subscriber) -> None:
+        if subscriber.transport.state in ("connected", "disconnected"):
+            subscriber.arrange()
 
     def close_all(self) -> None:
         """The worker ends."""

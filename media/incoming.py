@@ -8,6 +8,7 @@ from typing import Literal
 
 from media.feedback import KeyframeRequests
 from media.forwarder.interface import Forwarder, SourceCounters
+from media.layers import Wanted
 from media.messages import TrackInfo
 from media.rtpparameters import Codec, PublishedMedia
 from media.sourcetime import SourceTime
@@ -62,8 +63,8 @@ class IncomingTrack:
         self.state: TrackStateId = "new"
         self.muted = False
         self.taps = Taps(info.track, self.codec.name, self.codec.clock_rate, self.encodings)
-        self.wanted: frozenset[str] = frozenset()
-        """Layers that somebody takes, as told to the publisher last."""
+        self.wanted = Wanted(len(self.encodings))
+        self.flows: tuple[bool, ...] = ()
         self.reported = SourceCounters()
         """As of the last quality report, which was then (or the track's beginning):"""
         self.reported_at = now
@@ -107,6 +108,8 @@ def ordered(media: PublishedMedia) -> tuple[str, ...]:
 
 def lag(forwarder: Forwarder, new: Encoding, old: Encoding) -> int | None:
     """A timestamp of `new` minus one of `old` for the same moment, in the forwarder's time; None while unknown."""
+    if new is old:
+        return 0
     moment = new.time.reported_ntp
     if moment is None:
         return None

@@ -98,6 +98,23 @@ class Subscribe(Command):
     ice_restart: bool = False
 
 
+class View(Message):
+    """How a subscriber shows one track."""
+
+    height: int | None = None
+    """Lines of its tile, in pixels of the screen; 0 = not visible, so that it is paused; None = not known."""
+    first: bool = False
+    """A screen, or somebody who is pinned or speaks: gets bandwidth before the others."""
+
+
+class SetViews(Command):
+    """How a subscribing peer shows its tracks: the whole list. A track that is not in it is taken to fill a screen."""
+
+    type: Literal["set_views"] = "set_views"
+    peer: str
+    views: dict[str, View]
+
+
 class Accept(Command):
     """The client's SDP answer to the offer of this generation."""
 
@@ -151,7 +168,7 @@ class GetStatistics(Command):
 
 
 AnyCommand = Annotated[
-    Configure | Publish | PublishPlain | Subscribe | Accept | Play | Close | Mute | Tap | GetStatistics,
+    Configure | Publish | PublishPlain | Subscribe | SetViews | Accept | Play | Close | Mute | Tap | GetStatistics,
     Field(discriminator="type"),
 ]
 
@@ -220,6 +237,15 @@ class TrackState(Message):
     state: Literal["live", "stalled", "ended"]
 
 
+class EncodingsWanted(Message):
+    """Which layers of a simulcast (by RID) somebody takes: the publisher may stop the others until it is told anew."""
+
+    type: Literal["encodings_wanted"] = "encodings_wanted"
+    track: str
+    peer: str
+    rids: tuple[str, ...]
+
+
 class TrackQuality(Message):
     track: str
     packets: int
@@ -252,7 +278,9 @@ class Beat(Message):
     """Totals since start: packets_in, packets_out, bytes_in, bytes_out, dropped_*, nacks_*, keyframe_requests, ..."""
 
 
-AnyAnswer = Annotated[Reply | Refused | PeerState | TrackState | Quality | Beat, Field(discriminator="type")]
+AnyAnswer = Annotated[
+    Reply | Refused | PeerState | TrackState | EncodingsWanted | Quality | Beat, Field(discriminator="type")
+]
 
 COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
 ANSWERS: TypeAdapter[AnyAnswer] = TypeAdapter(AnyAnswer)

@@ -5,11 +5,10 @@ reports back, and its requests for repairs and key frames.
 """
 
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-from media.forwarder.interface import Forwarder, RouteCounters, RouteSpec
+from media.arrangement import Arrangement
+from media.forwarder.interface import Forwarder
 from media.incoming import IncomingTrack
 from media.messages import TrackQuality
 from media.negotiation import SubscriberNegotiation
@@ -17,64 +16,26 @@ from media.quality import Measures, judge
 from media.rtcp import Fir, Nack, Packet, Pli, ReceiverReport, ReportBlock, SenderReport, SourceDescription, compound
 from media.rtpparameters import SendingMedia, WantedTrack
 from media.sourcetime import middle
+from media.subscription import Subscription, new_wanted
 from media.transport.peer import PeerTransport
 
 REPORTS_REMEMBERED = 8
 """Sender reports whose echo still gives a round-trip time."""
-ALL_ENCODINGS = 99
 MAX_NACKED = 512
 """Packets of one NACK that are looked at."""
-
-
-@dataclass(slots=True)
-class Subscription:
-    """One track on its way to one subscriber."""
-
-    track: IncomingTrack
-    media: SendingMedia
-    wanted: WantedTrack
-    route: int
-    echoes: OrderedDict[int, float] = field(default_factory=OrderedDict)
-    """Middle bits of NTP times that we sent, and when."""
-    losses: list[float] = field(default_factory=list)
-    """As reported since the last quality report."""
-    jitter_s: float = 0.0
-    rtt_s: float | None = None
-    ceiling: int = ALL_ENCODINGS
-    """The best encoding that it is to get."""
-    reported: RouteCounters = field(default_factory=RouteCounters)
-    reported_at: float = 0.0
-    """When the last quality report was, or the beginning."""
-
-    def spec(self) -> RouteSpec:
-        return RouteSpec(
-            ssrc=self.wanted.ssrc,
-            payload_type=self.media.payload_type,
-            rtx_ssrc=self.wanted.rtx_ssrc,
-            rtx_payload_type=self.media.rtx_payload_type,
-            extensions=self.media.extensions,
-        )
-
-
-def new_wanted(track: IncomingTrack, cname: str) -> WantedTrack:
-    """A track as it is put on offer, with SSRCs of its own."""
-    return WantedTrack(
-        track=track.info.track,
-        kind=track.media.kind,
-        codec=track.codec,
-        stream=track.info.stream or track.info.peer,
-        ssrc=random.randrange(1, 1 << 32),
-        rtx_ssrc=random.randrange(1, 1 << 32),
-        cname=cname,
-    )
 
 
 class Subscriber:
     """One subscribing peer; `negotiation` is None for a WHEP player, which offers itself."""
 
     def __init__(
-        self, transport: PeerTransport, forwarder: Forwarder, negotiation: SubscriberNegotiation | None
+        self,
+        transport: PeerTransport,
+        forwarder: Forwarder,
+        negotiation: SubscriberNegotiation | None,
+        wish_keyframe: Callable[[int], None],
     ) -> None:
+        """`wish_keyframe` is told the source."""
         self.transport = transport
         self.negotiation = negotiation
         self.generation = 0
@@ -82,7 +43,11 @@ class Subscriber:
         self.subscriptions: dict[str, Subscription] = {}
         """By track."""
         self._forwarder = forwarder
+        self._wish_keyframe = wish_keyframe
         self._wanted: dict[str, WantedTrack] = {}
+        self.arrangement = Arrangement(forwarder, wish_keyframe)
+        self.unsettled = True
+        """What it gets is to be arranged anew."""
         self._cname = f"{random.getrandbits(64):016x}"
 
     def wanted(self, tracks: Sequence[IncomingTrack]) -> tuple[WantedTrack, ...]:
@@ -101,7 +66,8 @@ class Subscriber:
         wanted = self._wanted.get(media.track) or new_wanted(track, self._cname)
         subscription = Subscription(track, media, wanted, route, reported_at=now)
         self.subscriptions[media.track] = subscription
-        source = track.flowing(subscription.ceiling).source
+        source = track.flowing(self.arrangement.first(track)).source
+        self.unsettled = True
         self._forwarder.open_route(route, source, self.transport.number, subscription.spec())
 
     def update(self, media: SendingMedia) -> None:
@@ -117,8 +83,12 @@ class Subscriber:
 
     # --- what the subscriber says -----------------------------------------------------------------------------------
 
-    def rtcp(self, packets: Sequence[Packet], now: float, needs_keyframe: Callable[[int], None]) -> None:
-        """`needs_keyframe` is told the source."""
+    def arrange(self) -> None:
+        """Give each track what it is to get."""
+        self.unsettled = False
+        self.arrangement.arrange(self.subscriptions, None, congested=False)
+
+    def rtcp(self, packets: Sequence[Packet], now: float) -> None:
         for packet in packets:
             if isinstance(packet, SenderReport | ReceiverReport):
                 for block in packet.reports:
@@ -130,7 +100,7 @@ class Subscriber:
             elif isinstance(packet, Pli | Fir):
                 ssrcs = (packet.media,) if isinstance(packet, Pli) else tuple(ssrc for ssrc, _ in packet.entries)
                 for subscription in filter(None, map(self._by_ssrc, ssrcs)):
-                    needs_keyframe(self._forwarder.route(subscription.route).source)
+                    self._wish_keyframe(self._forwarder.route(subscription.route).source)
 
     def _by_ssrc(self, ssrc: int) -> Subscription | None:
         return next((each for each in self.subscriptions.values() if each.wanted.ssrc == ssrc), None)

@@ -40,6 +40,7 @@ from media.messages import (
     Quality,
     Refused,
     Reply,
+    SetViews,
     Started,
     Subscribe,
     Tap,
@@ -253,6 +254,8 @@ class _Running:
                 return exchange.publish_plain(request, command.peer, command.tracks, command.stream)
             case Subscribe():
                 return exchange.subscribe(request, command.peer, command.tracks, command.ice_restart)
+            case SetViews():
+                return exchange.set_views(request, command.peer, command.views)
             case Accept():
                 return exchange.accept(request, command.peer, command.generation, command.sdp)
             case Play():

@@ -1,12 +1,13 @@
 """Who is connected: plain records, owned by the conductor and changed only by it."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from server.identity.tokens import Grant
 from server.outbox import Outbox
-from signaling.room.messages import Closing, Member, Person, Publication, Source, TrackNotice
+from signaling.room.messages import Closing, Member, Person, Publication, Source, TrackNotice, View
 
 
 class Connection:
@@ -51,6 +52,8 @@ class OwnTrack:
     muted: bool = False
     silenced: bool = False
     state: Literal["starting", "live", "stalled"] = "starting"
+    active: tuple[str, ...] = ()
+    """Layers of a simulcast that somebody takes; empty before the media worker has said so."""
 
 
 @dataclass(slots=True)
@@ -76,6 +79,8 @@ class Client:
     """What the client asked to watch."""
     sending: frozenset[str] = frozenset()
     """What of it is being sent."""
+    views: Mapping[str, View] = field(default_factory=dict)
+    """How it shows what it watches."""
     media: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One negotiation at a time."""
 

@@ -24,6 +24,7 @@ from media.messages import (
     AnyCommand,
     Beat,
     Configure,
+    EncodingsWanted,
     PeerState,
     Quality,
     Refused,
@@ -62,6 +63,7 @@ class MediaListener(Protocol):
 
     def peer_changed(self, event: PeerState) -> None: ...
     def track_changed(self, event: TrackState) -> None: ...
+    def encodings_wanted(self, event: EncodingsWanted) -> None: ...
     def quality(self, event: Quality) -> None: ...
     def media_restarted(self) -> None: ...
 
@@ -182,6 +184,8 @@ class MediaClient:
                 listener.peer_changed(message)
             case TrackState():
                 listener.track_changed(message)
+            case EncodingsWanted():
+                listener.encodings_wanted(message)
             case Quality():
                 listener.quality(message)
 

@@ -19,6 +19,7 @@ from media.messages import (
     Accept,
     Close,
     DoorPass,
+    EncodingsWanted,
     Mute,
     PeerState,
     PlainTrack,
@@ -27,9 +28,11 @@ from media.messages import (
     PublishPlain,
     Quality,
     Reply,
+    SetViews,
     Subscribe,
     Tap,
     TrackState,
+    View,
 )
 from server.clients import Client, OwnTrack
 from server.conductor import GONE, Conductor
@@ -231,6 +234,19 @@ class Streams:
             refused |= await self._subscribe(client, ice_restart=request.ice_restart)
         return refused
 
+    async def set_views(self, client: Client, views: Mapping[str, room.View]) -> None:
+        """How the client shows what it watches: it gets no more than it can show."""
+        client.views = dict(views)
+        if client.watch_peer is not None:
+            async with client.media:
+                await self._tell_views(client)
+
+    async def _tell_views(self, client: Client) -> None:
+        """`client.media` is held."""
+        if client.watch_peer is not None:
+            views = {track: View(height=view.height, first=view.first) for track, view in client.views.items()}
+            await self._request(SetViews(peer=client.watch_peer, views=views))
+
     async def answer(self, client: Client, request: room.Answer) -> dict[str, room.Text]:
         """The client's answer to an offer; tells which tracks its browser cannot take."""
         if client.watch_peer is None:
@@ -247,7 +263,9 @@ class Streams:
             return {}
         peer = client.watch_peer or client.next_peer("w")
         reply = await self._ask(client, "watch", Subscribe(peer=peer, tracks=tracks, ice_restart=ice_restart))
-        client.watch_peer = peer
+        known, client.watch_peer = client.watch_peer, peer
+        if known is None and client.views:
+            await self._tell_views(client)
         before, client.sending = client.sending, frozenset(tracks)
         if bool(before) != bool(tracks):
             self._conductor.room_changed(*client.rooms)
@@ -306,7 +324,9 @@ class Streams:
         """Send a track's access units to a reader, or stop."""
         await self._request(Tap(track=track, address=address, reader=reader))
 
-    async def _request(self, command: Publish | PublishPlain | Subscribe | Accept | Play | Mute | Tap) -> Reply:
+    async def _request(
+        self, command: Publish | PublishPlain | Subscribe | SetViews | Accept | Play | Mute | Tap
+    ) -> Reply:
         try:
             return await self._media.request(command)
         except MediaRefused as error:
@@ -413,6 +433,21 @@ class Streams:
             self._tell_track(client, own, event.state)
         self._conductor.room_changed(*self._conductor.rooms_of(client, own))
 
+    def encodings_wanted(self, event: EncodingsWanted) -> None:
+        """A page may stop the layers that nobody takes; a program that publishes is left alone."""
+        found = self._conductor.find_track(event.track)
+        if found is None:
+            return
+        client, own = found
+        own.active = event.rids
+        self._tell_encodings(client, own)
+
+    @staticmethod
+    def _tell_encodings(client: Client, own: OwnTrack) -> None:
+        if own.active and client.kind == "browser" and client.connection is not None:
+            message = room.Encodings(track=own.track, active=own.active)
+            client.connection.outbox.put_state(f"encodings/{own.track}", message)
+
     def quality(self, event: Quality) -> None:
         found = self._peers.get(event.peer)
         if found is None or found[0].connection is None:
@@ -439,9 +474,11 @@ class Streams:
         self._dirty.clear()
 
     def tell_peers(self, client: Client) -> None:
-        """After a resume: which of the two peers did not live through it."""
+        """After a resume: which of the two peers did not live through it, and which layers are taken."""
         if client.connection is None:
             return
+        for own in client.tracks.values():
+            self._tell_encodings(client, own)
         for direction, peer in (("publish", client.publish_peer), ("watch", client.watch_peer)):
             if peer is None:
                 client.connection.outbox.put(_closed("publish" if direction == "publish" else "watch", "closed"))

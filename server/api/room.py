@@ -358,6 +358,9 @@ class _Socket:
         refused = await self._door.streams.watch(self._known(), request)
         self._send(m.Watched(id=request.id, refused=refused))
 
+    async def _views(self, request: m.Views) -> None:
+        await self._door.streams.set_views(self._known(), request.views)
+
     async def _sdp_answer(self, request: m.Answer) -> None:
         try:
             refused = await self._door.streams.answer(self._known(), request)
@@ -464,6 +467,7 @@ HANDLERS: dict[type[BaseModel], Callable[[_Socket, Any], Awaitable[None]]] = {
     m.Refresh: _Socket._refresh,
     m.Publish: _Socket._publish,
     m.Watch: _Socket._watch,
+    m.Views: _Socket._views,
     m.Answer: _Socket._sdp_answer,
     m.Muted: _Socket._muted,
     m.Moderate: _Socket._moderate,

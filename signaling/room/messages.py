@@ -111,6 +111,23 @@ class Watch(Message):
     ice_restart: bool = False
 
 
+class View(Message):
+    """How the page shows a watched track."""
+
+    height: Annotated[int, Field(ge=0, le=8192)] | None = None
+    """Lines of its tile, in pixels of the screen; 0 = not visible, so that nothing is sent; absent = not known."""
+    first: bool = False
+    """Gets bandwidth before the others: a screen, somebody pinned or speaking."""
+
+
+class Views(Message):
+    """How the page shows what it watches: the whole list, sent when it changed. What is not in it is taken to fill a
+    screen."""
+
+    type: Literal["views"] = "views"
+    views: Annotated[dict[Id, View], Field(max_length=64)]
+
+
 class Answer(Message):
     """The client's SDP answer to `Offer` of the same generation."""
 
@@ -198,6 +215,7 @@ AnyRequest = Annotated[
     | Refresh
     | Publish
     | Watch
+    | Views
     | Answer
     | Muted
     | Moderate
@@ -348,6 +366,14 @@ class Offer(Message):
     """mid to track id."""
 
 
+class Encodings(Message):
+    """Which layers (by RID) of one of this client's tracks somebody takes: it may stop the others. Newest wins."""
+
+    type: Literal["encodings"] = "encodings"
+    track: str
+    active: tuple[str, ...]
+
+
 class Watched(Message):
     type: Literal["watched"] = "watched"
     id: str
@@ -423,6 +449,7 @@ AnyNotice = Annotated[
     | Live
     | Published
     | Offer
+    | Encodings
     | Watched
     | MediaState
     | Quality

@@ -4,6 +4,7 @@ import { ApiError, api } from './api.js';
 import { has, language, startLanguage, pick, pickField, t } from './i18n.js';
 import { pageFacts } from './facts.js';
 import { MediaClient } from './media.js';
+import { Views } from './views.js';
 import { DeviceError, openCamera, openMicrophone, openScreen } from './devices.js';
 import { heard } from './quality.js';
 import { RoomClient, RoomProblem } from './room.js';
@@ -60,6 +61,7 @@ class App {
     language: () => language.value,
   });
   media = new MediaClient(this.room);
+  views = new Views(this.room, () => this.media.wanted);
 
   /** Came by a link: one consultation, no log-in, no room of its own. */
   get isGuest() {
@@ -469,6 +471,7 @@ class App {
   #wantTracks() {
     const session = this.sessionRoom?.tracks.filter((track) => track.client !== this.room.client).map((track) => track.track) ?? [];
     this.media.want([...session, ...this.sessionCamera().map((track) => track.track), ...this.#wallTracks]);
+    this.views.changed();
   }
 
   // --- saying things ---

@@ -11,8 +11,13 @@ const DISCONNECTED_MS = 4_000;
 const MAX_RESTARTS = 2;
 const MAX_RETRIES = 8;
 const LASTING = new Set(['not_allowed', 'not_in_room', 'sdp_invalid', 'no_common_codec', 'bad_message']);
-const CAMERA_BPS = 1_800_000;
 const SCREEN_BPS = 2_500_000;
+/** What a camera is sent as, the smallest picture first: everybody gets the one that fills the tile and fits the line. */
+const LAYERS = [
+  { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_800_000 },
+];
 
 /** @typedef {'camera' | 'microphone' | 'screen'} Slot */
 /** @typedef {{state: string, error: string, text: {zh: string, en: string} | null, since: number}} PeerState */
@@ -28,6 +33,9 @@ const SCREEN_BPS = 2_500_000;
 
 /** @returns {PeerState} */
 const nothing = () => ({ state: 'none', error: '', text: null, since: Date.now() / 1000 });
+
+/** Whether a transceiver sends a simulcast: that is settled when it is made. @param {RTCRtpTransceiver} transceiver */
+const layered = (transceiver) => transceiver.sender.getParameters().encodings.length > 1;
 
 export class MediaClient {
   /** @type {Map<Slot, Published>} */
@@ -49,6 +57,8 @@ export class MediaClient {
   #watchPeer = null;
   /** @type {RTCRtpTransceiver[]} free to be used again */
   #spare = [];
+  /** Layers that somebody takes, by track id. @type {Map<string, string[]>} */
+  #taken = new Map();
   #publishing = false;
   #publishAgain = false;
   #publishFresh = true;
@@ -78,6 +88,12 @@ export class MediaClient {
     room.addEventListener('tracks_refused', (event) => {
       for (const [id, text] of Object.entries(/** @type {CustomEvent} */ (event).detail.refused)) this.refused.set(id, text);
       this.streams.touch();
+    });
+    room.addEventListener('encodings', (event) => {
+      const { track, active } = /** @type {CustomEvent} */ (event).detail;
+      if (this.#taken.size > 16) this.#taken.clear();
+      this.#taken.set(track, active);
+      this.#tune();
     });
     room.addEventListener('media_state', (event) => this.#told(/** @type {CustomEvent} */ (event).detail));
   }
@@ -191,14 +207,19 @@ export class MediaClient {
         await transceiver.sender.replaceTrack(null);
       }
     }
-    for (const one of this.published.values()) {
+    for (const [slot, one] of this.published) {
       if (one.rooms.length === 0) {
         if (one.transceiver) one.transceiver.direction = 'inactive';
         continue;
       }
       if (!one.transceiver) {
-        const index = this.#spare.findIndex((t) => t.receiver.track.kind === one.track.kind && !t.stopped);
-        one.transceiver = index >= 0 ? this.#spare.splice(index, 1)[0] : peer.addTransceiver(one.track, { direction: 'sendonly' });
+        const layers = slot === 'camera' ? LAYERS : [];
+        const fits = (/** @type {RTCRtpTransceiver} */ t) => t.receiver.track.kind === one.track.kind && !t.stopped && layered(t) === layers.length > 0;
+        const index = this.#spare.findIndex(fits);
+        one.transceiver =
+          index >= 0
+            ? this.#spare.splice(index, 1)[0]
+            : peer.addTransceiver(one.track, { direction: 'sendonly', ...(layers.length && { sendEncodings: layers.map((layer) => ({ ...layer })) }) });
       }
       one.transceiver.direction = 'sendonly';
       if (one.transceiver.sender.track !== one.track) await one.transceiver.sender.replaceTrack(one.track);
@@ -229,13 +250,19 @@ export class MediaClient {
     this.own.touch();
   }
 
-  /** Bounds the bit rate; a face may lose detail before motion, a screen the other way round. */
+  /** Bounds the bit rate; a face may lose detail before motion, a screen the other way round. Layers that nobody takes
+   * are not sent. */
   async #tune() {
     for (const [slot, one] of this.published) {
       if (slot === 'microphone' || !one.transceiver) continue;
       const parameters = one.transceiver.sender.getParameters();
       if (!parameters.encodings?.length) continue;
-      parameters.encodings[0].maxBitrate = slot === 'screen' ? SCREEN_BPS : CAMERA_BPS;
+      const taken = this.#taken.get(one.id);
+      for (const encoding of parameters.encodings) {
+        const layer = LAYERS.find(({ rid }) => rid === encoding.rid);
+        if (layer) encoding.active = !taken || taken.includes(layer.rid);
+        encoding.maxBitrate = layer?.maxBitrate ?? (slot === 'screen' ? SCREEN_BPS : LAYERS[2].maxBitrate);
+      }
       Object.assign(parameters, { degradationPreference: slot === 'screen' ? 'maintain-resolution' : 'maintain-framerate' });
       try {
         await one.transceiver.sender.setParameters(parameters);

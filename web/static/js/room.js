@@ -352,6 +352,7 @@ export class RoomClient extends EventTarget {
     roster: (message) => this.#tell('roster', message),
     live: (message) => this.#tell('live', message),
     offer: (message) => this.#tell('offer', message),
+    encodings: (message) => this.#tell('encodings', message),
     media_state: (message) => this.#tell('media_state', message),
     quality: (message) => this.#tell('quality', message),
   };

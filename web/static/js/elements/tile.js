@@ -28,6 +28,7 @@ class TileElement extends Part {
   disconnectedCallback() {
     super.disconnectedCallback();
     for (const element of this.querySelectorAll('audio')) forgetElement(element);
+    app.views.forget(this);
   }
 
   updated() {
@@ -38,6 +39,8 @@ class TileElement extends Part {
       this.plays = false;
       if (stream) video.play().catch(() => {}); // a muted picture may always play; a change of source interrupts it
     }
+    if (!this.own && this.tile?.video) app.views.show(this, this.tile.video.track, this.focused || this.tile.screen);
+    else app.views.forget(this);
     const audio = this.querySelector('audio');
     const sound = this.#sound();
     if (audio && audio.srcObject !== sound) {
