@@ -35,6 +35,10 @@ class Arrangement:
         """The encoding (index) that a track begins with."""
         return ceiling(len(track.encodings), self.views.get(track.info.track, _PLAIN).height)
 
+    def hides(self, track: str) -> bool:
+        """Whether the subscriber does not show this track now."""
+        return self.views.get(track, _PLAIN).height == 0
+
     def arrange(self, subscriptions: Mapping[str, Subscription], budget_bps: float | None, *, congested: bool) -> None:
         """Give each track what it is to get now.
 
@@ -44,7 +48,7 @@ class Arrangement:
         demands: list[Demand] = []
         for track, subscription in subscriptions.items():
             view = self.views.get(track, _PLAIN)
-            if subscription.track.video and view.height == 0:
+            if subscription.track.video and self.hides(track):
                 self._pause(subscription)
             else:
                 demands.append(self._demand(subscription, view, congested=congested))

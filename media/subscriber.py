@@ -153,6 +153,9 @@ class Subscriber:
         subscription.reported, subscription.reported_at = counters, now
         waits = subscription.track.video and not counters.started and subscription.track.state == "live"
         level, reason = judge(Measures(packets, loss, subscription.jitter_s, subscription.rtt_s, waits))
+        if counters.paused:
+            hidden = self.arrangement.hides(subscription.media.track)
+            level, reason = ("good", "hidden") if hidden else ("lost", "bandwidth")
         rtt = subscription.rtt_s
         return TrackQuality(
             track=subscription.media.track,

@@ -44,6 +44,8 @@ PROBLEMS: dict[str, Text] = {
     "closed_by_peer": Text(zh="对方已关闭媒体连接。", en="The other side closed the media path."),
     "closed": Text(zh="媒体连接已关闭。", en="The media path was closed."),
     "no_packets": Text(zh="没有收到画面数据。", en="No picture data is arriving."),
+    "bandwidth": Text(zh="当前线路带宽不足，暂不传送此画面。", en="The line is too thin for this picture now."),
+    "hidden": Text(zh="未显示，暂不传送。", en="Not shown, so not sent."),
     "no_keyframe": Text(zh="正在等待关键帧。", en="Waiting for a key frame."),
     "loss": Text(zh="网络丢包，画面可能卡顿。", en="Packets are being lost; the picture may freeze."),
     "jitter": Text(zh="网络抖动较大。", en="The network delay varies a lot."),

@@ -241,3 +241,17 @@ async def test_a_viewer_may_not_chat_or_answer_orders(people: People) -> None:
     await onlooker.send(m.Chat(id="c", room="site:county", text="我能说话吗"))
     problem = await onlooker.hear(m.Problem)
     assert (problem.id, problem.error) == ("c", "not_allowed")
+
+
+async def test_what_a_page_does_not_show_is_not_sent_to_it(people: People) -> None:
+    mine = await people.enter("dispatcher", "site:hongqi")
+    _, published = await people.publish(mine, "site:hongqi", "views-camera", MovingPicture())
+    [track] = published.tracks.values()
+    county = await people.enter("county", "site:hongqi")
+    await live_track(county, "video", "views-camera")
+    screen = await people.watch(county, track)
+    await screen.frames("video", 3)
+    await county.send(m.Views(views={track: m.View(height=0)}))
+    await county.hear(m.Quality, lambda quality: quality.tracks.get(track, {}).get("reason") == "hidden")
+    await county.send(m.Views(views={track: m.View(height=180, first=True)}))
+    await screen.frames("video", 100)
