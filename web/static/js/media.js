@@ -19,6 +19,14 @@ const LAYERS = [
   { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_800_000 },
 ];
 
+/** Browsers leave out the largest layers of a small picture (libwebrtc, below 960 × 540 one, below 480 × 270 two), so it
+ * gets fewer. @param {MediaStreamTrack} track */
+const layersFor = (track) => {
+  const { width = 1280, height = 720 } = track.getSettings();
+  const pixels = width * height;
+  return LAYERS.slice(pixels >= 960 * 540 ? 0 : pixels >= 480 * 270 ? 1 : 3);
+};
+
 /** @typedef {'camera' | 'microphone' | 'screen'} Slot */
 /** @typedef {{state: string, error: string, text: {zh: string, en: string} | null, since: number}} PeerState */
 /**
@@ -213,7 +221,7 @@ export class MediaClient {
         continue;
       }
       if (!one.transceiver) {
-        const layers = slot === 'camera' ? LAYERS : [];
+        const layers = slot === 'camera' ? layersFor(one.track) : [];
         const fits = (/** @type {RTCRtpTransceiver} */ t) => t.receiver.track.kind === one.track.kind && !t.stopped && layered(t) === layers.length > 0;
         const index = this.#spare.findIndex(fits);
         one.transceiver =
