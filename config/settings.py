@@ -93,6 +93,10 @@ class MediaSettings(Section):
     max_peers: int = Field(default=1000, ge=2, description="further peers are refused with `capacity`")
     stranger_packets_per_s: int = Field(default=200, ge=10, description="STUN packets taken per unknown address")
     gso: bool = Field(default=True, description="send runs of equal packets with UDP_SEGMENT where the kernel can")
+    forwarder: Literal["auto", "native", "python"] = Field(
+        default="auto",
+        description="what moves packets: the accelerator in C, the code in Python, or the first that works",
+    )
 
 
 class PhoneMediaSettings(Section):

@@ -10,6 +10,7 @@
     │   ├── FingerprintMismatch  fingerprint_mismatch
     │   └── ClosedByPeer         closed_by_peer
     ├── CommandRefused           a command of the server that cannot be done; becomes `Refused`
+    ├── NativeUnavailable        the accelerator cannot be used here, and why; what is in Python is used instead
     └── PortError                ours: the UDP port cannot be had
 
 What is wrong with an SDP is `media.negotiation`'s `SdpError`.
@@ -75,3 +76,7 @@ class CommandRefused(MediaError):
 
 class PortError(MediaError):
     """The UDP port cannot be bound."""
+
+
+class NativeUnavailable(MediaError):
+    """Why the accelerator is not used, as a clause that follows a colon."""

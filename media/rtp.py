@@ -86,6 +86,8 @@ def transport_sequence(packet: bytes, identifier: int) -> int | None:
     if not packet[0] & 0x10:
         return None
     position = HEADER_BYTES + 4 * (packet[0] & 0x0F)
+    if position + 4 > len(packet):
+        return None
     if packet[position : position + 2] != b"\xbe\xde":
         return _rare_transport_sequence(packet, identifier)
     end = min(position + 4 + 4 * (packet[position + 2] << 8 | packet[position + 3]), len(packet)) - 2

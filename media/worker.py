@@ -22,7 +22,7 @@ from config.settings import MediaSettings
 from media.door import Door
 from media.errors import CommandRefused, PortError
 from media.exchange import TICKS_PER_S, Exchange
-from media.forwarder.reference import ReferenceForwarder
+from media.forwarder.choice import new_forwarder
 from media.link import Link, LinkError
 from media.messages import (
     COMMANDS,
@@ -185,8 +185,8 @@ class _Running:
         port: int = self._socket.getsockname()[1]
         addresses = udpsocket.advertised(settings.listen_host, settings.advertise)
         identity = new_identity(datetime.datetime.now(datetime.UTC))
-        self._forwarder = ReferenceForwarder(
-            self._socket, cache_packets=settings.packet_cache_packets, gso=settings.gso
+        self._forwarder = new_forwarder(
+            settings.forwarder, self._socket, cache_packets=settings.packet_cache_packets, gso=settings.gso
         )
         self._exchange = Exchange(
             self._forwarder,

@@ -34,7 +34,15 @@ from media.keyframes import is_keyframe_start
 from media.pacing import PICTURE, REPAIR, SOUND, Pacer
 from media.packetcache import PacketCache
 from media.rtcp import ReportBlock
-from media.transport.srtp import REPLAYED, SrtpPair, copying_functions, in_place_functions, length_cell, pointer_to
+from media.transport.srtp import (
+    REPLAYED,
+    TAG_BYTES,
+    SrtpPair,
+    copying_functions,
+    in_place_functions,
+    length_cell,
+    pointer_to,
+)
 from media.transport.stun import Address
 
 RECEIVES_PER_PUMP = 64
@@ -47,6 +55,8 @@ PADDING_PACKETS, MAX_PADDING_PACKETS = 16, 64
 """How many of the newest packets serve as padding, and how many are sent at most in one call."""
 MAX_SENT = 8192
 MAX_LEVELS = 64
+LONGEST_PACKET_BYTES = MAX_PACKET_BYTES - TAG_BYTES
+"""In plain form; other ids of header extensions may need a longer form of them than what came in."""
 MAX_ARRIVALS = 8192
 """Kept of one peer between two reports of them."""
 KEYFRAME_PATIENCE_S = 3.0
@@ -133,14 +143,17 @@ class ReferenceForwarder:
                     self._media(peer, address, size, handed)
             else:
                 self._other(peer, address, first, size, handed)
+        self._finish()
+        if self._pacing:
+            self.release(self._clock())
+        return handed
+
+    def _finish(self) -> None:
         for source in self._batched:
             if source.batch:
                 self._fan_out(source)
         self._batched.clear()
-        if self._pacing:
-            self.release(self._clock())
         self._flush()
-        return handed
 
     def _other(self, peer: Peer | None, address: Address, first: int, size: int, handed: list[Handed]) -> None:
         """RFC 7983: STUN may come from anywhere, all else only from an address that a peer has proven."""
@@ -192,11 +205,9 @@ class ReferenceForwarder:
         source = owner.streams.get(int.from_bytes(packet[8:12], "big"))
         if source is not None:
             self._keep(source, packet)
-            if source.batch:
-                self._fan_out(source)
-                self._flush()
         elif not self._repair(owner, packet):
             self._counters.dropped_unbound += 1
+        self._finish()
 
     def _repair(self, peer: Peer, packet: bytes) -> bool:
         """A retransmission in a stream of its own (RFC 4588)."""
@@ -339,6 +350,8 @@ class ReferenceForwarder:
                 try:
                     packet = rtp.renumber_extensions(packet, extensions, transport)
                 except RtpError:
+                    packet = b""
+                if not 0 < len(packet) <= LONGEST_PACKET_BYTES:
                     self._counters.dropped_rtp += 1
                     continue
             prepared.append((number, marker, timestamp, packet, len(packet)))
@@ -828,7 +841,7 @@ class ReferenceForwarder:
         to, context = peer.destination, peer.send_context
         if to is None or context is None:
             return
-        if self._filled + MAX_PACKET_BYTES > ARENA_BYTES or self._batch.messages == MAX_MESSAGES:
+        if self._filled + len(packet) + TAG_BYTES > ARENA_BYTES or self._batch.messages == MAX_MESSAGES:
             self._flush()
         start = self._filled
         self._arena_view[start : start + len(packet)] = packet

@@ -139,7 +139,8 @@ class Shaper:
 
     def _counted(self, packet: bytes) -> tuple[int, int]:
         """What to add to the picture ids and TL0PICIDX of a source that begins with this packet."""
-        before, first = self._layers(self._newest), self._layers(packet)
+        before = self._layers(self._newest) if self._newest else NONE  # nothing was sent yet
+        first = self._layers(packet)
         picture = base = 0
         if before.picture and first.picture:
             picture = _picture(self._newest, before) + 1 - _picture(packet, first)

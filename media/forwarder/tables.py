@@ -149,6 +149,21 @@ def draw() -> tuple[int, int, int]:
     return random.randrange(1, 0x4000), random.getrandbits(32), random.randrange(1, 0x4000)
 
 
+def renumbering(source: SourceSpec, route: RouteSpec) -> dict[int, int]:
+    """Header extensions that are passed on: the source's id to the route's."""
+    return {
+        identifier: route.extensions[uri]
+        for uri, identifier in source.extensions.items()
+        if uri in route.extensions and uri not in rtp.HOP_BY_HOP
+    }
+
+
+def transport_id(source: SourceSpec, route: RouteSpec) -> int:
+    """The header extension in which packets of this route carry numbers of the transport; 0 = they do not."""
+    repairs = not source.video or route.rtx_payload_type is not None
+    return route.extensions.get(rtp.TRANSPORT_SEQUENCE, 0) if repairs else 0
+
+
 class Route:
     """One track towards one peer: one source at a time."""
 
@@ -208,14 +223,9 @@ class Route:
         self.spec = spec
         self.ssrc = spec.ssrc
         self.payload_type = spec.payload_type
-        self.extensions = {
-            identifier: spec.extensions[uri]
-            for uri, identifier in self.source.spec.extensions.items()
-            if uri in spec.extensions and uri not in rtp.HOP_BY_HOP
-        }
+        self.extensions = renumbering(self.source.spec, spec)
         self.resends = Resends()
-        repairs = not self.source.video or spec.rtx_payload_type is not None
-        self.transport = spec.extensions.get(rtp.TRANSPORT_SEQUENCE, 0) if repairs else 0
+        self.transport = transport_id(self.source.spec, spec)
         self.descriptor = self.extensions.get(self.source.spec.extensions.get(rtp.DEPENDENCY_DESCRIPTOR, 0), 0)
         if self.shaper is not None:
             self.shaper.descriptor = self.descriptor
