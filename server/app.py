@@ -30,6 +30,7 @@ from server.api.consultation import ConsultationDoor
 from server.api.context import Check, Context
 from server.api.duty import DutyDoor
 from server.api.http import Routes, install
+from server.api.muster import MusterDoor
 from server.api.openapi import routes_of
 from server.api.pages import Pages
 from server.api.plan import PlanDoor
@@ -50,6 +51,7 @@ from server.media import MediaClient
 from server.minefiles import MineFiles
 from server.minutes import Minutes
 from server.moderation import Moderation
+from server.muster.service import Musters
 from server.observe import Metrics
 from server.parameters import Parameters
 from server.positions import LivePositions
@@ -79,7 +81,19 @@ RETENTION_EVERY_S = 3600.0
 DAY_S = 86400.0
 
 LONGEST_DELAY_S = dict.fromkeys(
-    ("conductor", "sessions", "streams", "moderation", "posts", "rules", "media", "recorder", "escalations", "ingest"),
+    (
+        "conductor",
+        "musters",
+        "sessions",
+        "streams",
+        "moderation",
+        "posts",
+        "rules",
+        "media",
+        "recorder",
+        "escalations",
+        "ingest",
+    ),
     2.0,
 )
 """Units without which nobody is called or seen are started again soon, however often they fail."""
@@ -118,6 +132,7 @@ class Parts:
     live: LivePositions
     minutes: Minutes
     run_states: RunStates
+    musters: Musters
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +159,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         await sessions.load()
         alert_service = AlertService(database, tree, bus, further_rooms=sessions.rooms_about)
         duty = DutyOffice.open(settings, database, tree, bus, alert_service, sessions.rooms_about)
-        registry, live, minutes, states, ingest = await _telemetry(settings, database, tree, bus, sessions)
+        registry, live, minutes, states, ingest, musters = await _telemetry(settings, database, tree, bus, sessions)
         parameters, rules = await _rules(settings, database, tree, alert_service, registry, ingest)
         ingest.on_stored = _both(rules.stored, minutes.touched)
         mine_files = MineFiles(settings, database, tree, ingest, alert_service, registry)
@@ -199,6 +214,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             live=live,
             minutes=minutes,
             run_states=states,
+            musters=musters,
         )
 
 
@@ -221,7 +237,7 @@ async def _rules(
 
 async def _telemetry(
     settings: Settings, database: Database, tree: SiteTree, bus: Bus, sessions: SessionService
-) -> tuple[Registry, LivePositions, Minutes, RunStates, TelemetryIngest]:
+) -> tuple[Registry, LivePositions, Minutes, RunStates, TelemetryIngest, Musters]:
     """What is known of the mines, and what takes in their readings and positions."""
     registry = await Registry.load(database, tree, bus)
     live = LivePositions(registry.facts, stations_fresh_s=settings.files.stale_after_s)
@@ -231,7 +247,12 @@ async def _telemetry(
     ingest = TelemetryIngest(
         database, tree, bus, notable=_notable(states), further_rooms=sessions.rooms_about, live=live
     )  # fmt: skip
-    return registry, live, Minutes(database), states, ingest
+    musters = Musters(
+        database, tree, bus, live, registry.facts, further_rooms=sessions.rooms_about,
+        file_period_s=settings.files.stale_after_s / 3, simulated=settings.server.simulated,
+    )  # fmt: skip
+    await musters.load()
+    return registry, live, Minutes(database), states, ingest, musters
 
 
 def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -244,6 +265,7 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "media": parts.media.run,
         "retention": lambda: _retain(parts),
         "minutes": parts.minutes.run,
+        "musters": parts.musters.run,
         "recorder": parts.recordings.run,
         "rules": parts.rules.run,
         **parts.duty.units(),
@@ -372,7 +394,8 @@ def application(parts: Parts) -> web.Application:
     plan = PlanDoor(parts.registry, parts.live, parts.minutes, _power(parts))
     consultation = ConsultationDoor(parts.sessions, parts.conductor, sessions)
     rules = RulesDoor(parts.parameters, parts.rules)
-    doors = (sessions, consultation, whip, registry, *duty, plan, fetched, rules)
+    muster = MusterDoor(parts.musters, parts.registry)
+    doors = (sessions, consultation, whip, registry, *duty, plan, fetched, rules, muster)
     routes = Routes.of(*shared, *(one.routes() for one in doors))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(

@@ -74,6 +74,7 @@ SANS_IO = [
     "media/transport/stun.py",
     "server/alerts/machine.py",
     "server/diagnosis.py",
+    "server/muster/machine.py",
     "server/registry/checks.py",
     "server/registry/feed.py",
     "server/registry/forms.py",

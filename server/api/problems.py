@@ -35,6 +35,9 @@ TEXTS: dict[str, Text] = PROBLEMS | {
     "no_such_user": Text(zh="没有这个用户。", en="There is no such user."),
     "no_such_site": Text(zh="没有这个单位。", en="There is no such site."),
     "conflict": Text(zh="与现有数据冲突。", en="That conflicts with what is there already."),
+    "muster_over": Text(zh="这次清点已经结束。", en="This muster is over."),
+    "no_such_person": Text(zh="清点名单上没有这张卡。", en="That card is not on the list of this muster."),
+    "no_such_list": Text(zh="没有这份清点名单。", en="There is no such list."),
     "store_unavailable": Text(
         zh="数据库暂时不可用，请稍后再试。", en="The database is not available; try again shortly."
     ),
@@ -47,8 +50,9 @@ STATUS: dict[str, int] = {
     "not_signed_in": 401, "token_invalid": 401, "token_expired": 401, "revoked": 401, "wrong_login": 401,
     "not_allowed": 403, "foreign_origin": 403,
     "not_found": 404, "no_such_room": 404, "no_such_track": 404, "no_such_order": 404, "no_such_user": 404,
+    "no_such_person": 404, "no_such_list": 404,
     "link_invalid": 404, "method_not_allowed": 405,
-    "conflict": 409, "stale": 409, "session_over": 409, "login_taken": 409, "not_in_room": 409,
+    "conflict": 409, "stale": 409, "session_over": 409, "muster_over": 409, "login_taken": 409, "not_in_room": 409,
     "password_too_short": 422, "no_such_site": 422,
     "locked": 409, "floor_taken": 409, "removed": 409,
     "too_fast": 429, "too_many_attempts": 429,

@@ -414,6 +414,55 @@ mine_files = Table(
 )
 """Every file that a mine sent and what became of it. `bad` lists record numbers and reasons, never the records."""
 
+# --- musters --------------------------------------------------------------------------------------------------------
+
+GOING_ON = text("ended_at IS NULL")
+
+musters = Table(
+    "musters",
+    metadata,
+    Column("muster", Text, primary_key=True),
+    Column("site", Text, ForeignKey("sites.site"), nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("session", Text, nullable=True),
+    Column("alert", Text, nullable=True),
+    Column("drill", Boolean, nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    Column("ended_at", Double, nullable=True),
+    Column("ended_by", Text, nullable=False),
+    Column("end_reason", Text, nullable=False),
+    Column("lists", Integer, nullable=False),
+    Column("left_out", Integer, nullable=False),
+    Index("ux_musters_going_on", "site", unique=True, sqlite_where=GOING_ON, postgresql_where=GOING_ON),
+    Index("ix_musters_site_started_at", "site", "started_at"),
+)
+"""At most one goes on at a site."""
+
+muster_members = Table(
+    "muster_members",
+    metadata,
+    Column("muster", Text, ForeignKey("musters.muster"), primary_key=True),
+    Column("card", Text, primary_key=True),
+    Column("data", Json, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+muster_lists = Table(
+    "muster_lists",
+    metadata,
+    Column("muster", Text, ForeignKey("musters.muster"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("due_at", Double, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("body", Json, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("signed_by", Text, nullable=True),
+    Column("signed_at", Double, nullable=True),
+    sqlite_with_rowid=False,
+)
+
 # --- registry of mines ----------------------------------------------------------------------------------------------
 
 CURRENT = text("valid_to IS NULL")
