@@ -58,12 +58,12 @@ class OwnTrack:
 
 @dataclass(slots=True)
 class Client:
-    """A browser page, or a WHIP/WHEP session (without a connection)."""
+    """A browser page, or a WHIP/WHEP session or a telephone (without a connection)."""
 
     client: str
     key: str
     person: Person
-    kind: Literal["browser", "whip", "whep"] = "browser"
+    kind: Literal["browser", "whip", "whep", "phone"] = "browser"
     simulated: bool = False
     """A program said that what it publishes is simulated."""
     lang: Literal["zh", "en"] = "zh"

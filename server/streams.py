@@ -417,7 +417,7 @@ class Streams:
         elif event.peer == client.watch_peer:
             client.watch_peer, client.sending = None, frozenset()
             self._conductor.room_changed(*client.rooms)
-        if client.kind != "browser":
+        if client.kind in ("whip", "whep"):
             client.lost_at = GONE
 
     def track_changed(self, event: TrackState) -> None:
@@ -456,7 +456,8 @@ class Streams:
         found[0].connection.outbox.put_live(f"quality/{event.peer}", room.Quality(tracks=tracks))
 
     def media_restarted(self) -> None:
-        """The worker died: every peer is gone. Browsers are told to begin anew, programs are dropped and come back."""
+        """The worker died: every peer is gone. Browsers are told to begin anew, programs are dropped and come back;
+        a telephone's call goes on, and `server.phonemedia` publishes it anew."""
         self._worker += 1
         self._peers.clear()
         self._to_close.clear()
@@ -469,7 +470,7 @@ class Streams:
             for direction, peer in had:
                 if peer is not None and client.connection is not None:
                     client.connection.outbox.put(_closed(direction, "media_down"))
-            if client.kind != "browser":
+            if client.kind in ("whip", "whep"):
                 client.lost_at = GONE
         self._dirty.clear()
 

@@ -6,6 +6,7 @@ orderly end. After that it is killed, also when the waiting is cancelled.
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -29,8 +30,8 @@ class WorkerProcess:
 
 
 @contextlib.asynccontextmanager
-async def worker_process(module: str) -> AsyncIterator[WorkerProcess]:
-    """`python -m MODULE --fd N`, until the block ends."""
+async def worker_process(module: str, **environment: str) -> AsyncIterator[WorkerProcess]:
+    """`python -m MODULE --fd N`, until the block ends; with `environment` added to ours."""
     ours, theirs = socket.socketpair()
     process: asyncio.subprocess.Process | None = None
     patience_s = BROKEN_PATIENCE_S
@@ -39,7 +40,7 @@ async def worker_process(module: str) -> AsyncIterator[WorkerProcess]:
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", module, "--fd", str(theirs.fileno()),
-                pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, env=os.environ | environment,
             )  # fmt: skip
             theirs.close()
             yield WorkerProcess(process.pid, reader, writer)
