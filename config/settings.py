@@ -358,6 +358,7 @@ class TemplateSettings(Section):
     levels: tuple[Literal["county", "city", "province", "nation"], ...] = Field(
         default=("county",), description="authorities that are chosen to be rung"
     )
+    clocks: bool = Field(default=True, description="shows how much time is left to report upwards")
     orders: tuple[FirstOrderSettings, ...] = ()
 
 
@@ -367,9 +368,12 @@ def _template(
     levels: tuple[Literal["county", "city", "province", "nation"], ...],
     rules: tuple[str, ...],
     *orders: tuple[str, str],
+    clocks: bool = True,
 ) -> TemplateSettings:
     first = tuple(FirstOrderSettings(text_zh=zh, text_en=en) for zh, en in orders)
-    return TemplateSettings(key=key, title_zh=title[0], title_en=title[1], levels=levels, rules=rules, orders=first)
+    return TemplateSettings(
+        key=key, title_zh=title[0], title_en=title[1], levels=levels, rules=rules, clocks=clocks, orders=first
+    )
 
 
 _WITHDRAW = (
@@ -397,13 +401,16 @@ TEMPLATES = (
     _template("water", ("突水透水", "Water inrush"), _ALL_THREE, (), _WITHDRAW, _PUMPS, _MUSTER, _TEAM),
     _template("fire", ("矿井火灾", "Mine fire"), _ALL_THREE, (), _WITHDRAW, _MUSTER, _TEAM),
     _template("roof", ("冒顶冲击地压", "Roof fall or rock burst"), ("county", "city"), (), _WITHDRAW, _MUSTER, _TEAM),
-    _template("duty", ("值班岗位异常", "Duty post"), ("county",), ("absence", "sleeping"), _MAN),
+    _template("duty", ("值班岗位异常", "Duty post"), ("county",), ("absence", "sleeping"), _MAN, clocks=False),
 )
 
 
 class ConsultationSettings(Section):
     """Consultations."""
 
+    report_within_s: tuple[float, ...] = Field(
+        default=(3600.0, 7200.0), description="legal clocks: to be reported upwards within, from the incident on"
+    )
     templates: tuple[TemplateSettings, ...] = Field(default=TEMPLATES, description="by type of incident; replaces ours")
 
 

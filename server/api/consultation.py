@@ -34,10 +34,13 @@ class Template(Output):
     title: Text
     rules: tuple[str, ...]
     levels: tuple[str, ...]
+    clocks: bool
     orders: tuple[FirstOrder, ...]
 
 
 class Templates(Output):
+    clocks_s: tuple[float, ...]
+    """Legal clocks, from the incident on."""
     items: tuple[Template, ...]
 
 
@@ -113,9 +116,11 @@ class ConsultationDoor:
 
     async def templates(self, context: Context, request: web.Request, _body: None) -> Templates:
         return Templates(
+            clocks_s=context.settings.consultation.report_within_s,
             items=tuple(
                 Template(
                     key=one.key, title=Text(zh=one.title_zh, en=one.title_en), rules=one.rules, levels=one.levels,
+                    clocks=one.clocks,
                     orders=tuple(
                         FirstOrder(to=order.to, text=Text(zh=order.text_zh, en=order.text_en)) for order in one.orders
                     ),

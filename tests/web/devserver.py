@@ -202,6 +202,7 @@ class DevServer:
         add("DELETE", "/api/login", self._logout)
         add("POST", "/api/token", self._token)
         add("GET", "/api/sites", self._sites)
+        add("GET", "/api/consultation/templates", self._templates)
         add("GET", "/api/readings", self._readings)
         add("GET", "/api/cameras/diagnosis", self._diagnosis)
         add("POST", "/api/alerts/{id}/ack", self._acknowledge)
@@ -214,6 +215,9 @@ class DevServer:
         add("GET", "/api/ws", self._socket)
         app.router.add_static("/static", pages.STATIC)
         return app
+
+    async def _templates(self, _request: web.Request) -> web.Response:
+        return web.json_response({"items": [], "clocks_s": []})
 
     async def _diagnosis(self, _request: web.Request) -> web.Response:
         return web.json_response({"items": self.cards})

@@ -83,7 +83,7 @@ export const api = {
   callNext: (alert) => call('POST', `/api/alerts/${id(alert)}/next`),
   /** @param {string} alert @param {string} outcome @param {string} reason @param {string} comment */
   close: (alert, outcome, reason, comment) => call('POST', `/api/alerts/${id(alert)}/close`, { outcome, reason, comment }),
-  /** @param {{site: string, levels: string[], alert?: string, title?: string}} wanted @param {string} key the same press gives the same consultation */
+  /** @param {{site: string, levels: string[], alert?: string, title?: string, template?: string}} wanted @param {string} key the same press gives the same consultation */
   startSession: (wanted, key) => call('POST', '/api/sessions', wanted, { 'Idempotency-Key': key }),
   /** @param {string} session */
   session: (session) => call('GET', `/api/sessions/${id(session)}`),
@@ -99,7 +99,7 @@ export const api = {
   merge: (session, into) => call('POST', `/api/sessions/${id(session)}/merge`, { into }),
   /** @param {string} session @param {string} text */
   summary: (session, text) => call('POST', `/api/sessions/${id(session)}/summary`, { text }),
-  templates: async () => items(await call('GET', '/api/consultation/templates')),
+  templates: () => call('GET', '/api/consultation/templates'),
   /** @param {string} session @param {{name: string, role: string, lobby: boolean, life_s: number}} wanted */
   makeGuest: (session, wanted) => call('POST', `/api/sessions/${id(session)}/guests`, wanted),
   /** @param {string} session */

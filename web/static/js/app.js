@@ -3,6 +3,7 @@
 import { ApiError, api } from './api.js';
 import { has, language, startLanguage, pick, pickField, t } from './i18n.js';
 import { pageFacts } from './facts.js';
+import { floorOf, governs } from './floor.js';
 import { MediaClient } from './media.js';
 import { Views } from './views.js';
 import { DeviceError, openCamera, openMicrophone, openScreen } from './devices.js';
@@ -13,6 +14,7 @@ import { Store, memory } from './state.js';
 import { soundsAt, tuneFor } from './alerts.js';
 import { soundFor, startSound } from './sound.js';
 import { startShortcuts } from './shortcuts.js';
+import { templates } from './templates.js';
 
 const REOPEN_MS = 3_000;
 const KNOCK_AGAIN_MS = 3_000;
@@ -45,6 +47,9 @@ class App {
   deviceErrors = new Store(/** @type {Record<string, string>} */ ({}));
   /** We stand at the door of the consultation and wait to be let in. */
   lobby = new Store(false);
+  /** The talk key is held. */
+  talking = new Store(false);
+  #hasFloorByKey = false;
 
   /** Called by the page: which tracks the wall shows besides the consultation. */
   #wallTracks = /** @type {string[]} */ ([]);
@@ -172,10 +177,31 @@ class App {
   /** @param {any} event */
   #react(event) {
     if (event.kind !== 'session' || event.room !== `session:${this.session.value}`) return;
-    const { change, participant, invitation } = event.body;
+    const { change, participant, invitation, about, floor } = event.body;
+    const me = about?.user === this.me.user;
+    if (change === 'muted' && me) this.toast(t('floor.you_muted', { name: event.body.by ?? '' }), 'bad');
+    if (change === 'unmuted' && me) this.toast(t('floor.you_unmuted'));
+    if (change === 'floor' && me && floor.mode !== 'talk') this.toast(t('floor.you_have_it'));
+    if (change === 'chair') this.toast(me ? t('floor.you_chair') : t('floor.chairs', { name: about?.name ?? '' }));
+    if (change === 'preempted' && !me) this.toast(t('floor.preempted', { name: about?.name ?? '', site: this.siteName(about?.site, about?.level) }), 'bad');
+    if (change === 'knocked' && governs(floorOf(event.body), this.me)) this.toast(t('floor.knocks', { name: about?.name ?? '' }));
+    if (change === 'mode') {
+      this.toast(t(`floor.mode.${floor.mode}.told`));
+      if (floor.mode === 'talk') this.media.setMuted('microphone', true);
+    }
+    if (change === 'ended' && event.body.merged_into) {
+      this.#follow(String(event.body.merged_into));
+      return;
+    }
     if (change === 'joined' && participant.client !== this.room.client) this.toast(t('session.toast_joined', { name: participant.name }));
     if (change === 'declined') this.toast(t('session.toast_declined', { site: this.siteName(invitation?.site) }), 'bad');
     if (change === 'unreachable') this.toast(t('session.toast_unreachable', { site: this.siteName(invitation?.site) }), 'bad');
+  }
+
+  /** Our consultation goes on in another one. @param {string} into */
+  #follow(into) {
+    this.toast(t('session.merged'));
+    this.enterSession(into);
   }
 
   #sounds() {
@@ -206,6 +232,8 @@ class App {
   sessionName(session) {
     if (!session) return '';
     const site = this.siteOf(session.site);
+    const template = templates.value.items.find((one) => one.key === session.template);
+    if (template && session.title === template.title.zh) return `${pick(template.title)} · ${this.siteName(session.site)}`;
     const plain = !session.title || [site?.name_zh, site?.name_en].includes(session.title);
     return plain ? this.siteName(session.site) : session.title;
   }
@@ -255,8 +283,13 @@ class App {
   /** Calls that wait for me. */
   ringing() {
     return [...(this.own?.sessions.values() ?? [])].filter(
-      (one) => !one.ended_at && one.invitations?.[this.me.site]?.state === 'ringing' && String(one.session) !== this.session.value,
+      (one) => !one.ended_at && this.#ringsMe(one.invitations?.[this.me.site]) && String(one.session) !== this.session.value,
     );
+  }
+
+  /** Whether this invitation is for me: some are for one role only. @param {Record<string, any> | undefined} one */
+  #ringsMe(one) {
+    return one?.state === 'ringing' && (!one.role || one.role === this.me.role);
   }
 
   /** Open consultations that concern my site. */
@@ -264,7 +297,7 @@ class App {
     return [...(this.own?.sessions.values() ?? [])].filter((one) => !one.ended_at);
   }
 
-  /** @param {{site: string, levels: string[], alert?: string, title?: string}} wanted @param {string} key */
+  /** @param {{site: string, levels: string[], alert?: string, title?: string, template?: string}} wanted @param {string} key */
   async call(wanted, key) {
     const started = await api.startSession(wanted, key);
     this.enterSession(String(started.session));
@@ -323,6 +356,11 @@ class App {
     const session = this.session.value;
     if (!session) return;
     const ended = (/** @type {RoomView | undefined} */ view) => Boolean(view?.sessions.get(session)?.ended_at);
+    const into = this.sessionRoom?.sessions.get(session)?.merged_into || this.own?.sessions.get(session)?.merged_into;
+    if (into) {
+      this.#follow(String(into));
+      return;
+    }
     if (ended(this.own) || ended(this.sessionRoom)) {
       this.toast(t('session.ended'));
       this.leaveSession();
@@ -331,6 +369,62 @@ class App {
     const about = this.#sessionSiteRoom();
     if (about) this.room.join(about);
     if (this.room.isIn(`session:${session}`)) this.#showOwn();
+  }
+
+  /** The consultation I am in, as far as it is known. @returns {Record<string, any> | undefined} */
+  get currentSession() {
+    const id = this.session.value ?? '';
+    return this.sessionRoom?.sessions.get(id) ?? this.own?.sessions.get(id);
+  }
+
+  get floor() {
+    return floorOf(this.currentSession);
+  }
+
+  /** Whether I act as the chair does. */
+  get governs() {
+    return governs(this.floor, this.me);
+  }
+
+  /** About chair, floor, mutes and the door. @param {string} action @param {string} [target] @param {string} [value] @returns {Promise<boolean>} */
+  async act(action, target = '', value = '') {
+    try {
+      await this.room.request({ type: 'floor', room: `session:${this.session.value}`, action, target, value });
+      return true;
+    } catch (error) {
+      this.report(error);
+      return false;
+    }
+  }
+
+  toggleHand() {
+    if (this.session.value) this.act(this.me.user in this.floor.hands ? 'lower_hand' : 'raise_hand');
+  }
+
+  /** The talk key, held or let go. In a consultation without talk key it opens a closed microphone while it is held.
+   * @param {boolean} on */
+  async talk(on) {
+    if (!this.session.value || on === this.talking.value) return;
+    this.talking.set(on);
+    const byKey = this.floor.mode === 'talk' && !this.floor.priority;
+    if (!on) {
+      this.media.setMuted('microphone', true);
+      if (this.#hasFloorByKey) {
+        this.#hasFloorByKey = false;
+        await this.act('release');
+      }
+      return;
+    }
+    if (byKey) {
+      if (!(await this.act('talk'))) return;
+      this.#hasFloorByKey = true;
+      if (!this.talking.value) {
+        this.#hasFloorByKey = false; // let go while the floor was asked for
+        await this.act('release');
+        return;
+      }
+    }
+    this.media.setMuted('microphone', false);
   }
 
   // --- own media ---

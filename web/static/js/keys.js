@@ -3,16 +3,39 @@ import { app } from './app.js';
 import { acknowledgeSelected, callNextSelected, selectNext } from './elements/alert-list.js';
 import { openCall } from './elements/call-dialog.js';
 import { showHelp } from './elements/help.js';
-import { focusTile, focusedTile } from './elements/session.js';
-import { addShortcut } from './shortcuts.js';
+import { chooseLayout, focusTile, focusedTile, sideTab } from './elements/session.js';
+import { addShortcut, isTyping } from './shortcuts.js';
 
 function fullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
   else document.documentElement.requestFullscreen().catch(() => {}); // some browsers ask for a click; nothing is lost
 }
 
+/** What is asked of the floor and of the pictures by one key; nothing outside of a consultation. */
+function addFloorKeys() {
+  addShortcut({ keys: 'h', label: 'key.hand', run: () => app.toggleHand() });
+  addShortcut({ keys: 'l', label: 'key.layout', run: () => app.session.value && chooseLayout() });
+  addShortcut({ keys: 'p', label: 'key.people', run: () => app.session.value && sideTab.set('people') });
+  addShortcut({ keys: '', shown: '␣', label: 'key.talk', run: () => {} });
+  const talks = (/** @type {KeyboardEvent} */ event) => event.key === ' ' && app.session.value && !event.ctrlKey && !event.altKey && !event.metaKey;
+  addEventListener('keydown', (event) => {
+    if (!talks(event) || isTyping(event.target) || document.querySelector('dialog[open]')) return;
+    // Somebody who walks through the page by keys presses buttons with this one.
+    if (event.target instanceof HTMLElement && event.target.matches('button:focus-visible, a:focus-visible, summary:focus-visible, [tabindex]:focus-visible')) return;
+    event.preventDefault();
+    if (!event.repeat) app.talk(true);
+  });
+  addEventListener('keyup', (event) => {
+    if (event.key !== ' ' || !app.talking.value) return;
+    event.preventDefault(); // the button that was pressed last is not pressed again
+    app.talk(false);
+  });
+  addEventListener('blur', () => app.talk(false)); // the key is let go somewhere else
+}
+
 /** For whoever is in a consultation and does nothing else. */
 export function addSessionKeys() {
+  addFloorKeys();
   addShortcut({ keys: 'm', label: 'key.microphone', run: () => app.toggleMute('microphone') });
   addShortcut({ keys: 'v', label: 'key.camera', run: () => app.toggleMute('camera') });
   addShortcut({ keys: '123456789', label: 'key.focus', run: (key) => focusTile(Number(key)) });
@@ -25,6 +48,7 @@ export function addSessionKeys() {
 export function addKeys(focusOutside) {
   addShortcut({ keys: 'm', label: 'key.microphone', run: () => app.toggleMute('microphone') });
   addShortcut({ keys: 'v', label: 'key.camera', run: () => app.toggleMute('camera') });
+  addFloorKeys();
   addShortcut({ keys: 'a', label: 'key.acknowledge', run: acknowledgeSelected });
   addShortcut({ keys: 'e', label: 'key.escalate', run: callNextSelected });
   addShortcut({ keys: 'jk', label: 'key.next', run: (key) => selectNext(key === 'j' ? 1 : -1) });

@@ -1,12 +1,12 @@
 // One-key shortcuts, off while somebody types. The help dialog lists what is registered here.
 
-/** @typedef {{keys: string, label: string, run: (key: string) => void, typing?: boolean}} Shortcut `label` is a key of the language table */
+/** @typedef {{keys: string, label: string, run: (key: string) => void, shown?: string}} Shortcut `label` is a key of the language table; `shown`: what the help shows for keys that are handled elsewhere */
 
 /** @type {Shortcut[]} */
 const shortcuts = [];
 
 /** @param {EventTarget | null} target */
-function isTyping(target) {
+export function isTyping(target) {
   if (!(target instanceof HTMLElement)) return false;
   if (target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement) return true;
   return target instanceof HTMLInputElement && !['checkbox', 'radio', 'button', 'submit'].includes(target.type);

@@ -5,6 +5,8 @@
  * @typedef {object} Tile
  * @property {string} key
  * @property {string} client
+ * @property {string} user
+ * @property {boolean} speaking as the roster says
  * @property {string} site
  * @property {string} level
  * @property {string} name of the person, or of the source where it is a camera
@@ -16,6 +18,9 @@
  */
 
 const ORDER = ['mine', 'county', 'city', 'province', 'nation'];
+
+/** Who has no level (a guest, a phone) comes last. @param {string} level */
+const height = (level) => (ORDER.includes(level) ? ORDER.indexOf(level) : ORDER.length);
 
 /** One tile for each picture; with `people` also one for each member without a picture.
  * @param {Body[]} tracks @param {Body[]} members @param {string} ownClient @param {boolean} people @param {(site: string) => string} levelOf @returns {Tile[]} */
@@ -31,6 +36,8 @@ export function tilesOf(tracks, members, ownClient, people, levelOf) {
     const tile = tiles.get(key) ?? {
       key,
       client: track.client,
+      user: person?.user ?? '',
+      speaking: false,
       site: track.site,
       level: person?.level ?? levelOf(track.site),
       name: person?.name ?? '',
@@ -43,19 +50,20 @@ export function tilesOf(tracks, members, ownClient, people, levelOf) {
     if (track.kind === 'video') tile.video = track;
     else tile.audio = track;
     tile.simulated ||= Boolean(track.simulated);
+    tile.speaking ||= Boolean(track.speaking);
     tiles.set(key, tile);
   }
   const seen = new Set([...tiles.values()].filter((tile) => !tile.screen).map((tile) => tile.client));
   for (const member of people ? members : []) {
     if (member.client === ownClient || seen.has(member.client)) continue;
-    const { name, site, level } = member.person;
-    tiles.set(member.client, { key: member.client, client: member.client, site, level, name, source: '', video: null, audio: null, screen: false, simulated: false });
+    const { user, name, site, level } = member.person;
+    tiles.set(member.client, { key: member.client, client: member.client, user, speaking: Boolean(member.speaking), site, level, name, source: '', video: null, audio: null, screen: false, simulated: false });
   }
   const list = people ? [...tiles.values()] : [...tiles.values()].filter((tile) => tile.video);
   return list.sort(
     (a, b) =>
       Number(b.screen) - Number(a.screen) ||
-      ORDER.indexOf(a.level) - ORDER.indexOf(b.level) ||
+      height(a.level) - height(b.level) ||
       a.site.localeCompare(b.site) ||
       Number(b.source === 'dispatch-room') - Number(a.source === 'dispatch-room') ||
       a.source.localeCompare(b.source) ||

@@ -3,14 +3,15 @@
 import { Part, html, icon, nothing } from './part.js';
 import { app } from '../app.js';
 import { titleOf } from '../alerts.js';
-import { t } from '../i18n.js';
+import { pick, t } from '../i18n.js';
 import { alertId } from '../roomview.js';
+import { fetchTemplates, templates } from '../templates.js';
 
 const COUNTDOWN_S = 5;
 const LEVELS = ['county', 'city', 'province'];
 
 class CallDialog extends Part {
-  static properties = { site: { state: true }, levels: { state: true }, left: { state: true }, busy: { state: true } };
+  static properties = { template: { state: true }, site: { state: true }, levels: { state: true }, left: { state: true }, busy: { state: true } };
   #timer = 0;
   #key = '';
   /** @type {Record<string, any> | null} */
@@ -19,6 +20,7 @@ class CallDialog extends Part {
   constructor() {
     super();
     this.site = '';
+    this.template = '';
     /** @type {string[]} */
     this.levels = [];
     this.left = COUNTDOWN_S;
@@ -26,13 +28,19 @@ class CallDialog extends Part {
   }
 
   watches() {
-    return [app.sites];
+    return [app.sites, templates];
+  }
+
+  connectedCallback() {
+    super.connectedCallback();
+    fetchTemplates();
   }
 
   /** @param {Record<string, any> | null} alert @param {string} site */
   async open(alert, site) {
-    if (app.session.value || this.busy) return;
+    if (this.busy) return;
     this.#alert = alert;
+    this.template = templates.value.items.find((one) => one.rules.includes(alert?.rule))?.key ?? '';
     this.#key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
     this.site = alert?.site ?? site;
     this.levels = this.#possible();
@@ -69,6 +77,12 @@ class CallDialog extends Part {
               <option value="" ?selected=${!this.site}>${t('call.choose')}</option>
               ${mines.map((one) => html`<option value=${one.site} ?selected=${one.site === this.site}>${app.siteName(one.site)}</option>`)}
             </select>`}</p>
+      ${templates.value.items.length
+        ? html`<p class="about-site">${t('call.template')} <select @change=${this.#chooseTemplate} aria-label=${t('call.template')}>
+            <option value="" ?selected=${!this.template}>${t('call.no_template')}</option>
+            ${templates.value.items.map((one) => html`<option value=${one.key} ?selected=${one.key === this.template}>${pick(one.title)}</option>`)}
+          </select></p>`
+        : nothing}
       <fieldset class="levels">
         <legend>${t('call.levels')}</legend>
         ${app.me.level === 'mine' ? nothing : html`<label class="level on fixed"><input type="checkbox" checked disabled /> ${t('level.mine')}</label>`}
@@ -90,6 +104,14 @@ class CallDialog extends Part {
     this.#stopCountdown();
   }
 
+  /** @param {Event} event */
+  #chooseTemplate(event) {
+    this.template = /** @type {HTMLSelectElement} */ (event.target).value;
+    const chosen = templates.value.items.find((one) => one.key === this.template);
+    if (chosen) this.levels = this.#possible().filter((level) => chosen.levels.includes(level));
+    this.#stopCountdown();
+  }
+
   /** @param {string} level @param {Event} event */
   #toggle(level, event) {
     this.#stopCountdown();
@@ -107,7 +129,8 @@ class CallDialog extends Part {
     this.busy = true;
     try {
       const alert = this.#alert ? { alert: alertId(this.#alert) } : {};
-      await app.call({ site: this.site, levels: this.levels, ...alert }, this.#key);
+      const template = this.template ? { template: this.template } : {};
+      await app.call({ site: this.site, levels: this.levels, ...alert, ...template }, this.#key);
       this.#close();
     } catch (error) {
       app.report(error);

@@ -21,7 +21,7 @@ class Cameras extends Part {
 
   connectedCallback() {
     super.connectedCallback();
-    followCameras(app.me.site);
+    if (!app.isGuest) followCameras(app.me.site);
   }
 
   render() {

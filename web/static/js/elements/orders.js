@@ -2,7 +2,8 @@
 import { Part, html, icon, nothing } from './part.js';
 import { app } from '../app.js';
 import { clock, timer } from '../format.js';
-import { t } from '../i18n.js';
+import { pick, t } from '../i18n.js';
+import { fetchTemplates, templates } from '../templates.js';
 
 const READ_BACK_S = 60;
 
@@ -15,7 +16,12 @@ class Orders extends Part {
   }
 
   watches() {
-    return [app.rooms, app.tick, app.session, app.sites];
+    return [app.rooms, app.tick, app.session, app.sites, templates];
+  }
+
+  connectedCallback() {
+    super.connectedCallback();
+    fetchTemplates();
   }
 
   get #session() {
@@ -69,11 +75,21 @@ class Orders extends Part {
     const session = this.#session;
     const levels = session?.invitations ?? {};
     const sites = [...new Set([session?.site, session?.started_by_site, ...Object.keys(session?.invitations ?? {})])].filter((site) => site && site !== app.me.site);
-    return html`<form class="say" @submit=${this.#sendOrder}>
+    return html`${this.#drafts(session)}<form class="say" @submit=${this.#sendOrder}>
       <select name="to" aria-label=${t('order.whom')}>${sites.map((site) => html`<option value=${site} ?selected=${site === session?.site}>${app.siteName(site, levels[site]?.level)}</option>`)}</select>
       <textarea name="text" rows="2" maxlength="500" required placeholder=${t('order.write')} aria-label=${t('order.write')} @keydown=${this.#enter}></textarea>
       <button class="primary" type="submit" ?disabled=${!sites.length}>${icon('send')} ${t('order.give')}</button>
     </form>`;
+  }
+
+  /** First orders of the template, ready to be given; one that was given is gone. @param {any} session */
+  #drafts(session) {
+    const template = templates.value.items.find((one) => one.key === session?.template);
+    const given = new Set(Object.values(session?.orders ?? {}).map((order) => order.text));
+    const to = (/** @type {string} */ level) => (level === 'mine' ? session.site : Object.values(session.invitations ?? {}).find((one) => one.level === level)?.site);
+    const left = (template?.orders ?? []).filter((one) => !given.has(one.text.zh) && !given.has(one.text.en) && to(one.to) && to(one.to) !== app.me.site);
+    if (!left.length) return nothing;
+    return html`<div class="drafts"><p class="faint">${t('order.first')}</p>${left.map((one) => html`<button class="draft" @click=${() => this.#request({ type: 'give_order', to_site: to(one.to), text: pick(one.text) }, null)}>${icon('send')} <span>${pick(one.text)}</span></button>`)}</div>`;
   }
 
   /** @param {SubmitEvent} event */

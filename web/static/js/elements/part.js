@@ -30,7 +30,10 @@ export class Part extends LitElement {
   }
 }
 
+/** Drawn by us; the others are of the fetched sprite. */
+const OWN_ICONS = new Set(['hand', 'lock', 'unlock', 'chair', 'spot', 'speaker', 'beside', 'link']);
+
 /** An icon of the sprite; words stand beside it or in the label of its button. @param {string} name @param {string} [kind] */
 export function icon(name, kind = '') {
-  return html`<svg class="icon ${kind}" aria-hidden="true"><use href="/static/vendor/icons.svg#${name}"></use></svg>`;
+  return html`<svg class="icon ${kind}" aria-hidden="true"><use href="${OWN_ICONS.has(name) ? '/static/icons.svg' : '/static/vendor/icons.svg'}#${name}"></use></svg>`;
 }

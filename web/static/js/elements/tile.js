@@ -2,6 +2,7 @@
 import { Part, html, icon, nothing } from './part.js';
 import { app } from '../app.js';
 import { cardOf, cards, lightOf } from '../cameras.js';
+import { heard } from '../floor.js';
 import { bars, describe, levelOf, quality } from '../quality.js';
 import { has, pick, t } from '../i18n.js';
 import { forgetElement, playElement } from '../sound.js';
@@ -21,7 +22,7 @@ class TileElement extends Part {
 
   watches() {
     return this.own
-      ? [app.media.own, app.media.publishState, app.deviceErrors, app.room.link, quality]
+      ? [app.media.own, app.media.publishState, app.deviceErrors, app.room.link, app.rooms, quality]
       : [app.media.streams, app.media.watchState, app.rooms, app.room.link, quality, app.sites, cards];
   }
 
@@ -70,7 +71,7 @@ class TileElement extends Part {
     const tile = this.tile;
     const simulated = this.own ? app.simulated : tile?.simulated;
     const name = this.own ? t('tile.self') : this.#name();
-    return html`<figure class="tile ${why ? 'blank' : ''} ${this.focused ? 'focused' : ''} ${tile?.screen ? 'screen' : ''}">
+    return html`<figure class="tile ${why ? 'blank' : ''} ${this.focused ? 'focused' : ''} ${tile?.screen ? 'screen' : ''} ${tile?.speaking ? 'speaking' : ''}">
       <video muted playsinline autoplay class=${this.own && !tile?.screen ? 'mirror' : ''} @resize=${this.#draws} @playing=${this.#draws} @emptied=${() => (this.plays = false)}></video>
       <audio autoplay></audio>
       ${why ? html`<div class="why" role="status">${icon(why.icon, 'large')}<p>${why.text}</p></div>` : nothing}
@@ -80,6 +81,7 @@ class TileElement extends Part {
         ${this.number > 0 && this.number < 10 ? html`<kbd>${this.number}</kbd>` : nothing}
         ${this.#levelChip()}
         <span class="name">${name}</span>
+        ${this.#floor()}
         ${this.#muted() ? html`<span class="mute" title=${t('tile.muted')}>${icon('mic-off')}</span>` : nothing}
         ${this.#quality()}
       </figcaption>
@@ -102,6 +104,7 @@ class TileElement extends Part {
   #name() {
     const tile = this.tile;
     if (!tile) return '';
+    if (tile.level === 'guest') return tile.name;
     const site = app.siteName(tile.site, tile.level);
     if (tile.screen) return `${t('tile.screen')} · ${tile.name || site}`;
     if (tile.source === 'dispatch-room') return `${site} · ${t('tile.dispatch_room')}`;
@@ -114,7 +117,18 @@ class TileElement extends Part {
     return level && has(`level.${level}`) ? html`<span class="chip level-${level}">${t(`level.${level}`)}</span>` : nothing;
   }
 
+  /** Chair, floor and hand of whoever is in the picture. */
+  #floor() {
+    const user = this.own ? app.me.user : this.tile?.user;
+    if (!app.session.value || !user || this.tile?.screen) return nothing;
+    const floor = app.floor;
+    return html`${floor.chair?.user === user ? html`<span class="tile-mark" title=${t('floor.chair')} role="img" aria-label=${t('floor.chair')}>${icon('chair')}</span>` : nothing}
+      ${floor.holder?.user === user ? html`<span class="tile-mark ${floor.priority ? 'bad' : 'ok'}" title=${t('floor.holder')} role="img" aria-label=${t('floor.holder')}>${icon(floor.priority ? 'octagon-alert' : 'mic')}</span>` : nothing}
+      ${user in floor.hands ? html`<span class="tile-mark raised" title=${t('people.hand')} role="img" aria-label=${t('people.hand')}>${icon('hand')}</span>` : nothing}`;
+  }
+
   #muted() {
+    if (this.own && app.session.value && !heard(app.floor, app.me.user)) return true;
     if (this.own) return app.media.published.get('microphone')?.muted;
     return this.tile?.audio?.muted || this.tile?.audio?.silenced;
   }

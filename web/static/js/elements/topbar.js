@@ -33,7 +33,7 @@ class Topbar extends Part {
         <button class="tool" @click=${() => switchLanguage(language.value === 'zh' ? 'en' : 'zh')} aria-label=${t('top.language')} title=${t('top.language')}>${language.value === 'zh' ? 'EN' : '中'}</button>
         <button class="tool" @click=${toggleTheme} aria-label=${t('top.theme')} title=${t('top.theme')}>${icon(theme.value === 'dark' ? 'sun' : 'moon')}</button>
         <button class="tool" @click=${showHelp} aria-label=${t('top.help')} title="${t('top.help')} ?">${icon('keyboard')}</button>
-        <button class="tool" @click=${this.#logOut} aria-label=${t('top.logout')} title=${t('top.logout')}>${icon('log-out')}</button>
+        ${app.isGuest ? nothing : html`<button class="tool" @click=${this.#logOut} aria-label=${t('top.logout')} title=${t('top.logout')}>${icon('log-out')}</button>`}
       </nav>
     </header>`;
   }
