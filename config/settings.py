@@ -548,6 +548,108 @@ class DeviceSettings(Section):
         return value
 
 
+def _network(value: str) -> str:
+    ip_network(value)
+    return value
+
+
+Network = Annotated[str, AfterValidator(_network)]
+"""`10.1.0.0/16`, or one address."""
+PhoneNumber = Annotated[str, Field(pattern=r"^\+?[0-9*#]{1,32}$")]
+PhonePrefix = Annotated[str, Field(pattern=r"^\+?[0-9*#]{0,32}$")]
+
+
+class TrunkSettings(Section):
+    """A telephone exchange or a provider that calls come from and go to. Nothing is dialled that `prefixes` does not
+    begin, and nothing is taken from an address outside of `networks`."""
+
+    name: Slug
+    host: IpAddress = Field(description="where our calls go")
+    port: int = Field(default=5060, ge=1, le=65535)
+    transport: Literal["udp", "tcp", "tls"] = "udp"
+    networks: tuple[Network, ...] = Field(default=(), description="where its calls come from; default: host alone")
+    inbound: bool = True
+    outbound: bool = False
+    username: str = Field(default="", description="our account there; none = it knows us by address")
+    password: str = Field(default="", description="of the account", repr=False)
+    realm: str = Field(default="", description="realm of the account; default: host")
+    register_every_s: int = Field(default=0, ge=0, le=86400, description="register there for this long each; 0 = never")
+    caller: PhonePrefix = Field(default="", description="number shown to whom we call; default: username")
+    hide_caller: bool = False
+    prefixes: tuple[PhonePrefix, ...] = Field(default=(), description="beginnings of numbers that may be dialled")
+    strip: PhonePrefix = Field(default="", description="taken from the front of a number that is dialled")
+    prepend: PhonePrefix = Field(default="", description="put in front of it")
+    max_calls: int = Field(default=4, ge=1, le=1000, description="at once, both ways")
+    max_dialled_per_day: int = Field(default=100, ge=0, description="calls that we make, local day")
+    reliable: Literal["no", "yes", "required"] = Field(default="yes", description="reliable 18x, RFC 3262")
+    session_s: int = Field(default=1800, ge=0, le=86400, description="session timer, RFC 4028; 0 = none of ours")
+    srtp: Literal["off", "allow", "require"] = "allow"
+    symmetric: bool = Field(default=False, description="take media from where it comes, not from where it is announced")
+
+
+class PhoneRuleSettings(Section):
+    """What happens to a call that comes in: the first rule that fits counts, and without one it is refused. Each rule
+    names the trunk it is for, so that there is none for strangers."""
+
+    name: Slug
+    source: Slug = Field(description="name of a trunk, or `phones` for registered desk phones")
+    number: PhonePrefix = Field(default="", description="number dialled; empty with prefix = every number")
+    prefix: bool = Field(default=False, description="number is a beginning only")
+    callers: tuple[PhonePrefix, ...] = Field(default=(), description="beginnings of numbers that may call; default all")
+    action: Literal["pin", "site", "reject"] = Field(
+        default="pin", description="pin = ask for the consultation's number; site = straight into the one about `site`"
+    )
+    site: Slug | None = None
+
+
+class PhonesSettings(Section):
+    """Desk phones of dispatch rooms and trunks, by SIP. Off unless `enabled`."""
+
+    enabled: bool = False
+    listen_host: IpAddress = Field(default="127.0.0.1", description="address of the SIP ports")
+    port: int = Field(default=5060, ge=0, le=65535, description="UDP and TCP; 0 = any free port")
+    tls_port: int | None = Field(default=None, ge=0, le=65535, description="TLS with the server's certificate")
+    websocket: bool = Field(default=False, description="SIP over WebSocket at /api/sip, for phones in browsers")
+    advertise: IpAddress | None = Field(default=None, description="address told to phones; default listen_host")
+    domain: str = Field(
+        default="lamproom", pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,200}$",
+        description="domain and realm of registered phones; changing it makes all their secrets invalid",
+    )  # fmt: skip
+    max_calls: int = Field(default=100, ge=1, le=2000, description="at once, all together")
+    ring_timeout_s: float = Field(default=30.0, ge=3, le=170, description="how long a phone is rung")
+    pin_tries: int = Field(
+        default=3, ge=1, le=10, description="wrong numbers in one call; the caller is then locked out"
+    )
+    pin_lock_s: float = Field(default=600.0, ge=0, description="how long a caller with wrong numbers is locked out")
+    requests_per_s: float = Field(default=8.0, gt=0, description="taken from an address that has not proved who it is")
+    burst: int = Field(default=50, ge=1, description="as many at once")
+    ban_s: float = Field(default=300.0, ge=0, description="for floods, scanners and malformed messages")
+    wrong_digest_ban_s: float = Field(default=600.0, ge=0, description="after five wrong passwords")
+    silent: bool = Field(default=True, description="strangers get no answer at all")
+    transfers: tuple[PhonePrefix, ...] = Field(default=(), description="numbers that a phone may transfer a call to")
+    trace_calls: int = Field(default=200, ge=0, le=5000, description="calls whose messages are kept for the page")
+    language: Literal["zh", "en"] = Field(default="zh", description="of prompts")
+    trunks: tuple[TrunkSettings, ...] = ()
+    rules: tuple[PhoneRuleSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PhonesSettings":
+        names = [trunk.name for trunk in self.trunks]
+        if len(set(names)) != len(names) or "phones" in names:
+            raise ValueError("each trunk needs a name of its own, and not `phones`")
+        for rule in self.rules:
+            if rule.source not in (*names, "phones"):
+                raise ValueError(f"the rule {rule.name} is for the trunk {rule.source}, which is not there")
+            if not rule.number and not rule.prefix:
+                raise ValueError(f"the rule {rule.name} names no number; every number is `prefix: true`")
+            if (rule.action == "site") != (rule.site is not None):
+                raise ValueError(f"the rule {rule.name}: `site` and `action: site` go together")
+        for trunk in self.trunks:
+            if trunk.outbound and not trunk.prefixes:
+                raise ValueError(f"the trunk {trunk.name} dials out and has no prefixes that may be dialled")
+        return self
+
+
 class Settings(Section):
     """Everything."""
 
@@ -564,6 +666,7 @@ class Settings(Section):
     files: FilesSettings = FilesSettings()
     duty: DutySettings = DutySettings()
     consultation: ConsultationSettings = ConsultationSettings()
+    phones: PhonesSettings = PhonesSettings()
     rules: RuleSettings = RuleSettings()
     cameras: tuple[CameraSettings, ...] = ()
     devices: tuple[DeviceSettings, ...] = ()

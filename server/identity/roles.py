@@ -6,7 +6,7 @@ A site reaches itself and everything below it, never sideways or upwards.
 
 from typing import Literal, Protocol, get_args
 
-Role = Literal["admin", "supervisor", "dispatcher", "engineer", "viewer", "device", "guest"]
+Role = Literal["admin", "supervisor", "dispatcher", "engineer", "viewer", "device", "guest", "phone"]
 Verb = Literal[
     "read",  # alerts, readings, positions, posts, cameras, timelines
     "watch",  # pictures and sound
@@ -25,6 +25,8 @@ Verb = Literal[
 
 ROLES: tuple[Role, ...] = get_args(Role)
 VERBS: tuple[Verb, ...] = get_args(Verb)
+WITHOUT_LOGIN: frozenset[Role] = frozenset({"device", "guest", "phone"})
+"""Roles that have no account."""
 
 _PERSON: frozenset[Verb] = frozenset({"read", "watch"})
 _SUPERVISOR: frozenset[Verb] = _PERSON | {
@@ -42,6 +44,8 @@ GRANTED: dict[Role, frozenset[Verb]] = {
     "device": frozenset({"publish"}),
     # Takes part in one consultation, by a link; what else may be done there stands in the link. No log-in.
     "guest": frozenset({"watch"}),
+    # A telephone in a consultation: it is heard and hears, and came in by a call.
+    "phone": frozenset({"watch", "publish", "answer"}),
 }
 
 

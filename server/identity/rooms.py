@@ -19,7 +19,7 @@ def site_room(holder: Holder, site: str, tree: Tree) -> Grants | None:
     """What this person may do in the standing room of `site`; None if it is not theirs to enter."""
     if holder.role == "guest" or not reaches(holder.site, site, tree):
         return None
-    if holder.role == "device" and holder.site != site:
+    if holder.role == "phone" or (holder.role == "device" and holder.site != site):
         return None
     return _grants(holder, publish=holder.site == site)
 

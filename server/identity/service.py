@@ -25,7 +25,7 @@ from server.identity.attempts import Attempts
 from server.identity.errors import AccountError, LoginError, RoomRefused, TokenError
 from server.identity.guests import Guests
 from server.identity.passwords import Passwords
-from server.identity.roles import Role, Verb, may
+from server.identity.roles import WITHOUT_LOGIN, Role, Verb, may
 from server.identity.rooms import SESSION_PREFIX, SITE_PREFIX, session_room, site_room
 from server.identity.secret import load_or_make
 from server.identity.tokens import MAX_DEVICE_LIFE_S, Grant, Grants, Holder, RoomToken, Tokens
@@ -426,8 +426,8 @@ class Identity:
         """
         if not LOGIN_NAME.fullmatch(login):
             raise AccountError("invalid", "A login is made of a-z, 0-9, dot, dash and underscore.")
-        if role in ("device", "guest"):
-            raise AccountError("invalid", f"A {role} has tokens and no log-in.")
+        if role in WITHOUT_LOGIN:
+            raise AccountError("invalid", f"A {role} has no log-in.")
         if site not in self.tree:
             raise AccountError("no_such_site", "There is no such site.")
         self._check_length(password)
@@ -472,8 +472,8 @@ class Identity:
         """
         if site is not None and site not in self.tree:
             raise AccountError("no_such_site", "There is no such site.")
-        if role in ("device", "guest"):
-            raise AccountError("invalid", f"A {role} has tokens and no log-in.")
+        if role in WITHOUT_LOGIN:
+            raise AccountError("invalid", f"A {role} has no log-in.")
         wanted = replace(
             user,
             name=user.name if name is None else name,

@@ -20,7 +20,7 @@ class User:
     user: str
     login: str
     name: str
-    role: Literal["admin", "supervisor", "dispatcher", "engineer", "viewer", "device", "guest"]
+    role: Literal["admin", "supervisor", "dispatcher", "engineer", "viewer", "device", "guest", "phone"]
     site: str
     language: Literal["zh", "en"]
     disabled: bool

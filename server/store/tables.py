@@ -510,6 +510,51 @@ rule_parameters = Table(
 )
 """Figures of rules as people set them; only ever added to. The newest of a site and device counts."""
 
+# --- phones ---------------------------------------------------------------------------------------------------------
+
+phones = Table(
+    "phones",
+    metadata,
+    Column("phone", Text, primary_key=True),
+    Column("site", Text, ForeignKey("sites.site"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("realm", Text, nullable=False),
+    Column("ha1_sha256", Text, nullable=False),
+    Column("ha1_md5", Text, nullable=False),
+    Column("networks", Json, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("changed_at", Double, nullable=False),
+)
+"""Desk phones that register here. `ha1_*` prove a password of the realm; the password is not kept."""
+
+phone_calls = Table(
+    "phone_calls",
+    metadata,
+    Column("call", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("called", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("session", Text, nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("answered_at", Double, nullable=True),
+    Column("ended_at", Double, nullable=True),
+    Column("result", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    CheckConstraint("direction IN ('in', 'out')", name="direction"),
+    Index("ix_phone_calls_site_at", "site", "at"),
+    Index("ix_phone_calls_at", "at"),
+)
+"""Calls that were let in or made. Refused ones are in the log and, the newest, on the page: a scanner fills no disk."""
+
 # --- audit ----------------------------------------------------------------------------------------------------------
 
 audit = Table(

@@ -80,7 +80,7 @@ class CallCore:
     _fading: deque[tuple[float, Key]] = field(default_factory=deque)
     """INVITEs of ours that were answered: a 2xx may come again for 64*T1."""
     _faded: set[Key] = field(default_factory=set)
-    _digests: dict[tuple[str, str], DigestClient] = field(default_factory=dict)
+    _digests: dict[Account, DigestClient] = field(default_factory=dict)
 
     def via(self, flow: Flow) -> str:
         return self.place.via(flow, self.new_token())
@@ -148,9 +148,7 @@ class CallCore:
         if request.headers.first("Authorization") or request.headers.first("Proxy-Authorization"):
             if not any("stale=true" in one.lower().replace(" ", "") for one in challenges):
                 return None  # the same secret again would be as wrong
-        client = self._digests.setdefault(
-            (account.realm, account.username), DigestClient(account.realm, account.username, account.password)
-        )
+        client = self._digests.setdefault(account, DigestClient(account.realm, account.username, account.password))
         try:
             value = client.answer(challenges, request.method, str(request.uri), self.new_token())
         except MessageError:

@@ -73,6 +73,14 @@ class Registrar:
         """Whether this user's registration came over this very flow. Claiming a name in From is not enough."""
         return any(one.flow == flow for one in self.bindings(user, now))
 
+    def users(self) -> list[str]:
+        """Everybody with a binding, expired ones until they are swept."""
+        return list(self._bindings)
+
+    def forget(self, user: str) -> None:
+        """Somebody who may not register any more."""
+        self._bindings.pop(user, None)
+
     def lost(self, connection: str) -> list[str]:
         """A TCP connection ended: its bindings end with it (RFC 5626 section 5.3). The users that lost one."""
         losers = [

@@ -18,7 +18,7 @@ from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
 from server.api.whip import WhipDoor
-from server.identity.roles import ROLES, Role
+from server.identity.roles import ROLES, WITHOUT_LOGIN, Role
 from tests.fakes.serving import ROUTES, Served, serve
 
 PEOPLE = "admin supervisor dispatcher engineer viewer"
@@ -196,7 +196,7 @@ async def served(tmp_path: Path):  # type: ignore[no-untyped-def]
         yield one
 
 
-@pytest.mark.parametrize("role", [role for role in ROLES if role not in ("device", "guest")])
+@pytest.mark.parametrize("role", [role for role in ROLES if role not in WITHOUT_LOGIN])
 async def test_role_reaches_exactly_its_routes(served: Served, role: Role) -> None:
     await served.add_user("somebody", role, "mine-a")
     async with served.browser("somebody") as session:

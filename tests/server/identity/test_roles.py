@@ -31,6 +31,7 @@ EXPECTED: dict[str, str] = {
     "viewer": "read watch",
     "device": "publish",
     "guest": "watch",
+    "phone": "watch publish answer",
 }
 
 
@@ -98,7 +99,7 @@ def test_nobody_acts_outside_the_own_part_of_a_random_tree(
         assert reaches(own, site, tree) is granted
         assert may(Somebody(role, own), verb, site, tree) is (granted and verb in EXPECTED[role].split())
         room = site_room(Somebody(role, own), site, tree)
-        assert (room is not None and room.subscribe) is (granted and role not in ("device", "guest"))
+        assert (room is not None and room.subscribe) is (granted and role not in ("device", "guest", "phone"))
 
 
 def test_site_room_is_entered_from_above_and_not_from_below_or_beside() -> None:

@@ -1,0 +1,1 @@
+"""Phones: who may call whom by SIP, and how a call becomes part of a consultation."""

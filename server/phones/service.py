@@ -1,0 +1,804 @@
+"""The phones of this server: one SIP user agent, its sockets, and the calls over it.
+
+`run` listens while it runs; everything of one run is made anew for the next. Each call is a task with its own flow.
+What the net sends is judged by the gate (`gate.py`); whom this server rings is asked through `ring`, by people with a
+log-in and by the escalation, never by a call that came in (but for transfers that the settings allow to desk phones).
+"""
+
+import asyncio
+import datetime
+import os
+import random
+import secrets
+import ssl
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from config.settings import PhonesSettings, TrunkSettings
+from media.phone.messages import (
+    DigitPressed,
+    LegEnded,
+    LegStatistics,
+    Levels,
+    MediaBack,
+    MediaTimeout,
+    Played,
+    Profile,
+    Started,
+)
+from server.conductor import Conductor
+from server.phones import flows, rules
+from server.phones.caller import Outcome, best, masked
+from server.phones.devices import Phone, Phones
+from server.phones.errors import PhoneError
+from server.phones.gate import PhoneGate, caller_of, profile_of
+from server.phones.leg import HangUp, Hold, Item, Leg, LegOver, Transfer
+from server.phones.media import PhoneMediaDown, PhoneMediaPort, PhoneMediaRefused
+from server.phones.pace import Pace
+from server.phones.pins import Lock, pin_of
+from server.phones.trace import Trace, call_id_of
+from server.sessions.service import SessionService
+from server.store import phones as rows
+from server.store.database import Database
+from server.store.errors import StoreError
+from server.store.sites import SiteTree
+from signaling.sip.address import Address
+from signaling.sip.callcore import Place
+from signaling.sip.callevents import CallEvent, Ended, Incoming, Referred, Refused, RegistrationChanged, Texted
+from signaling.sip.callevents import Profile as SipProfile
+from signaling.sip.digest import DigestServer
+from signaling.sip.endpoint import SipEndpoint, serve
+from signaling.sip.errors import LocalSipError
+from signaling.sip.registrar import Binding, Registrar
+from signaling.sip.registration import Probe, Registration
+from signaling.sip.transactionlayer import Flow
+from signaling.sip.uri import SipUri
+from signaling.sip.useragent import UserAgent
+
+REGISTERED_S = 120
+"""Phones come back this often, so that a restart of the server is over after two minutes."""
+REFUSED_KEPT = 500
+RECENT_KEPT = 200
+TEND_S = 0.5
+REFRESH_S = 5.0
+FORGET_S = 3600.0
+CALLS_KEPT_S = 90 * 86400.0
+PARTING_S = 1.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedCall:
+    """A request that was turned away, and the rule that did it."""
+
+    at: float
+    rule: str
+    why: str
+    status: int
+    method: str
+    address: str
+    transport: str
+    caller: str
+    called: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """Where one call of ours goes."""
+
+    peer: str
+    name: str
+    site: str
+    called: str
+    uri: SipUri
+    flow: Flow
+    profile: Profile
+    sip: SipProfile
+    local: Address
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+class PhoneService:
+    """`key`: secret of this server, for PINs. `media`: the phone worker."""
+
+    def __init__(
+        self,
+        settings: PhonesSettings,
+        database: Database,
+        tree: SiteTree,
+        conductor: Conductor,
+        sessions: SessionService,
+        media: PhoneMediaPort,
+        key: bytes,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.tree = tree
+        self.conductor = conductor
+        self.sessions = sessions
+        self.key = key
+        self.phones = Phones(database, tree, settings.domain)
+        self.lock = Lock(settings.pin_tries, settings.pin_lock_s)
+        self.rates = Pace(settings.requests_per_s, settings.burst, settings.ban_s, settings.wrong_digest_ban_s)
+        self.trace = Trace(settings.trace_calls)
+        self.refused: deque[RefusedCall] = deque(maxlen=REFUSED_KEPT)
+        self.refusals: dict[str, int] = {}
+        """By rule, since the start."""
+        self.recent: deque[Leg] = deque(maxlen=RECENT_KEPT)
+        self.legs: dict[str, Leg] = {}
+        self.trunk_reasons: dict[str, str] = {}
+        self._database = database
+        self._media = media
+        self._tls = tls
+        self._by_call: dict[str, Leg] = {}
+        self._agents: dict[str, str] = {}
+        """User-Agent of registered phones."""
+        self._digest_key = os.urandom(32)
+        self._registrations: dict[str, Registration] = {}
+        self._probes: dict[str, Probe] = {}
+        self._dialled: tuple[datetime.date | None, dict[str, int]] = (None, {})
+        self._group: asyncio.TaskGroup | None = None
+        self._run_state: tuple[UserAgent, SipEndpoint, PhoneGate, Registrar] | None = None
+
+    # --- what others ask ---
+
+    @property
+    def available(self) -> bool:
+        return self._run_state is not None
+
+    @property
+    def endpoint(self) -> SipEndpoint | None:
+        return self._run_state[1] if self._run_state is not None else None
+
+    @property
+    def agent(self) -> UserAgent:
+        """While it runs."""
+        assert self._run_state is not None
+        return self._run_state[0]
+
+    def bindings(self, phone: str) -> list[Binding]:
+        if self._run_state is None:
+            return []
+        return self._run_state[3].bindings(phone, asyncio.get_running_loop().time())
+
+    def reachable(self, site: str) -> bool:
+        return any(not one.disabled and self.bindings(one.phone) for one in self.phones.of([site]))
+
+    def pin(self, session: str) -> str:
+        return pin_of(self.key, session)
+
+    def explain(self, source: str, called: str, caller: str) -> rules.Outcome:
+        """What the rules would say of a call."""
+        if self._run_state is None:
+            return rules.Outcome("phones_off", "Phones are switched off.", 503)
+        return self._run_state[2].explain(source, rules.number(called), rules.number(caller) or caller)
+
+    def agent_of(self, phone: str) -> str:
+        return self._agents.get(phone, "")
+
+    def leg_of(self, call: str) -> Leg | None:
+        return self._by_call.get(call)
+
+    def command(self, call: str, what: HangUp | Hold | Transfer) -> None:
+        """Raises PhoneError (`no_such_call`)."""
+        leg = self.legs.get(call)
+        if leg is None:
+            raise PhoneError("no_such_call", f"There is no call {call}.")
+        leg.put(what)
+
+    def transfer(self, call: str, target: str) -> None:
+        """Ask the phone to call somebody else: a registered phone, or a number that may be dialled."""
+        goals = self._goals(target, "")
+        if isinstance(goals, Outcome):
+            raise PhoneError("not_allowed", f"The rule {goals.reason} refuses this target.", goals.status)
+        if target.startswith("tel:"):
+            domain = self.settings.advertise or self.settings.listen_host
+            self.command(call, Transfer(SipUri(domain, goals[0].called)))
+        else:
+            self.command(call, Transfer(goals[0].uri))
+
+    # --- ringing ---
+
+    async def ring(
+        self,
+        target: str,
+        *,
+        session: str | None = None,
+        alert: str | None = None,
+        site: str = "",
+        by: str = "",
+        timeout_s: float | None = None,
+        menu: bool = True,
+    ) -> Outcome:
+        """See `PhoneCaller.ring`."""
+        goals = self._goals(target, site)
+        if isinstance(goals, Outcome):
+            self._not_rung(goals, session, by)
+            return goals
+        wait_s = min(timeout_s or self.settings.ring_timeout_s, 170.0)
+        told = [self._ring(goal, target, session or "", alert or "", by, menu) for goal in goals]
+        legs = [leg for leg, _ in told]
+        waiting = {future for _, future in told}
+        try:
+            deadline = asyncio.get_running_loop().time() + wait_s
+            while waiting:
+                left = deadline - asyncio.get_running_loop().time()
+                done, waiting = await asyncio.wait(waiting, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
+                if any(one.result().result == "answered_by_person" for one in done):
+                    break
+                if not done:  # whoever has taken the receiver may finish with the menu
+                    for leg in legs:
+                        if leg.answered_at is None:
+                            leg.put(HangUp("ring_timeout"))
+                    deadline = asyncio.get_running_loop().time() + 60.0
+        finally:
+            for leg, future in told:
+                if not future.done() and leg.id in self.legs:
+                    leg.put(HangUp("cancelled"))
+        return best([future.result() for _, future in told if future.done()] or [Outcome(target, "unreachable")])
+
+    async def ring_group(
+        self,
+        targets: Sequence[str],
+        *,
+        mode: Literal["parallel", "sequential"] = "sequential",
+        session: str | None = None,
+        alert: str | None = None,
+        site: str = "",
+        by: str = "",
+        timeout_s: float | None = None,
+        menu: bool = True,
+    ) -> tuple[Outcome, ...]:
+        """See `PhoneCaller.ring_group`."""
+
+        async def one(target: str) -> Outcome:
+            return await self.ring(
+                target, session=session, alert=alert, site=site, by=by, timeout_s=timeout_s, menu=menu
+            )
+
+        if mode == "sequential":
+            outcomes: list[Outcome] = []
+            for target in targets:
+                outcomes.append(await one(target))
+                if outcomes[-1].result == "answered_by_person":
+                    break
+            return tuple(outcomes)
+        tasks = [asyncio.ensure_future(one(target)) for target in targets]
+        try:
+            waiting = set(tasks)
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if any(task.result().result == "answered_by_person" for task in done):
+                    break
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        return tuple(
+            one if isinstance(one, Outcome) else Outcome(target, "cancelled", "another_answered")
+            for target, one in zip(targets, ended, strict=True)
+        )
+
+    def _goals(self, target: str, site: str) -> list[_Goal] | Outcome:
+        if self._run_state is None:
+            return Outcome(target, "unreachable", "phones_off")
+        kind, _, name = target.partition(":")
+        if kind == "tel":
+            return self._goal_by_trunk(target, name, site)
+        if kind == "site":
+            phones = [one for one in self.phones.of([name]) if not one.disabled]
+        elif kind == "phone":
+            phones = [one for one in (self.phones.get(name),) if one is not None and not one.disabled]
+        else:
+            return Outcome(target, "refused", "invalid", status=400)
+        goals = [self._goal(phone, binding) for phone in phones for binding in self.bindings(phone.phone)]
+        return goals or Outcome(target, "unreachable", "not_registered", status=480)
+
+    def _goal(self, phone: Phone, binding: Binding) -> _Goal:
+        contact = binding.contact.uri
+        uri = contact.bare() if isinstance(contact, SipUri) else SipUri(binding.flow.host, phone.phone)
+        local = Address(SipUri(self.settings.domain, "lamproom"), "Lamproom")
+        profile = Profile(symmetric=True, signalled_ip=binding.flow.host)
+        return _Goal(
+            f"phone:{phone.phone}", phone.name, phone.site, phone.phone, uri, binding.flow, profile, SipProfile(), local
+        )
+
+    def _goal_by_trunk(self, target: str, wanted: str, site: str) -> list[_Goal] | Outcome:
+        busy = {trunk.name: self._calls_of(trunk.name) for trunk in self.settings.trunks}
+        trunk, number, outcome = rules.dial(wanted, self.settings.trunks, busy, self._today())
+        if trunk is None:
+            return Outcome(target, "refused", outcome.rule, status=outcome.status)
+        return [
+            _Goal(
+                f"trunk:{trunk.name}", f"电话 {masked(number)}", site, number, _uri_at(trunk, number), _flow_of(trunk),
+                media_profile(trunk), profile_of(trunk), self._shown_at(trunk), _caller_fields(trunk),
+            )
+        ]  # fmt: skip
+
+    def _shown_at(self, trunk: TrunkSettings) -> Address:
+        if trunk.hide_caller:
+            return Address(SipUri("anonymous.invalid", "anonymous"), "Anonymous")
+        return Address(SipUri(trunk.host, trunk.caller or trunk.username or "lamproom"))
+
+    def _ring(
+        self, goal: _Goal, target: str, session: str, alert: str, by: str, menu: bool
+    ) -> tuple[Leg, "asyncio.Future[Outcome]"]:
+        assert self._run_state is not None
+        assert self._group is not None
+        agent, endpoint, _, _ = self._run_state
+        state = self.sessions.get_open(session) if session else None
+        site = goal.site or (state.started_by_site if state is not None else "")
+        leg = Leg(
+            secrets.token_hex(12), "out", goal.peer, "", goal.called, goal.name, site, goal.profile, agent, endpoint,
+            self._media, self._note, self._referred, session=session, alert=alert, by=by,
+        )  # fmt: skip
+        self.legs[leg.id] = leg
+        if goal.peer.startswith("trunk:"):
+            self._count_dialled(goal.peer.removeprefix("trunk:"))
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._group.create_task(self._guard(leg, self._dial(leg, goal, target, menu, future)))
+        return leg, future
+
+    async def _dial(self, leg: Leg, goal: _Goal, target: str, menu: bool, told: "asyncio.Future[Outcome]") -> None:
+        """Get an offer, send the INVITE, then follow the call."""
+
+        def fail(reason: str, detail: str) -> None:
+            leg.result, leg.reason = reason, detail
+            if not told.done():
+                told.set_result(Outcome(target, "unreachable", reason, goal.peer, 0.0, leg.id))
+
+        try:
+            await self._write(leg)
+            try:
+                sdp = await leg.media.make_offer(leg.id, goal.profile)
+            except (PhoneMediaRefused, PhoneMediaDown) as error:
+                fail("media_down" if isinstance(error, PhoneMediaDown) else "media_failed", str(error))
+                return
+
+            def dial(now: float) -> list:  # type: ignore[type-arg]
+                leg.call, sends = leg.agent.invite(
+                    goal.uri, sdp.encode(), goal.flow, goal.sip, now, local=goal.local, fields=goal.fields
+                )
+                self._by_call[leg.call] = leg
+                leg.call_id = call_id_of(sends[0].data) if sends else ""
+                return sends
+
+            try:
+                leg.step(dial)
+            except LocalSipError as error:
+                fail("capacity", error.detail)
+                return
+            self.changed(leg, "dialling")
+            await flows.outbound(self, leg, told, target, menu)
+        finally:
+            if not told.done():
+                told.set_result(Outcome(target, "cancelled", "cancelled", goal.peer, 0.0, leg.id))
+
+    def _not_rung(self, outcome: Outcome, session: str | None, by: str) -> None:
+        log.info("ring_refused", target=_hidden(outcome.target), rule=outcome.reason, by=by)
+        if outcome.result == "refused":
+            self._remember(
+                RefusedCall(
+                    time.time(),
+                    outcome.reason,
+                    "A call that we were to make.",
+                    outcome.status,
+                    "INVITE",
+                    "",
+                    "",
+                    by,
+                    outcome.target,
+                )
+            )
+        if session and (state := self.sessions.get_open(session)) is not None:
+            body: dict[str, object] = {
+                "change": outcome.result, "direction": "out", "session": session, "name": _hidden(outcome.target),
+                "reason": outcome.reason, "by": by,
+            }  # fmt: skip
+            self.conductor.note([state.room], "call", body)
+
+    # --- running ---
+
+    async def run(self) -> None:
+        await self.phones.refresh()
+        async with self._database.transaction() as connection:
+            await rows.end_open_calls(connection, time.time())
+        ports: dict[str, int] = {}
+        host = self.settings.advertise or self.settings.listen_host
+        token: Callable[[], str] = lambda: secrets.token_hex(12)  # noqa: E731
+        digest = DigestServer(self.settings.domain, self._digest_key, os.urandom)
+        registrar = Registrar(self.settings.domain, digest, self.phones.secret, token, max_expires=REGISTERED_S)
+        gate = PhoneGate(
+            self.settings, registrar, digest, self.phones.secret, self.phones.get, self.rates, self._calls_of
+        )
+        place = Place(host, ports)
+        agent = UserAgent(place, gate, token, random.random, registrar, self.settings.max_calls)
+        tls = self._tls() if self._tls is not None and self.settings.tls_port is not None else None
+        async with serve(
+            agent, self.settings.listen_host, self.settings.port, tls=tls, tls_port=self.settings.tls_port or 0,
+            on_step=self._stepped,
+        ) as endpoint:  # fmt: skip
+            ports |= {"UDP": endpoint.port, "TCP": endpoint.port, "WS": endpoint.port, "WSS": endpoint.port}
+            ports["TLS"] = endpoint.tls_port or endpoint.port
+            endpoint.client_tls = ssl.create_default_context()
+            endpoint.on_traffic = self._traffic
+            self._run_state = (agent, endpoint, gate, registrar)
+            self._set_up_trunks(agent)
+            log.info("phones_listening", host=self.settings.listen_host, port=endpoint.port, tls=endpoint.tls_port)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    self._group = group
+                    group.create_task(self._tend())
+            finally:
+                self._part(endpoint, agent)
+                self._run_state = self._group = None
+
+    def _part(self, endpoint: SipEndpoint, agent: UserAgent) -> None:
+        """Say goodbye to every call and every registrar; nobody waits for answers."""
+        for call in list(agent.calls):
+            endpoint.step(lambda now, call=call: agent.hang_up(call, now))  # type: ignore[misc]
+        for registration in self._registrations.values():
+            endpoint.step(registration.stop)
+        self._registrations.clear()
+        self._probes.clear()
+        self._by_call.clear()
+        self.legs.clear()
+
+    def _set_up_trunks(self, agent: UserAgent) -> None:
+        for trunk in self.settings.trunks:
+            flow, registrar = _flow_of(trunk), SipUri(trunk.host, None, _port(trunk))
+            if trunk.outbound or trunk.register_every_s:
+                self._probes[trunk.name] = Probe(agent, registrar, flow)
+            if trunk.register_every_s and trunk.username:
+                address = Address(SipUri(trunk.realm or trunk.host, trunk.username))
+                self._registrations[trunk.name] = Registration(
+                    agent, registrar, address, flow, profile_of(trunk).account, random.random, secrets.token_hex(12),
+                    trunk.register_every_s,
+                )  # fmt: skip
+
+    async def _tend(self) -> None:
+        """Registrations of ours, probes, phones that another process changed, old records."""
+        loop = asyncio.get_running_loop()
+        refresh_at, forget_at = loop.time() + REFRESH_S, loop.time()
+        while True:
+            assert self._run_state is not None
+            endpoint = self._run_state[1]
+            now = loop.time()
+            tended: list[Registration | Probe] = [*self._registrations.values(), *self._probes.values()]
+            for one in tended:
+                at = one.next_timeout()
+                if at is not None and at <= now:
+                    endpoint.step(one.timeout)
+            try:
+                if now >= refresh_at:
+                    refresh_at = now + REFRESH_S
+                    if await self.phones.refresh():
+                        self._forget_gone()
+                if now >= forget_at:
+                    forget_at = now + FORGET_S
+                    async with self._database.transaction() as connection:
+                        await rows.forget_calls(connection, time.time() - CALLS_KEPT_S)
+                    await self._load_dialled()
+            except StoreError as error:
+                log.warning("phones_not_refreshed", reason=str(error))
+            await asyncio.sleep(TEND_S)
+
+    def _forget_gone(self) -> None:
+        """A phone that was removed or disabled is not registered any more."""
+        assert self._run_state is not None
+        registrar = self._run_state[3]
+        for phone in registrar.users():
+            known = self.phones.get(phone)
+            if known is None or known.disabled or self.phones.secret(phone, "MD5") is None:
+                registrar.forget(phone)
+                for leg in list(self.legs.values()):
+                    if leg.peer == f"phone:{phone}":
+                        leg.put(HangUp("phone_removed"))
+
+    async def changed_phones(self) -> None:
+        """Something was changed through the API."""
+        await self.phones.refresh()
+        if self._run_state is not None:
+            self._forget_gone()
+
+    def _traffic(self, sent: bool, data: bytes, flow: Flow) -> None:
+        if sent or not self.rates.banned(flow.host, asyncio.get_running_loop().time()):
+            self.trace.note(sent, data, f"{flow.host}:{flow.port}", flow.transport, time.time())
+
+    def _stepped(self) -> None:
+        if self._run_state is None or self._group is None:
+            return
+        for event in self._run_state[0].heard():
+            self._heard(event)
+
+    def _heard(self, event: CallEvent) -> None:
+        if isinstance(event, Incoming):
+            self._incoming(event)
+        elif isinstance(event, Refused):
+            self._remember(
+                RefusedCall(
+                    time.time(),
+                    event.rule,
+                    event.why,
+                    event.status,
+                    event.method,
+                    event.flow.host,
+                    event.flow.transport,
+                    event.caller,
+                    event.called,
+                )
+            )
+        elif isinstance(event, RegistrationChanged):
+            self._registered(event)
+        elif isinstance(event, Texted):
+            log.info("sip_text_dropped", who=event.who)
+        elif (leg := self._by_call.get(event.call)) is not None:
+            if isinstance(event, Ended):
+                self._by_call.pop(event.call, None)
+            leg.put(event)
+
+    def _remember(self, refused: RefusedCall) -> None:
+        """The newest; the same again is counted, so that a scanner leaves room for others."""
+        self.refusals[refused.rule] = self.refusals.get(refused.rule, 0) + 1
+        last = self.refused[-1] if self.refused else None
+        same = last is not None and (last.rule, last.address, last.method) == (
+            refused.rule, refused.address, refused.method,
+        )  # fmt: skip
+        if last is not None and same:
+            refused = replace(refused, count=last.count + 1)
+            self.refused[-1] = refused
+        else:
+            self.refused.append(refused)
+        if refused.count in (1, 10, 100) or refused.count % 1000 == 0:
+            log.info(
+                "sip_refused", rule=refused.rule, why=refused.why, status=refused.status, method=refused.method,
+                address=refused.address, transport=refused.transport, count=refused.count,
+            )  # fmt: skip
+
+    def _registered(self, event: RegistrationChanged) -> None:
+        if event.agent:
+            self._agents[event.user] = event.agent
+        if not event.contacts:
+            self._agents.pop(event.user, None)
+        log.debug("phone_registered", phone=event.user, contacts=event.contacts, address=event.flow.host)
+
+    def _incoming(self, event: Incoming) -> None:
+        assert self._run_state is not None
+        assert self._group is not None
+        agent, endpoint, gate, _ = self._run_state
+        found = gate.dispatch(event.who, event.request)
+        phone = self.phones.get(event.who.removeprefix("phone:")) if event.who.startswith("phone:") else None
+        caller = phone.phone if phone is not None else caller_of(event.request)
+        trunk = next((one for one in self.settings.trunks if f"trunk:{one.name}" == event.who), None)
+        if phone is not None:
+            profile = Profile(symmetric=True, signalled_ip=event.flow.host)
+        else:
+            profile = media_profile(trunk, event.flow.host) if trunk is not None else Profile()
+        leg = Leg(
+            secrets.token_hex(12), "in", event.who, caller, rules.number_of(event.request.uri),
+            phone.name if phone is not None else f"电话 {masked(caller)}",
+            phone.site if phone is not None else found.site, profile, agent, endpoint, self._media, self._note,
+            self._referred, call=event.call, call_id=event.request.call_id, rule=found.rule,
+        )  # fmt: skip
+        self.trace.keep(leg.call_id)
+        self.legs[leg.id] = leg
+        self._by_call[event.call] = leg
+        self._group.create_task(self._guard(leg, self._take(leg, event, found)))
+
+    async def _take(self, leg: Leg, event: Incoming, found: rules.Outcome) -> None:
+        await self._write(leg)
+        self.changed(leg, "ringing")
+        await flows.inbound(self, leg, event, found.action, found.site)
+
+    async def _guard(self, leg: Leg, flow: Coroutine[Any, Any, None]) -> None:
+        """A call's task, and what is left to do when it is over."""
+        try:
+            try:
+                await flow
+            except (PhoneMediaRefused, PhoneMediaDown) as error:
+                leg.hang_up("media_failed", str(error))
+                while True:
+                    await leg.next()
+        except LegOver as over:
+            leg.over(over.ended)
+        finally:
+            self.legs.pop(leg.id, None)
+            self._by_call.pop(leg.call, None)
+            if leg.state != "ended":
+                leg.state, leg.ended_at = "ended", time.time()
+            self.recent.append(leg)
+            await self._cleared(leg)
+
+    async def _cleared(self, leg: Leg) -> None:
+        await self._media.close(leg.id, leg.result)
+        if leg.client is not None:
+            await self.conductor.remove(leg.client)
+        self.changed(leg, "ended")
+        values = {
+            "answered_at": leg.answered_at, "ended_at": leg.ended_at, "result": leg.result or "hangup",
+            "reason": leg.reason[:300], "status": leg.status, "session": leg.session, "site": leg.site,
+        }  # fmt: skip
+        await self._store(leg, lambda connection: rows.change_call(connection, leg.id, values))
+
+    async def _store(self, leg: Leg, write: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        """A store that is away does not keep anybody from calling."""
+
+        async def go() -> None:
+            async with self._database.transaction() as connection:
+                await write(connection)
+
+        try:
+            await self._database.finish(go())
+        except StoreError as error:
+            log.warning("call_not_written", call=leg.id, reason=str(error))
+
+    async def _write(self, leg: Leg) -> None:
+        """A record of the call, before it goes on."""
+        row = {
+            "call": leg.id, "at": leg.began_at, "direction": leg.direction, "peer": leg.peer, "caller": leg.caller,
+            "called": leg.called, "name": leg.name, "site": leg.site, "session": leg.session, "alert": leg.alert,
+            "rule": leg.rule, "by": leg.by, "answered_at": None, "ended_at": None, "result": "", "reason": "",
+            "status": 0,
+        }  # fmt: skip
+        await self._store(leg, lambda connection: rows.add_call(connection, row))
+
+    def changed(self, leg: Leg, change: str) -> None:
+        """Tell the rooms that it concerns, and the log."""
+        log.info("call", call=leg.id, change=change, direction=leg.direction, peer=leg.peer, reason=leg.result)
+        self._note(leg, change)
+
+    def _note(self, leg: Leg, change: str) -> None:
+        found = [f"session:{leg.session}"] if leg.session and self.sessions.get_open(leg.session) is not None else []
+        found += [f"site:{leg.site}"] if leg.site in self.tree else []
+        body: dict[str, object] = {
+            "change": change, "call": leg.id, "direction": leg.direction, "name": leg.name, "site": leg.site,
+            "session": leg.session, "alert": leg.alert, "result": leg.result, "reason": leg.reason, "by": leg.by,
+            "rule": leg.rule,
+        }  # fmt: skip
+        if leg.answered_at is not None:
+            body["answer_s"] = round(leg.answered_at - leg.began_at, 1)
+        if found:
+            self.conductor.note(found, "call", body)
+
+    # --- transfers that phones ask for ---
+
+    async def _referred(self, leg: Leg, event: Referred) -> None:
+        """Only desk phones, only to numbers that the settings allow, and only into the same consultation."""
+        number = rules.number_of(event.target)
+        desk = leg.peer.startswith("phone:")
+        if not desk or not rules.transfer_allowed(number, self.settings.transfers):
+            rule = "transfer_target" if desk else "transfer_unauthenticated"
+            self._remember(
+                RefusedCall(
+                    time.time(), rule, "A transfer that is not allowed.", 403, "REFER", "", "", leg.peer, number
+                )
+            )
+            leg.step(lambda now: leg.agent.refuse_transfer(leg.call, 403, now))
+            return
+        leg.step(lambda now: leg.agent.accept_transfer(leg.call, now))
+        if self._group is not None:
+            self._group.create_task(self._transfer(leg, number))
+
+    async def _transfer(self, leg: Leg, number: str) -> None:
+        outcome = await self.ring(f"tel:{number}", session=leg.session or None, by=leg.peer, site=leg.site, menu=False)
+        status = 200 if outcome.result == "answered_by_person" else outcome.status or 480
+        if leg.id in self.legs:
+            try:
+                leg.step(lambda now: leg.agent.notify_transfer(leg.call, status, now))
+            except LocalSipError as error:
+                log.debug("transfer_not_told", call=leg.id, reason=error.detail)
+
+    # --- what the phone worker tells ---
+
+    def media_started(self, event: Started) -> None:
+        log.debug("phone_media_started", call=event.leg, codec=event.codec, encrypted=event.encrypted)
+
+    def digit(self, event: DigitPressed) -> None:
+        self._to_leg(event.leg, event)
+
+    def played(self, event: Played) -> None:
+        self._to_leg(event.leg, event)
+
+    def media_timeout(self, event: MediaTimeout) -> None:
+        self._to_leg(event.leg, event)
+
+    def media_back(self, event: MediaBack) -> None:
+        """It had been told silent; by then the call is being ended."""
+
+    def levels(self, event: Levels) -> None:
+        for name, (says, _) in event.legs.items():
+            if (leg := self.legs.get(name)) is not None:
+                leg.level = says
+
+    def statistics(self, event: LegStatistics) -> None:
+        log.debug("phone_media", call=event.leg, lost=event.lost, jitter_ms=event.jitter_ms)
+
+    def leg_ended(self, event: LegEnded) -> None:
+        self._to_leg(event.leg, event)
+
+    def phone_media_restarted(self) -> None:
+        """Every leg is gone."""
+        for leg in list(self.legs.values()):
+            leg.put(HangUp("media_down", "The phone worker was restarted."))
+
+    def _to_leg(self, name: str, item: Item) -> None:
+        if (leg := self.legs.get(name)) is not None:
+            leg.put(item)
+
+    # --- caps ---
+
+    def _calls_of(self, trunk: str) -> int:
+        return sum(leg.peer == f"trunk:{trunk}" for leg in self.legs.values())
+
+    def _today(self) -> dict[str, int]:
+        today = datetime.date.today()
+        if self._dialled[0] != today:
+            self._dialled = (today, {})
+        return self._dialled[1]
+
+    def _count_dialled(self, trunk: str) -> None:
+        today = self._today()
+        today[trunk] = today.get(trunk, 0) + 1
+
+    async def _load_dialled(self) -> None:
+        """After a restart the day's calls still count."""
+        midnight = datetime.datetime.combine(datetime.date.today(), datetime.time()).timestamp()
+        async with self._database.reading() as connection:
+            found = await rows.dialled_since(connection, midnight)
+        today = self._today()
+        for trunk, count in found.items():
+            today[trunk] = max(today.get(trunk, 0), count)
+
+    def trunk_states(self) -> list[dict[str, object]]:
+        """For the API: no password."""
+        today = self._today()
+        return [
+            {
+                "name": one.name, "host": one.host, "port": one.port, "transport": one.transport,
+                "networks": list(rules.networks_of(one)), "inbound": one.inbound, "outbound": one.outbound,
+                "prefixes": list(one.prefixes), "calls": self._calls_of(one.name), "max_calls": one.max_calls,
+                "dialled_today": today.get(one.name, 0), "max_dialled_per_day": one.max_dialled_per_day,
+                "up": self._probes[one.name].up if one.name in self._probes else None,
+                "registration": self._registrations[one.name].state if one.name in self._registrations else "",
+                "reason": self._registrations[one.name].reason if one.name in self._registrations else "",
+                "srtp": one.srtp,
+            }
+            for one in self.settings.trunks
+        ]  # fmt: skip
+
+
+def media_profile(trunk: TrunkSettings, signalled: str = "") -> Profile:
+    return Profile(srtp=trunk.srtp, symmetric=trunk.symmetric, signalled_ip=signalled or trunk.host)
+
+
+def _flow_of(trunk: TrunkSettings) -> Flow:
+    connection = "" if trunk.transport == "udp" else f"{trunk.transport}:{trunk.host}:{trunk.port}"
+    return Flow(trunk.host, trunk.port, connection)
+
+
+def _port(trunk: TrunkSettings) -> int | None:
+    return None if trunk.port == 5060 else trunk.port
+
+
+def _uri_at(trunk: TrunkSettings, number: str) -> SipUri:
+    return SipUri(trunk.host, number.replace("#", "%23"), _port(trunk), (("user", "phone"),))
+
+
+def _caller_fields(trunk: TrunkSettings) -> tuple[tuple[str, str], ...]:
+    shown = trunk.caller or trunk.username
+    fields: tuple[tuple[str, str], ...] = ()
+    if shown:
+        fields = (("P-Asserted-Identity", f"<sip:{shown}@{trunk.host}>"),)
+    return (*fields, ("Privacy", "id")) if trunk.hide_caller else fields
+
+
+def _hidden(target: str) -> str:
+    return f"tel:{masked(target.removeprefix('tel:'))}" if target.startswith("tel:") else target
