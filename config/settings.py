@@ -548,14 +548,6 @@ class DeviceSettings(Section):
         return value
 
 
-def _network(value: str) -> str:
-    ip_network(value)
-    return value
-
-
-Network = Annotated[str, AfterValidator(_network)]
-"""`10.1.0.0/16`, or one address."""
-PhoneNumber = Annotated[str, Field(pattern=r"^\+?[0-9*#]{1,32}$")]
 PhonePrefix = Annotated[str, Field(pattern=r"^\+?[0-9*#]{0,32}$")]
 
 

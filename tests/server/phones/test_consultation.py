@@ -86,6 +86,10 @@ async def test_a_caller_by_the_trunk_enters_the_six_digits(make: Make) -> None:
         assert world.media.did("play", leg.id, "pin-ok")
 
 
+def asked(world: PhoneWorld, times: int) -> bool:
+    return len([one for one in world.media.log if one[2:] == ("enter-pin",)]) == times
+
+
 async def test_three_wrong_numbers_end_the_call_and_lock_the_caller_out(make: Make) -> None:
     world = await make()
     state = await world.session("mine")
@@ -93,7 +97,7 @@ async def test_three_wrong_numbers_end_the_call_and_lock_the_caller_out(make: Ma
     async with world.phone("pbx", host="127.0.0.3") as pbx:
         call = as_caller(pbx).dial("5000")
         for tries in range(1, 4):
-            await until(lambda n=tries: len([one for one in world.media.log if one[2:] == ("enter-pin",)]) == n)
+            await until(partial(asked, world, tries))
             world.media.press(world.leg().id, wrong)
         assert (await pbx.ended(call)).by == "them"
         again = pbx.dial("5000")
