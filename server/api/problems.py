@@ -38,6 +38,10 @@ TEXTS: dict[str, Text] = PROBLEMS | {
     "muster_over": Text(zh="这次清点已经结束。", en="This muster is over."),
     "no_such_person": Text(zh="清点名单上没有这张卡。", en="That card is not on the list of this muster."),
     "no_such_list": Text(zh="没有这份清点名单。", en="There is no such list."),
+    "no_such_phone": Text(zh="没有这部话机。", en="There is no such phone."),
+    "phone_taken": Text(zh="该话机名已被使用。", en="That name of a phone is taken."),
+    "no_such_call": Text(zh="没有这个通话，或已结束。", en="There is no such call, or it is over."),
+    "phones_off": Text(zh="电话功能未启用。", en="Phones are switched off on this server."),
     "store_unavailable": Text(
         zh="数据库暂时不可用，请稍后再试。", en="The database is not available; try again shortly."
     ),
@@ -50,6 +54,7 @@ STATUS: dict[str, int] = {
     "not_signed_in": 401, "token_invalid": 401, "token_expired": 401, "revoked": 401, "wrong_login": 401,
     "not_allowed": 403, "foreign_origin": 403,
     "not_found": 404, "no_such_room": 404, "no_such_track": 404, "no_such_order": 404, "no_such_user": 404,
+    "no_such_phone": 404, "no_such_call": 404, "phone_taken": 409, "phones_off": 503,
     "no_such_person": 404, "no_such_list": 404,
     "link_invalid": 404, "method_not_allowed": 405,
     "conflict": 409, "stale": 409, "session_over": 409, "muster_over": 409, "login_taken": 409, "not_in_room": 409,

@@ -12,6 +12,7 @@ from server.api.context import Context
 from server.api.duty import DutyDoor
 from server.api.http import Access, Route, Routes
 from server.api.muster import MusterDoor
+from server.api.phones import PhoneDoor
 from server.api.plan import PlanDoor
 from server.api.registry import RegistryDoor
 from server.api.rota import RotaDoor
@@ -104,6 +105,23 @@ ALLOWED: dict[str, str] = {
     "PATCH /api/users/{id}": "admin",
     "POST /api/users/{id}/revoke": "admin",
     "POST /api/links": "admin",
+    "GET /api/phones": "admin engineer",
+    "POST /api/phones": "admin engineer",
+    "PATCH /api/phones/{phone}": "admin engineer",
+    "POST /api/phones/{phone}/secret": "admin engineer",
+    "DELETE /api/phones/{phone}": "admin engineer",
+    "GET /api/phones/trunks": "admin engineer",
+    "GET /api/phones/calls": PEOPLE,
+    "GET /api/phones/records": "admin engineer",
+    "GET /api/phones/calls/{call}/trace": "admin engineer",
+    "POST /api/phones/calls/{call}/hangup": "admin supervisor",
+    "POST /api/phones/calls/{call}/hold": "admin supervisor",
+    "POST /api/phones/calls/{call}/transfer": "admin supervisor",
+    "GET /api/phones/refused": "admin engineer",
+    "DELETE /api/phones/bans/{address}": "admin engineer",
+    "POST /api/phones/explain": "admin engineer",
+    "GET /api/sessions/{session}/phone": PEOPLE,
+    "POST /api/sessions/{session}/ring": "admin supervisor dispatcher",
     "POST /whip/{room}/{name}": TOKEN,
     "OPTIONS /whip/{room}/{name}": ANYBODY,
     "PATCH /whip-session/{session}": TOKEN,
@@ -125,6 +143,7 @@ DECLARED = Routes.of(
     SESSIONS.routes(),
     ConsultationDoor(NOTHING, NOTHING, SESSIONS).routes(),  # type: ignore[arg-type]
     WhipDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
+    PhoneDoor(None).routes(),
     RegistryDoor(NOTHING).routes(),  # type: ignore[arg-type]
     RulesDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     DutyDoor(NOTHING).routes(),  # type: ignore[arg-type]

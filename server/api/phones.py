@@ -1,0 +1,534 @@
+"""Phones, trunks, calls and what was refused. Secrets are shown once, when they are made; numbers only to engineers."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Literal, TypeVar
+
+from aiohttp import web
+from pydantic import Field
+
+from server.api.context import CONTEXT, Context
+from server.api.http import ApiProblem, Input, Output, Query, Routes, query, require, visitor
+from server.api.security import allowed_origins, origin_allowed
+from server.phones.devices import Phone
+from server.phones.errors import PhoneError
+from server.phones.leg import Command, HangUp, Hold, Leg
+from server.phones.service import PhoneService
+from server.sessions.machine import State
+from server.store import audit
+from server.store import phones as rows
+from signaling.room.messages import Id
+
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+PhoneName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+NetworkText = Annotated[str, Field(min_length=2, max_length=64)]
+Networks = Annotated[list[NetworkText], Field(max_length=16)]
+Target = Annotated[str, Field(pattern=r"^(site|phone):[a-z0-9][a-z0-9._-]{0,62}$|^tel:[+0-9*#() .-]{1,40}$")]
+
+
+T = TypeVar("T")
+MAX_RINGS = 50
+"""Rings that people have going at once."""
+
+
+class BindingBody(Output):
+    address: str
+    transport: str
+    expires_s: int
+
+
+class PhoneBody(Output):
+    phone: str
+    site: str
+    name: str
+    networks: list[str]
+    disabled: bool
+    created_at: float
+    needs_secret: bool
+    """The domain of the settings has changed since its secret was made."""
+    registered: list[BindingBody]
+    agent: str
+    """What it calls itself."""
+
+
+class PhoneList(Output):
+    available: bool
+    domain: str
+    address: str
+    port: int
+    tls_port: int
+    items: list[PhoneBody]
+
+
+class SiteQuery(Query):
+    site: Id | None = None
+    """This site and below; default: the own."""
+
+
+class NewPhone(Input):
+    phone: PhoneName
+    site: Id
+    name: Name
+    networks: Networks = Field(default_factory=list)
+
+
+class PhoneChange(Input):
+    name: Name | None = None
+    networks: Networks | None = None
+    disabled: bool | None = None
+
+
+class SecretBody(Output):
+    phone: str
+    domain: str
+    secret: str
+    """Shown this once."""
+
+
+class TrunkBody(Output):
+    name: str
+    host: str
+    port: int
+    transport: str
+    networks: list[str]
+    inbound: bool
+    outbound: bool
+    prefixes: list[str]
+    calls: int
+    max_calls: int
+    dialled_today: int
+    max_dialled_per_day: int
+    up: bool | None
+    registration: str
+    reason: str
+    srtp: str
+
+
+class TrunkList(Output):
+    items: list[TrunkBody]
+
+
+class CallBody(Output):
+    call: str
+    direction: str
+    peer: str
+    name: str
+    site: str
+    session: str
+    alert: str
+    rule: str
+    state: str
+    at: float
+    answered_at: float | None
+    ended_at: float | None
+    result: str
+    reason: str
+    status: int
+    held: bool
+    muted: bool
+    level: float | None
+    by: str
+
+
+class CallList(Output):
+    items: list[CallBody]
+
+
+class RecordQuery(Query):
+    site: Id | None = None
+    before: float | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class RecordBody(Output):
+    call: str
+    at: float
+    direction: str
+    peer: str
+    caller: str
+    called: str
+    name: str
+    site: str
+    session: str
+    alert: str
+    rule: str
+    by: str
+    answered_at: float | None
+    ended_at: float | None
+    result: str
+    reason: str
+    status: int
+
+
+class RecordList(Output):
+    items: list[RecordBody]
+    next: float | None
+    """For `before`."""
+
+
+class StepBody(Output):
+    at: float
+    sent: bool
+    peer: str
+    transport: str
+    line: str
+    text: str
+
+
+class LadderBody(Output):
+    call: str
+    total: int
+    """Messages in all; the middle of very many is not kept."""
+    steps: list[StepBody]
+
+
+class RefusedBody(Output):
+    at: float
+    rule: str
+    why: str
+    status: int
+    method: str
+    address: str
+    transport: str
+    caller: str
+    called: str
+    count: int
+
+
+class BanBody(Output):
+    address: str
+    left_s: float
+    why: str
+
+
+class RefusedList(Output):
+    items: list[RefusedBody]
+    rules: dict[str, int]
+    """How many each rule refused since the start."""
+    bans: list[BanBody]
+
+
+class Explain(Input):
+    source: Name
+    called: Annotated[str, Field(max_length=64)]
+    caller: Annotated[str, Field(max_length=64)] = ""
+
+
+class Explained(Output):
+    rule: str
+    why: str
+    status: int
+    action: str
+    site: str
+
+
+class HoldWish(Input):
+    held: bool
+
+
+class TransferWish(Input):
+    target: Target
+
+
+class RingWish(Input):
+    target: Target
+    menu: bool = True
+
+
+class RingBody(Output):
+    target: str
+    state: Literal["ringing"]
+
+
+class SessionPhone(Output):
+    available: bool
+    pin: str
+    """Six digits by which a telephone comes in."""
+
+
+@dataclass(slots=True)
+class PhoneDoor:
+    """`service` None: phones are switched off."""
+
+    service: PhoneService | None
+    _rings: set[asyncio.Task[object]] = field(default_factory=set)
+
+    def routes(self) -> Routes:
+        routes = Routes()
+        declare = routes.route
+        one, call = "/api/phones/{phone}", "/api/phones/calls/{call}"
+        off = ("not_found", "phones_off")
+        declare("GET", "/api/phones", access="configure", summary="Desk phones of a site and below", query=SiteQuery,
+                ok=PhoneList, errors=off)(self.phones)  # fmt: skip
+        declare("POST", "/api/phones", access="configure", summary="A new desk phone; its secret, once", body=NewPhone,
+                ok=SecretBody, status=201, errors=("phone_taken", "invalid", "capacity", "no_such_site", *off),
+                )(self.add)  # fmt: skip
+        declare("PATCH", one, access="configure", summary="Change a desk phone", body=PhoneChange, ok=PhoneBody,
+                errors=("no_such_phone", "invalid", *off))(self.change)  # fmt: skip
+        declare("POST", f"{one}/secret", access="configure", summary="Another secret for a desk phone", ok=SecretBody,
+                errors=("no_such_phone", *off))(self.renew)  # fmt: skip
+        declare("DELETE", one, access="configure", summary="Remove a desk phone", ok=None, status=204,
+                errors=("no_such_phone", *off))(self.remove)  # fmt: skip
+        declare("GET", "/api/phones/trunks", access="configure", summary="Trunks and how they are", ok=TrunkList,
+                errors=off)(self.trunks)  # fmt: skip
+        declare("GET", "/api/phones/calls", access="read", summary="Calls of now, and the last that ended",
+                query=SiteQuery, ok=CallList, errors=off)(self.calls)  # fmt: skip
+        declare("GET", "/api/phones/records", access="configure", summary="Calls on record, with numbers",
+                query=RecordQuery, ok=RecordList, errors=off)(self.records)  # fmt: skip
+        declare("GET", f"{call}/trace", access="configure", summary="SIP messages of a call, without secrets",
+                ok=LadderBody, errors=("no_such_call", *off))(self.ladder)  # fmt: skip
+        declare("POST", f"{call}/hangup", access="moderate", summary="End a call", ok=None, status=204,
+                errors=("no_such_call", *off))(self.hang_up)  # fmt: skip
+        declare("POST", f"{call}/hold", access="moderate", summary="Hold a call, or go on", body=HoldWish, ok=None,
+                status=204,
+                errors=("no_such_call", *off))(self.hold)  # fmt: skip
+        declare("POST", f"{call}/transfer", access="moderate", summary="Have the phone call somebody else",
+                body=TransferWish, ok=None, status=204, errors=("no_such_call", "not_allowed", *off),
+                )(self.transfer)  # fmt: skip
+        declare("GET", "/api/phones/refused", access="configure", summary="What was turned away, by which rule",
+                ok=RefusedList, errors=off)(self.refused)  # fmt: skip
+        declare("DELETE", "/api/phones/bans/{address}", access="configure", summary="Take a ban back", ok=None, status=204,
+                errors=off)(self.unban)  # fmt: skip
+        declare("POST", "/api/phones/explain", access="configure", summary="What would become of a call", body=Explain,
+                ok=Explained, errors=off)(self.explain)  # fmt: skip
+        declare("GET", "/api/sessions/{session}/phone", access="read", summary="How telephones come in",
+                ok=SessionPhone, errors=("not_found",))(self.session_phone)  # fmt: skip
+        declare("POST", "/api/sessions/{session}/ring", access="consult", summary="Ring a phone or a number",
+                body=RingWish, ok=RingBody, status=202, errors=("too_fast", *off))(self.ring)  # fmt: skip
+        return routes
+
+    # --- phones ---
+
+    async def phones(self, context: Context, request: web.Request, _body: None) -> PhoneList:
+        service, sites = self._on(), self._sites(context, request, query(request, SiteQuery).site)
+        endpoint = service.endpoint
+        return PhoneList(
+            available=service.available,
+            domain=service.settings.domain,
+            address=service.settings.advertise or service.settings.listen_host,
+            port=endpoint.port if endpoint is not None else 0,
+            tls_port=endpoint.tls_port if endpoint is not None else 0,
+            items=[self._phone(service, phone) for phone in service.phones.of(sites)],
+        )
+
+    async def add(self, context: Context, request: web.Request, body: NewPhone) -> SecretBody:
+        service = self._on()
+        who = require(context, request, "configure", body.site, missing="no_such_site")
+        secret = await _said(service.phones.add(body.phone, body.site, body.name, body.networks, who.user.user))
+        return SecretBody(phone=body.phone, domain=service.settings.domain, secret=secret)
+
+    async def change(self, context: Context, request: web.Request, body: PhoneChange) -> PhoneBody:
+        service, phone, by = self._managed(context, request)
+        changed = await _said(
+            service.phones.change(phone, by, name=body.name, networks=body.networks, disabled=body.disabled)
+        )
+        await service.changed_phones()
+        return self._phone(service, changed)
+
+    async def renew(self, context: Context, request: web.Request, _body: None) -> SecretBody:
+        service, phone, by = self._managed(context, request)
+        secret = await _said(service.phones.renew(phone, by))
+        await service.unregister(phone)
+        return SecretBody(phone=phone, domain=service.settings.domain, secret=secret)
+
+    async def remove(self, context: Context, request: web.Request, _body: None) -> None:
+        service, phone, by = self._managed(context, request)
+        await _said(service.phones.remove(phone, by))
+        await service.changed_phones()
+
+    def _managed(self, context: Context, request: web.Request) -> tuple[PhoneService, str, str]:
+        service, name = self._on(), request.match_info["phone"]
+        known = service.phones.get(name)
+        if known is None:
+            raise ApiProblem("no_such_phone")
+        who = require(context, request, "configure", known.site, missing="no_such_phone")
+        return service, name, who.user.user
+
+    def _phone(self, service: PhoneService, phone: Phone) -> PhoneBody:
+        now = asyncio.get_running_loop().time()
+        return PhoneBody(
+            phone=phone.phone, site=phone.site, name=phone.name, networks=list(phone.networks),
+            disabled=phone.disabled, created_at=phone.created_at, needs_secret=phone.realm != service.settings.domain,
+            registered=[
+                BindingBody(
+                    address=f"{one.flow.host}:{one.flow.port}", transport=one.flow.transport,
+                    expires_s=round(one.expires_at - now),
+                )
+                for one in service.bindings(phone.phone)
+            ],
+            agent=service.agent_of(phone.phone),
+        )  # fmt: skip
+
+    # --- trunks, calls ---
+
+    async def trunks(self, context: Context, request: web.Request, _body: None) -> TrunkList:
+        _server_wide(context, request)
+        service = self._on()
+        return TrunkList(items=[TrunkBody.model_validate(one) for one in service.trunk_states()])
+
+    async def calls(self, context: Context, request: web.Request, _body: None) -> CallList:
+        service, sites = self._on(), set(self._sites(context, request, query(request, SiteQuery).site))
+        legs = [*service.legs.values(), *reversed(service.recent)]
+        return CallList(items=[CallBody.model_validate(leg.shown()) for leg in legs if leg.site in sites])
+
+    async def records(self, context: Context, request: web.Request, _body: None) -> RecordList:
+        self._on()
+        wish = query(request, RecordQuery)
+        sites = self._sites(context, request, wish.site)
+        async with context.database.reading() as connection:
+            found = await rows.calls_of(connection, sites, wish.before, wish.limit)
+        more = len(found) == wish.limit
+        return RecordList(
+            items=[RecordBody.model_validate(row) for row in found], next=found[-1]["at"] if more else None
+        )
+
+    async def ladder(self, context: Context, request: web.Request, _body: None) -> LadderBody:
+        service = self._on()
+        leg = self._leg(context, request, "configure", ended=True)
+        found = service.trace.ladder(leg.call_id)
+        if found is None:
+            raise ApiProblem("no_such_call", "The messages of this call are not kept any more.")
+        steps = [StepBody.model_validate(asdict(step)) for step in found.steps()]
+        return LadderBody(call=leg.id, total=found.total, steps=steps)
+
+    async def hang_up(self, context: Context, request: web.Request, _body: None) -> None:
+        await self._command(context, request, HangUp("by_moderator"), "hangup")
+
+    async def hold(self, context: Context, request: web.Request, body: HoldWish) -> None:
+        await self._command(context, request, Hold(body.held), "hold" if body.held else "resume")
+
+    async def transfer(self, context: Context, request: web.Request, body: TransferWish) -> None:
+        service = self._on()
+        leg = self._leg(context, request, "moderate")
+        _checked(lambda: service.transfer(leg.id, body.target))
+        await self._audit(context, request, "transfer", leg)
+
+    async def _command(self, context: Context, request: web.Request, what: Command, word: str) -> None:
+        service = self._on()
+        leg = self._leg(context, request, "moderate")
+        await self._audit(context, request, word, leg)
+        _checked(lambda: service.command(leg.id, what))
+
+    async def _audit(self, context: Context, request: web.Request, word: str, leg: Leg) -> None:
+        async with context.database.transaction() as connection:
+            await audit.append(
+                connection, at=time.time(), actor=visitor(request).user.user, action=f"call.{word}", object=leg.id,
+                site=leg.site, address=request.remote or "",
+            )  # fmt: skip
+
+    def _leg(
+        self, context: Context, request: web.Request, verb: Literal["configure", "moderate"], *, ended: bool = False
+    ) -> Leg:
+        """The call, where the visitor reaches its site."""
+        service, name = self._on(), request.match_info["call"]
+        leg = service.legs.get(name)
+        if leg is None and ended:
+            leg = next((one for one in service.recent if one.id == name), None)
+        if leg is None:
+            raise ApiProblem("no_such_call")
+        require(context, request, verb, leg.site, missing="no_such_call")
+        return leg
+
+    # --- refusals ---
+
+    async def refused(self, context: Context, request: web.Request, _body: None) -> RefusedList:
+        _server_wide(context, request)
+        service, now = self._on(), asyncio.get_running_loop().time()
+        return RefusedList(
+            items=[RefusedBody.model_validate(asdict(one)) for one in reversed(service.refused)],
+            rules=dict(service.refusals),
+            bans=[BanBody(address=one.host, left_s=round(one.left_s), why=one.why) for one in service.rates.bans(now)],
+        )
+
+    async def unban(self, context: Context, request: web.Request, _body: None) -> None:
+        _server_wide(context, request)
+        service = self._on()
+        if not service.rates.lift(request.match_info["address"]):
+            raise ApiProblem("not_found")
+
+    async def explain(self, context: Context, request: web.Request, body: Explain) -> Explained:
+        _server_wide(context, request)
+        found = self._on().explain(body.source, body.called, body.caller)
+        return Explained(rule=found.rule, why=found.why, status=found.status, action=found.action, site=found.site)
+
+    # --- consultations ---
+
+    async def session_phone(self, context: Context, request: web.Request, _body: None) -> SessionPhone:
+        session = request.match_info["session"]
+        if self.service is None:
+            return SessionPhone(available=False, pin="")
+        self._session(self.service, request, session)
+        return SessionPhone(available=self.service.available, pin=self.service.pin(session))
+
+    async def ring(self, context: Context, request: web.Request, body: RingWish) -> RingBody:
+        """Rings; what comes of it stands in the timeline. People of a consultation ring into it, nobody else."""
+        service, session = self._on(), request.match_info["session"]
+        state = self._session(service, request, session)
+        who = visitor(request).user
+        if len(self._rings) >= MAX_RINGS:
+            raise ApiProblem("too_fast", "Too many phones are being rung.")
+        ring = service.ring(body.target, session=state.session, alert=state.alert, by=who.name, menu=body.menu)
+        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(ring)
+        self._rings.add(task)
+        task.add_done_callback(self._rings.discard)
+        async with context.database.transaction() as connection:
+            await audit.append(
+                connection, at=time.time(), actor=who.user, action="call.ring", object=body.target[:40],
+                site=state.site, address=request.remote or "", detail={"session": session},
+            )  # fmt: skip
+        return RingBody(target=body.target, state="ringing")
+
+    def _session(self, service: PhoneService, request: web.Request, session: str) -> State:
+        state = service.sessions.get_open(session)
+        if state is None or visitor(request).user.site not in state.sites():
+            raise ApiProblem("not_found")
+        return state
+
+    # --- SIP over WebSocket ---
+
+    async def websocket(self, request: web.Request) -> web.StreamResponse:
+        """Who comes here proves itself by SIP digests; only pages of ours may open it."""
+        context = request.app[CONTEXT]
+        endpoint = self.service.endpoint if self.service is not None else None
+        if endpoint is None or not context.settings.phones.websocket:
+            raise web.HTTPNotFound
+        if "Origin" in request.headers and not origin_allowed(request, allowed_origins(context.settings.server)):
+            raise web.HTTPForbidden
+        return await endpoint.websocket(request)
+
+    # --- helpers ---
+
+    def _on(self) -> PhoneService:
+        if self.service is None:
+            raise ApiProblem("phones_off")
+        return self.service
+
+    def _sites(self, context: Context, request: web.Request, wanted: str | None) -> list[str]:
+        site = wanted or visitor(request).user.site
+        require(context, request, "read", site)
+        return [site, *context.tree.descendants(site)]
+
+
+def _server_wide(context: Context, request: web.Request) -> None:
+    """What is about no site but the server itself is for engineers of its uppermost site."""
+    for site in context.tree:
+        if not context.tree.ancestors(site):
+            require(context, request, "configure", site)
+            return
+
+
+async def _said(work: Awaitable[T]) -> T:
+    """What a change of phones gives; its refusals as problems."""
+    try:
+        return await work
+    except PhoneError as error:
+        raise ApiProblem(error.error, error.detail) from error
+
+
+def _checked(do: Callable[[], None]) -> None:
+    try:
+        do()
+    except PhoneError as error:
+        raise ApiProblem(error.error, error.detail) from error
