@@ -33,6 +33,7 @@ from server.api.http import Routes, install
 from server.api.muster import MusterDoor
 from server.api.openapi import routes_of
 from server.api.pages import Pages
+from server.api.phones import PhoneDoor
 from server.api.plan import PlanDoor
 from server.api.registry import RegistryDoor
 from server.api.room import RoomDoor
@@ -44,6 +45,7 @@ from server.bus import Bus
 from server.bus.start import open_bus
 from server.conductor import Conductor
 from server.duty.office import DutyOffice
+from server.identity.secret import load_or_make
 from server.identity.service import Identity
 from server.ingest import Ingest
 from server.measures import Measures
@@ -54,6 +56,8 @@ from server.moderation import Moderation
 from server.muster.service import Musters
 from server.observe import Metrics
 from server.parameters import Parameters
+from server.phonemedia import PhoneMedia
+from server.phones.service import PhoneService
 from server.positions import LivePositions
 from server.posts import DutyPosts
 from server.recording import Recordings
@@ -93,6 +97,8 @@ LONGEST_DELAY_S = dict.fromkeys(
         "recorder",
         "escalations",
         "ingest",
+        "phones",
+        "phone_media",
     ),
     2.0,
 )
@@ -133,6 +139,9 @@ class Parts:
     minutes: Minutes
     run_states: RunStates
     musters: Musters
+    phone_media: PhoneMedia
+    phones: PhoneService
+    """Both run only where the settings enable phones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +194,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         conductor.recording_of = recorded.state_of
         fetched = Ingest(settings, tree, conductor, streams)
         rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts, duty.escalations)
+        phones, phone_media = _phones(settings, database, tree, conductor, sessions, streams, duty)
         health, metrics = Health(), Metrics()
         metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded, fetched))
         yield Parts(
@@ -215,7 +225,30 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             minutes=minutes,
             run_states=states,
             musters=musters,
+            phone_media=phone_media,
+            phones=phones,
         )
+
+
+def _phones(
+    settings: Settings,
+    database: Database,
+    tree: SiteTree,
+    conductor: Conductor,
+    sessions: SessionService,
+    streams: Streams,
+    duty: DutyOffice,
+) -> tuple[PhoneService, PhoneMedia]:
+    """The phones; the key of their PINs is made when they are first enabled."""
+    media = PhoneMedia(settings.phone_media, conductor, streams)
+    key = load_or_make(settings.server.data_dir / "secrets" / "phones.key") if settings.phones.enabled else b""
+    phones = PhoneService(
+        settings.phones, database, tree, conductor, sessions, media, key, tls=lambda: tls.for_phones(settings.server)
+    )
+    media.listener = phones
+    if settings.phones.enabled:
+        duty.escalations.phones = phones
+    return phones, media
 
 
 async def _rules(
@@ -272,6 +305,8 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
     }
     if parts.settings.files.inbox is not None and "files" in parts.settings.analytics.telemetry:
         running["files"] = parts.mine_files.run
+    if parts.settings.phones.enabled:
+        running |= {"phones": parts.phones.run, "phone_media": parts.phone_media.run}
     if parts.settings.cameras:
         running["ingest"] = parts.ingest.run
     if parts.settings.analytics.posts:
@@ -395,7 +430,8 @@ def application(parts: Parts) -> web.Application:
     consultation = ConsultationDoor(parts.sessions, parts.conductor, sessions)
     rules = RulesDoor(parts.parameters, parts.rules)
     muster = MusterDoor(parts.musters, parts.registry)
-    doors = (sessions, consultation, whip, registry, *duty, plan, fetched, rules, muster)
+    phones = PhoneDoor(parts.phones if settings.phones.enabled else None)
+    doors = (sessions, consultation, whip, registry, *duty, plan, fetched, rules, muster, phones)
     routes = Routes.of(*shared, *(one.routes() for one in doors))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(
@@ -410,6 +446,7 @@ def application(parts: Parts) -> web.Application:
         settings.media.peer_grace_s,
     )
     app.router.add_get("/api/ws", door.handle)
+    app.router.add_get("/api/sip", phones.websocket)
     Pages().mount(app)
     return app
 

@@ -49,6 +49,18 @@ def context(settings: ServerSettings) -> ssl.SSLContext | None:
     return made
 
 
+def for_phones(settings: ServerSettings) -> ssl.SSLContext:
+    """The context of the SIP port with TLS: the door's certificate, or one of our own. Raises as `context`."""
+    if settings.tls == "files":
+        made = context(settings)
+        assert made is not None
+        return made
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.load_cert_chain(*self_signed(settings.data_dir / "secrets", settings.listen_host))
+    return made
+
+
 def self_signed(directory: Path, host: str) -> tuple[Path, Path]:
     """Certificate and key files, made when they are missing or about to expire."""
     certificate, key = directory / "server.crt", directory / "server.key"

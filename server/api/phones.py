@@ -289,8 +289,8 @@ class PhoneDoor:
                 )(self.transfer)  # fmt: skip
         declare("GET", "/api/phones/refused", access="configure", summary="What was turned away, by which rule",
                 ok=RefusedList, errors=off)(self.refused)  # fmt: skip
-        declare("DELETE", "/api/phones/bans/{address}", access="configure", summary="Take a ban back", ok=None, status=204,
-                errors=off)(self.unban)  # fmt: skip
+        declare("DELETE", "/api/phones/bans/{address}", access="configure", summary="Take a ban back", ok=None,
+                status=204, errors=off)(self.unban)  # fmt: skip
         declare("POST", "/api/phones/explain", access="configure", summary="What would become of a call", body=Explain,
                 ok=Explained, errors=off)(self.explain)  # fmt: skip
         declare("GET", "/api/sessions/{session}/phone", access="read", summary="How telephones come in",

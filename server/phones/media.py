@@ -4,19 +4,9 @@ from typing import Protocol
 
 from media.phone.messages import Direction, Profile, Prompt, Tone
 from server.clients import Client
+from server.phonemedia import PhoneMediaDown, PhoneMediaRefused
 
-
-class PhoneMediaDown(Exception):
-    """The phone worker is not running, or did not answer in time."""
-
-
-class PhoneMediaRefused(Exception):
-    """The phone worker says no. `error` is of `media.phone.messages.Refused`."""
-
-    def __init__(self, error: str, detail: str) -> None:
-        super().__init__(detail)
-        self.error = error
-        self.detail = detail
+__all__ = ["PhoneMediaDown", "PhoneMediaPort", "PhoneMediaRefused"]
 
 
 class PhoneMediaPort(Protocol):

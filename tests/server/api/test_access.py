@@ -188,7 +188,7 @@ def test_nothing_that_changes_is_open_by_accident(route: Route) -> None:
 
 async def _visit(session: ClientSession, route: Route) -> int:
     path = bare(route).path
-    for name in ("card", "guest", "id", "kind", "n", "name", "session", "room", "site"):
+    for name in ("address", "call", "card", "guest", "id", "kind", "n", "name", "phone", "session", "room", "site"):
         path = path.replace(f"{{{name}}}", "x")
     async with session.request(route.method, path) as response:
         return response.status

@@ -1,0 +1,172 @@
+"""Phones over the API: secrets once, numbers for engineers, each site its own."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from config.settings import PhonesSettings, TrunkSettings
+from server.api.http import Routes
+from server.api.phones import PhoneDoor
+from server.bus.memory import MemoryBus
+from server.conductor import Conductor
+from server.phones.service import PhoneService
+from server.sessions.machine import Actor
+from server.sessions.service import SessionService
+from server.store.sites import SiteTree
+from tests.fakes.phonemedia import FakePhoneMedia
+from tests.fakes.serving import Served, serve
+from tests.fakes.softphone import softphone, until
+
+TRUNK = TrunkSettings(
+    name="pbx", host="127.0.0.3", username="u", password="trunk-password", outbound=True, prefixes=("1",)
+)
+BY = Actor("u1", "张三", "county", "county", "supervisor")
+
+
+@dataclass
+class World:
+    served: Served
+    service: PhoneService
+    sessions: SessionService
+    media: FakePhoneMedia
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    door = PhoneDoor(None)
+    async with serve(tmp_path, further=Routes.of(door.routes())) as served:
+        context = served.context
+        assert isinstance(context.tree, SiteTree)
+        bus = MemoryBus()
+        sessions = SessionService(context.database, context.tree, bus, 60.0)
+        conductor = Conductor(context.database, bus, sessions, resume_s=1.0)
+        await conductor.prepare()
+        settings = PhonesSettings(enabled=True, port=0, trunks=(TRUNK,), ring_timeout_s=3.0)
+        media = FakePhoneMedia()
+        service = PhoneService(settings, context.database, context.tree, conductor, sessions, media, b"k" * 32)
+        media.listener = service
+        door.service = service
+        tasks = [asyncio.ensure_future(one()) for one in (service.run, conductor.run, sessions.run)]
+        await until(lambda: service.available)
+        for login, role, site in (
+            ("engineer", "engineer", "mine-a"), ("chief", "engineer", "nation"), ("other", "engineer", "mine-b"),
+            ("super", "supervisor", "county"), ("guard", "dispatcher", "mine-a"),
+        ):  # fmt: skip
+            await served.add_user(login, role, site)  # type: ignore[arg-type]
+        try:
+            yield World(served, service, sessions, media)
+        finally:
+            for task in tasks:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(*tasks)
+
+
+async def test_a_secret_is_shown_once_and_registers_a_phone(world: World) -> None:
+    async with world.served.browser("engineer") as http:
+        wish = {"phone": "desk-a", "site": "mine-a", "name": "调度台", "networks": ["127.0.0.0/8"]}
+        async with http.post("/api/phones", json=wish) as answer:
+            body = await answer.json()
+            assert answer.status == 201, body
+        async with http.post("/api/phones", json=wish) as answer:
+            assert (await answer.json())["error"] == "phone_taken"
+        assert world.service.endpoint is not None
+        async with softphone("desk-a", body["domain"], world.service.endpoint.port, body["secret"]) as phone:
+            await phone.register()
+            async with http.get("/api/phones") as answer:
+                listed = await answer.json()
+        assert body["secret"] not in str(listed)
+        assert "ha1" not in str(listed)
+        (one,) = listed["items"]
+        assert one["registered"][0]["transport"] == "UDP"
+        async with http.post("/api/phones/desk-a/secret") as answer:
+            assert (await answer.json())["secret"] != body["secret"]
+        assert not world.service.bindings("desk-a")
+        async with http.patch("/api/phones/desk-a", json={"networks": ["nonsense"]}) as answer:
+            assert answer.status == 422
+        async with http.delete("/api/phones/desk-a") as answer:
+            assert answer.status == 204
+
+
+async def test_phones_of_other_sites_are_not_there(world: World) -> None:
+    await world.service.phones.add("desk-a", "mine-a", "调度台", (), "x")
+    async with world.served.browser("other") as http:
+        async with http.get("/api/phones") as answer:
+            assert (await answer.json())["items"] == []
+        for method, path in (("PATCH", "/api/phones/desk-a"), ("DELETE", "/api/phones/desk-a")):
+            async with http.request(method, path, json={} if method == "PATCH" else None) as answer:
+                assert (answer.status, (await answer.json())["error"]) == (404, "no_such_phone")
+        async with http.post("/api/phones", json={"phone": "x", "site": "mine-a", "name": "x"}) as answer:
+            assert answer.status == 422
+
+
+async def test_what_is_the_servers_is_for_engineers_at_its_top(world: World) -> None:
+    for login, status in (("engineer", 404), ("chief", 200)):
+        async with world.served.browser(login) as http:
+            for path in ("/api/phones/trunks", "/api/phones/refused"):
+                async with http.get(path) as answer:
+                    assert answer.status == status
+                    assert "trunk-password" not in await answer.text()
+            async with http.post("/api/phones/explain", json={"source": "phones", "called": "12345"}) as answer:
+                assert answer.status == status
+                if status == 200:
+                    assert (await answer.json())["rule"] == "no_match"
+            async with http.delete("/api/phones/bans/192.0.2.1") as answer:
+                assert answer.status == 404
+
+
+async def test_a_consultation_rings_a_phone_and_a_moderator_ends_the_call(world: World) -> None:
+    secret = await world.service.phones.add("desk-a", "mine-a", "调度台", (), "x")
+    body = await world.sessions.start("mine-a", BY, ["mine-a"], title="", alert=None)
+    session = body["session"]
+    assert world.service.endpoint is not None
+    async with (
+        softphone("desk-a", "lamproom", world.service.endpoint.port, secret) as phone,
+        world.served.browser("guard") as guard,
+        world.served.browser("super") as chair,
+        world.served.browser("other") as other,
+        world.served.browser("engineer") as engineer,
+    ):
+        await phone.register()
+        async with other.get(f"/api/sessions/{session}/phone") as answer:
+            assert answer.status == 404
+        async with guard.get(f"/api/sessions/{session}/phone") as answer:
+            pin = (await answer.json())["pin"]
+        assert pin == world.service.pin(str(session))
+        async with other.post(f"/api/sessions/{session}/ring", json={"target": "site:mine-a"}) as answer:
+            assert answer.status == 403 or answer.status == 404
+        async with guard.post(f"/api/sessions/{session}/ring", json={"target": "site:mine-a", "menu": False}) as answer:
+            assert answer.status == 202
+        await until(lambda: any(leg.state == "talking" for leg in world.service.legs.values()))
+        async with guard.get("/api/phones/calls") as answer:
+            (call,) = (await answer.json())["items"]
+        assert (call["session"], call["by"], call["peer"]) == (session, "Name of guard", "phone:desk-a")
+        path = f"/api/phones/calls/{call['call']}"
+        async with engineer.get(f"{path}/trace") as answer:
+            steps = (await answer.json())["steps"]
+        assert steps[0]["line"].startswith("INVITE")
+        assert steps[0]["sent"] is True
+        async with guard.post(f"{path}/hangup") as answer:
+            assert answer.status == 403
+        async with chair.post(f"{path}/hold", json={"held": True}) as answer:
+            assert answer.status == 204
+        await until(lambda: world.media.did("mute"))
+        async with chair.post(f"{path}/transfer", json={"target": "tel:900"}) as answer:
+            assert (answer.status, (await answer.json())["error"]) == (403, "not_allowed")
+        async with chair.post(f"{path}/hangup") as answer:
+            assert answer.status == 204
+        await until(lambda: not world.service.legs)
+        async with engineer.get("/api/phones/records") as answer:
+            (record,) = (await answer.json())["items"]
+        assert record["called"] == "desk-a"
+
+
+async def test_phones_that_are_off_say_so(tmp_path: Path) -> None:
+    async with serve(tmp_path, further=Routes.of(PhoneDoor(None).routes())) as served:
+        await served.add_user("engineer", "engineer", "nation")
+        async with served.browser("engineer") as http, http.get("/api/phones") as answer:
+            assert (answer.status, (await answer.json())["error"]) == (503, "phones_off")
