@@ -334,6 +334,12 @@ class DutySettings(Section):
     storm_messages: int = Field(default=20, ge=1, description="most messages to one address in storm_window_s, not red")
     storm_window_s: float = Field(default=600.0, gt=0)
     group_wait_s: float = Field(default=5.0, ge=0, description="messages to one address are gathered for this, not red")
+    challenge_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="time to answer at the desk when a rule has warned; 0 = nobody is asked",
+    )
+    challenge_pause_s: float = Field(default=600.0, ge=0, description="a post is not asked again within this")
     drill_day: int = Field(default=1, ge=1, le=28, description="day of the month on which numbers are tested")
     drill_hour: int = Field(default=10, ge=0, le=23, description="from this hour on, local time")
     webhooks: tuple[WebhookSettings, ...] = ()

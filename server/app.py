@@ -176,7 +176,6 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         identity.sites_of_session = sessions.sites_of
         conductor = Conductor(database, bus, sessions, resume_s=settings.media.peer_grace_s)
         await conductor.prepare()
-        await duty.load(conductor)
         identity.on_revoked(conductor.revoke)
         media = MediaClient(settings.media)
         streams = Streams(conductor, media)
@@ -189,11 +188,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             settings.analytics, on_observed=posts.observed, on_blind=posts.blind, on_state=posts.vision_state
         )
         posts.vision = vision
+        await duty.load(conductor, posts)
         streams.on_camera, streams.on_camera_gone = posts.camera_started, posts.camera_gone
         recorded = Recordings(settings, database, conductor, sessions, streams)
         conductor.recording_of = recorded.state_of
         fetched = Ingest(settings, tree, conductor, streams)
-        rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts, duty.escalations)
+        rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts, duty)
         phones, phone_media = _phones(settings, database, tree, conductor, sessions, streams, duty)
         health, metrics = Health(), Metrics()
         metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded, fetched))
@@ -425,7 +425,7 @@ def application(parts: Parts) -> web.Application:
     fetched = CameraDoor(parts.ingest)
     shared = (part.routes for part in (alerts, health, login, recordings, sites, telemetry, tokens, users))
     registry = RegistryDoor(parts.registry)
-    duty = (DutyDoor(parts.duty.escalations), RotaDoor(parts.duty.rota))
+    duty = (DutyDoor(parts.duty.escalations, parts.duty.challenges), RotaDoor(parts.duty.rota))
     plan = PlanDoor(parts.registry, parts.live, parts.minutes, _power(parts))
     consultation = ConsultationDoor(parts.sessions, parts.conductor, sessions)
     rules = RulesDoor(parts.parameters, parts.rules)

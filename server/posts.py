@@ -9,7 +9,8 @@ import asyncio
 import base64
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import structlog
 
@@ -66,6 +67,10 @@ class DutyPosts:
         self._wake = asyncio.Event()
         self._to_choose: set[tuple[str, str]] = set()
         self.vision: VisionWorker | None = None
+        self.on_warned: Callable[[Finding, DutyPostSettings], None] = lambda finding, post: None
+        """A rule has warned about a post: somebody at the desk may be asked."""
+        self.on_over: Callable[[Finding], None] = lambda finding: None
+        """What a rule had told of has ended."""
 
     # --- cameras ---
 
@@ -140,6 +145,22 @@ class DutyPosts:
         if outcomes:
             self._outcomes.extend(outcomes)
             self._wake.set()
+
+    # --- what the desk says ---
+
+    def answered(self, post: str, rules: Sequence[str]) -> None:
+        """Somebody at the desk has answered the challenge."""
+        for rule in self._told(post, rules):
+            self._take(rule.answered(time.monotonic()))
+
+    def unanswered(self, post: str, rules: Sequence[str], why: Literal["unanswered", "no_page"]) -> None:
+        """Nobody has, or nobody could be asked."""
+        for rule in self._told(post, rules):
+            rule.unanswered(why)
+
+    def _told(self, post: str, rules: Sequence[str]) -> list[DutyPost | SleepWatch]:
+        found = {"absence": self._posts.get(post), "sleeping": self._sleep.get(post)}
+        return [rule for name in rules if (rule := found.get(name)) is not None]
 
     # --- questions ---
 
@@ -249,6 +270,12 @@ class DutyPosts:
 
     async def _alert(self, finding: Finding, group: asyncio.TaskGroup) -> None:
         alert = await self._alerts.apply(finding, at=time.time())
+        settings = self._settings.get(finding.subject)
+        if settings is not None and finding.rule in ("absence", "sleeping"):
+            if (finding.change, finding.severity) == ("raised", "warning"):
+                self.on_warned(finding, settings)
+            elif finding.change == "cleared":
+                self.on_over(finding)
         if alert is not None and finding.change in ("raised", "again", "cleared"):
             group.create_task(self._evidence(alert.id, finding))
 

@@ -2,7 +2,7 @@
 
 from server.alerts.service import AlertService
 from server.conductor import GUESTS_SEE, Conductor, event_of
-from server.duty.service import Escalations
+from server.duty.office import DutyOffice
 from server.posts import DutyPosts
 from server.sessions.machine import State
 from server.sessions.service import SessionService
@@ -27,7 +27,7 @@ class Rooms:
         sessions: SessionService,
         telemetry: TelemetryIngest,
         posts: DutyPosts,
-        escalations: Escalations,
+        duty: DutyOffice,
     ) -> None:
         self._database = database
         self._tree = tree
@@ -36,7 +36,7 @@ class Rooms:
         self._sessions = sessions
         self._telemetry = telemetry
         self._posts = posts
-        self._escalations = escalations
+        self._duty = duty
 
     async def missed(self, room: str, since: int | None, epoch: str | None, limit: int) -> tuple[Event, ...] | None:
         """The entries after `since`, or None when only a snapshot will do (another epoch, too many, the future)."""
@@ -92,7 +92,8 @@ class Rooms:
             duty=tuple(self._posts.states(shown)),
             readings=tuple(map(reading_body, readings)),
             positions=tuple(map(position_body, positions)),
-            escalations=tuple(self._escalations.views(shown)),
+            escalations=tuple(self._duty.escalations.views(shown)),
+            challenges=tuple(self._duty.challenges.views(shown)),
             recent=tuple(map(event_of, recent)),
             recording=self._conductor.recording_of(room),
         )

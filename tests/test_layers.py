@@ -80,6 +80,7 @@ SANS_IO = [
     "server/registry/forms.py",
     "server/registry/masking.py",
     "server/duty/chains.py",
+    "server/duty/challenge.py",
     "server/duty/contacts.py",
     "server/duty/escalation.py",
     "server/duty/rota.py",

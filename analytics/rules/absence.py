@@ -5,15 +5,18 @@ nothing usable (dark, blocked, frozen, none), and no message at all (only `tick`
 two can only take the rule's knowledge away: time without a usable picture never counts as absence and never ends an
 alert. How long a post was empty is counted by `presence`, whose clock stands still while nothing can be seen.
 
-| state   | confirmed       | overdue | empty               | back    | lost    |
-|---------|-----------------|---------|---------------------|---------|---------|
-| unknown | present         | absent  | leaving (if manned) | -       | -       |
-| present | -               | -       | leaving             | -       | unknown |
-| leaving | -               | absent  | -                   | present | unknown |
-| absent  | present         | -       | -                   | -       | unknown |
+| state   | confirmed       | overdue | empty               | back    | lost, answered |
+|---------|-----------------|---------|---------------------|---------|----------------|
+| unknown | present         | absent  | leaving (if manned) | -       | -              |
+| present | -               | -       | leaving             | -       | unknown        |
+| leaving | -               | absent  | -                   | present | unknown        |
+| absent  | present         | -       | -                   | -       | unknown        |
 
 - *confirmed*: share of pictures with enough persons >= 0.6 for `confirm_s` (unknown), >= 0.5 for `back_s` (absent)
-- *overdue*: empty for `alarm_after_s`, timed from the first picture without anybody; or empty under a standing alarm
+- *overdue*: empty for `alarm_after_s`, timed from the first picture without anybody; or empty under a standing alarm,
+  or under a warning when the challenge at the desk was not answered
+- *answered*: the challenge was answered though nobody is seen, and the two contradict each other: the alert ends, the
+  post is `unknown` (the camera does not show it), and all times begin anew
 - *empty*: share <= 0.2; *back*: share >= 0.5
 - *lost*: no usable picture for `lost_after_s`, or told so (`blind`)
 
@@ -30,14 +33,13 @@ from analytics.finding import Change, Finding, Severity
 from analytics.messages import PictureState
 from analytics.rules.camera import CameraWatch
 from analytics.rules.geometry import Box, inside
+from analytics.rules.postrule import REASSERT_S, PostRule
 from analytics.rules.presence import BACK_SHARE, CONFIRM_SHARE, EMPTY_SHARE, Presence, Sample, Windows
 from analytics.rules.wording import post_title
 from config.settings import DutyPostSettings
 
 HANDOVER_S = 10.0
 """A post empty for less than this changed hands, or somebody stepped aside: nobody is identified to tell which."""
-REASSERT_S = 60.0
-"""A standing absence is said again this often, so that a lost message heals."""
 
 
 class State(StrEnum):
@@ -53,6 +55,7 @@ class Input(StrEnum):
     EMPTY = "empty"
     BACK = "back"
     LOST = "lost"
+    ANSWERED = "answered"
 
 
 TRANSITIONS: Mapping[tuple[State, Input], State] = {
@@ -64,8 +67,10 @@ TRANSITIONS: Mapping[tuple[State, Input], State] = {
     (State.LEAVING, Input.BACK): State.PRESENT,
     (State.LEAVING, Input.OVERDUE): State.ABSENT,
     (State.LEAVING, Input.LOST): State.UNKNOWN,
+    (State.LEAVING, Input.ANSWERED): State.UNKNOWN,
     (State.ABSENT, Input.CONFIRMED): State.PRESENT,
     (State.ABSENT, Input.LOST): State.UNKNOWN,
+    (State.ABSENT, Input.ANSWERED): State.UNKNOWN,
 }
 
 
@@ -98,7 +103,7 @@ class DutyChange:
 Output = Finding | DutyChange
 
 
-class DutyPost:
+class DutyPost(PostRule[State, DutyChange]):
     """The rule for one post. Feed `observe` with every report about its camera and call `tick` twice a second.
 
     `open_alerts` names alerts of this post that were open before a restart (key to severity and UTC of raising): the
@@ -115,25 +120,14 @@ class DutyPost:
         simulated: bool = False,
     ) -> None:
         opened = open_alerts or {}
-        self.settings = settings
-        self.key = f"{settings.site}/absence/{settings.post}"
+        super().__init__(settings, f"{settings.site}/absence/{settings.post}", State.UNKNOWN, now=now, at=at)
         self.camera = CameraWatch(settings, now=now, open_alerts=opened, simulated=simulated)
-        self.state = State.UNKNOWN
-        self.since = at
-        self.reason = "starting"
-        self.model = ""
-        """Name and hash of the detector's model, for `explain`."""
-        self.trained_on = "unknown"
         self._presence = Presence(Windows.of(settings))
         self._started_now = now
-        self._clock = (now, at)
         self._persons = 0
         self._manned_before = False
         self._absence: Sample | None = None
         """Where the absence began that an alert is, or may become, about."""
-        self._raised: Severity | None = None
-        self._no_data_told = False
-        self._again_due_s = 0.0
         if self.key in opened:
             self._take_up(*opened[self.key])
 
@@ -180,6 +174,20 @@ class DutyPost:
         self._presence.interrupt()
         return [*self._lose(now, reason), *self.camera.blind(now, self._at(now), reason)]
 
+    def answered(self, now: float) -> list[Output]:
+        """The challenge at the desk was answered: somebody is there whom the camera does not show."""
+        if (self.state, Input.ANSWERED) not in TRANSITIONS:
+            return []
+        found: list[Output] = []
+        if self._raised is not None:
+            found.append(self._finding("cleared", now, duration_s=round(self.absent_s, 3), ended="answered"))
+        self.state = TRANSITIONS[self.state, Input.ANSWERED]
+        self.since, self.reason = self._at(now), "answered"
+        self._over()
+        self._absence = None
+        self._presence.begin_anew()
+        return [*found, self._change(now)]
+
     @property
     def simulated(self) -> bool:
         """Whether what is seen is simulated: every finding says so."""
@@ -194,11 +202,6 @@ class DutyPost:
         """How long the post has been empty by usable pictures, seconds; 0 while nobody is missing."""
         return max(0.0, self._presence.since(self._absence))
 
-    @property
-    def warned(self) -> bool:
-        """Whether an alert about this post is open."""
-        return self._raised is not None
-
     # --- what follows from it -----------------------------------------------------------------------------------------
 
     def _inputs(self, now: float) -> list[Input]:
@@ -208,7 +211,8 @@ class DutyPost:
             inputs += self._arrivals()
         if p.empty is None or not (p.shown_empty or self.state is State.LEAVING):
             return inputs
-        if self._may_raise(now) and (self._alarmed or p.empty_s >= self.settings.alarm_after_s):
+        overdue = self._alarmed or self._confirmed or p.empty_s >= self.settings.alarm_after_s
+        if self._may_raise(now) and overdue:
             inputs.append(Input.OVERDUE)
         if self.state is State.PRESENT or self._manned_before:
             inputs.append(Input.EMPTY)
@@ -226,13 +230,10 @@ class DutyPost:
         pairs = ((self.state, became) for became in self._inputs(now))
         return next((TRANSITIONS[pair] for pair in pairs if pair in TRANSITIONS), None)
 
-    @property
-    def _alarmed(self) -> bool:
-        return self._raised in ("alarm", "critical")
-
     def _may_raise(self, now: float) -> bool:
         """Nothing is raised in the first `alarm_after_s`, nor just after somebody was seen; an open alarm goes on."""
-        return self._presence.settled and (self._alarmed or now - self._started_now >= self.settings.alarm_after_s)
+        standing = self._alarmed or self._confirmed
+        return self._presence.settled and (standing or now - self._started_now >= self.settings.alarm_after_s)
 
     def _enter(self, target: State, now: float) -> list[Output]:
         before, self.state, self.reason = self.state, target, ""
@@ -243,10 +244,7 @@ class DutyPost:
             self._absence = self._presence.empty
         self.since = self._absence.at if self._absence is not None else self._clock[1]
         self._again_due_s = self._presence.seen_s + REASSERT_S
-        found: list[Output] = []
-        if self._no_data_told:
-            self._no_data_told = False
-            found.append(self._finding("data_back", now))
+        found = self._data_back(now)
         if target is State.ABSENT and not self._alarmed:
             found += self._raise("alarm", now)
         return [*found, self._change(now)]
@@ -262,7 +260,7 @@ class DutyPost:
                 found.append(self._finding("cleared", now, duration_s=round(duration_s, 3)))
             elif before is State.LEAVING and duration_s < HANDOVER_S:
                 self.reason = "handover"
-        self._raised, self._no_data_told = None, False
+        self._over()
         self._absence = p.empty = None
         return [*found, self._change(now)]
 
@@ -275,31 +273,14 @@ class DutyPost:
             return self._raise(self._raised or "alarm", now, reasserted=True)
         return []
 
-    def _raise(self, severity: Severity, now: float, **more: object) -> list[Output]:
-        change: Change = "raised" if self._raised is None else "again"
-        self._raised = severity
-        self._again_due_s = self._presence.seen_s + REASSERT_S
-        return [self._finding(change, now, **more)]
-
     def _lose(self, now: float, reason: str) -> list[Output]:
         if self.state is State.UNKNOWN:
             if not self.camera.blind_open:
                 self.reason = reason
             return []
-        self.state = TRANSITIONS[self.state, Input.LOST]
-        self.since, self.reason = self._clock[1], reason
-        found: list[Output] = []
-        if self._raised is not None:
-            self._no_data_told = True
-            found.append(self._finding("no_data", now, reason=reason))
-        return [*found, self._change(now)]
+        return self._lost(now, reason)
 
     # --- how it is told -----------------------------------------------------------------------------------------------
-
-    def _at(self, now: float) -> float:
-        """UTC of a monotonic instant, by the newest usable picture."""
-        known_now, known_at = self._clock
-        return known_at + (now - known_now)
 
     def _change(self, now: float) -> DutyChange:
         s = self.settings
@@ -307,7 +288,7 @@ class DutyPost:
 
     def _finding(self, change: Change, now: float, **more: object) -> Finding:
         s, p = self.settings, self._presence
-        zh, en = post_title(s, change, self.absent_s, more.get("duration_s"))
+        zh, en = post_title(s, change, self.absent_s, more.get("duration_s"), more.get("ended"), self.challenge)
         explain: dict[str, object] = {
             "persons": self._persons,
             "minimum_persons": s.minimum_persons,
@@ -330,6 +311,7 @@ class DutyPost:
             "detector": s.detector,
             "model": self.model,
             "trained_on": self.trained_on,
+            **({"challenge": self.challenge} if self.challenge else {}),
             **more,
         }
         severity, at = self._raised or "alarm", self._at(now)

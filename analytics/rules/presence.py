@@ -104,6 +104,12 @@ class Presence:
             self._window.clear()
             self.confirming = self.returning = self._first_empty = None
 
+    def begin_anew(self) -> None:
+        """What was empty until now does not count: an emptiness begins with the next picture at the earliest."""
+        self.empty = self._first_empty = None
+        self._window.clear()
+        self.confirming = self.returning = None
+
     @property
     def share(self) -> float:
         """Share of the pictures in the window with enough persons."""

@@ -26,12 +26,12 @@ post sleeps when fewer than `minimum_persons` of them are awake.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Protocol
 
 from analytics.finding import Change, Finding, Severity
 from analytics.messages import PictureState
-from analytics.rules.absence import REASSERT_S
 from analytics.rules.geometry import Box, inside
+from analytics.rules.postrule import REASSERT_S, PostRule
 from analytics.rules.presence import CONFIRM_SHARE, EMPTY_SHARE, Presence, Windows
 from analytics.rules.stillness import (
     DOWN_SHARE,
@@ -45,9 +45,6 @@ from analytics.rules.stillness import (
 )
 from analytics.rules.wording import sleep_title
 from config.settings import DutyPostSettings
-
-Challenge = Literal["", "asked", "unanswered", "no_page"]
-"""What became of asking at the desk, for the alert: nothing yet, asked, not answered in time, no page to ask."""
 
 
 class SleepState(StrEnum):
@@ -119,7 +116,7 @@ class SleepChange:
 SleepOutput = Finding | SleepChange
 
 
-class SleepWatch:
+class SleepWatch(PostRule[SleepState, SleepChange]):
     """The rule for one post. Feed `observe` with every report about its camera and call `tick` twice a second."""
 
     def __init__(
@@ -138,30 +135,17 @@ class SleepWatch:
         """
         if not wanted(settings):
             raise ValueError("The post's sleep times are both 0.")
-        self.settings = settings
-        self.key = f"{settings.site}/sleeping/{settings.post}"
-        self.state = SleepState.UNKNOWN
-        self.since = at
-        self.reason = "starting"
+        super().__init__(settings, f"{settings.site}/sleeping/{settings.post}", SleepState.UNKNOWN, now=now, at=at)
         self.simulated = simulated
-        self.model = ""
-        """Name and hash of the detector's model, for `explain`."""
-        self.trained_on = "unknown"
-        self.challenge: Challenge = ""
         times = [s for s in (settings.sleep_warn_after_s, settings.sleep_alarm_after_s) if s > 0]
         self._hold_s = max(times)
         self._presence = Presence(Windows.within(min(times)))
         self._looks = Stillness(min(times))
         self._started_now = self._last_good_now = now
-        self._clock = (now, at)
         self._picture: PictureState = "none"
         self._began: Look | None = None
         """First picture of the sleep that an alert is, or may become, about."""
         self._ended: Look | None = None
-        self._raised: Severity | None = None
-        self._no_data_told = False
-        self._again_due_s = 0.0
-        self._confirmed = False
         if self.key in (open_alerts or {}):
             self._take_up(*(open_alerts or {})[self.key])
 
@@ -214,21 +198,10 @@ class SleepWatch:
             return []
         return self._enter(SleepState.AWAKE, now, ended="answered")
 
-    def unanswered(self) -> None:
-        """Nobody answered at the desk: a sleep that was warned about is confirmed, with the next picture."""
-        if self._raised is not None:
-            self.challenge = "unanswered"
-            self._confirmed = self.settings.sleep_alarm_after_s > 0
-
     @property
     def asleep_s(self) -> float:
         """How long the present sleep has lasted by usable pictures, seconds; 0 while there is none."""
         return max(0.0, self._presence.seen_s - self._began.seen_s) if self._began is not None else 0.0
-
-    @property
-    def warned(self) -> bool:
-        """Whether an alert about this post's sleep is open."""
-        return self._raised is not None
 
     # --- what follows from it -----------------------------------------------------------------------------------------
 
@@ -268,8 +241,8 @@ class SleepWatch:
         return next((TRANSITIONS[pair] for pair in pairs if pair in TRANSITIONS), None)
 
     @property
-    def _alarmed(self) -> bool:
-        return self._raised in ("alarm", "critical")
+    def _may_confirm(self) -> bool:
+        return self.settings.sleep_alarm_after_s > 0
 
     def _may_raise(self, now: float) -> bool:
         """Nothing is raised in the first of the longer sleep time, nor by a picture on which nobody is down."""
@@ -281,10 +254,7 @@ class SleepWatch:
             return self._wake(target, now, ended or ("awake" if target is SleepState.AWAKE else "away"))
         self._began = self._began or self._looks.began
         self.since = self._began.at if self._began is not None else self._clock[1]
-        found: list[SleepOutput] = []
-        if self._no_data_told:
-            self._no_data_told = False
-            found.append(self._finding("data_back", now))
+        found = self._data_back(now)
         if target is SleepState.ASLEEP and not self._alarmed:
             found += self._raise("alarm", now)
         elif self._raised is not None:
@@ -304,9 +274,8 @@ class SleepWatch:
         if self._raised is not None and self._began is not None:
             duration_s = round(max(0.0, over_s - self._began.seen_s), 3)
             found.append(self._finding("cleared", now, duration_s=duration_s, ended=ended))
-        self._raised, self._began = None, None
-        self._no_data_told = self._confirmed = False
-        self.challenge = ""
+        self._began = None
+        self._over()
         return [*found, self._change(now)]
 
     def _standing(self, now: float) -> list[SleepOutput]:
@@ -319,12 +288,6 @@ class SleepWatch:
             return self._raise(self._raised or "alarm", now, reasserted=True)
         return []
 
-    def _raise(self, severity: Severity, now: float, **more: object) -> list[SleepOutput]:
-        change: Change = "raised" if self._raised is None else "again"
-        self._raised = severity
-        self._again_due_s = self._presence.seen_s + REASSERT_S
-        return [self._finding(change, now, **more)]
-
     def _interrupt(self) -> None:
         self._presence.interrupt()
         self._looks.forget()
@@ -332,20 +295,9 @@ class SleepWatch:
     def _lose(self, now: float, reason: str) -> list[SleepOutput]:
         if self.state is SleepState.UNKNOWN:
             return []
-        self.state = TRANSITIONS[self.state, Input.LOST]
-        self.since, self.reason = self._clock[1], reason
-        found: list[SleepOutput] = []
-        if self._raised is not None:
-            self._no_data_told = True
-            found.append(self._finding("no_data", now, reason=reason))
-        return [*found, self._change(now)]
+        return self._lost(now, reason)
 
     # --- how it is told -----------------------------------------------------------------------------------------------
-
-    def _at(self, now: float) -> float:
-        """UTC of a monotonic instant, by the newest usable picture."""
-        known_now, known_at = self._clock
-        return known_at + (now - known_now)
 
     def _change(self, now: float) -> SleepChange:
         s = self.settings

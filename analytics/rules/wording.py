@@ -19,22 +19,30 @@ def duration(seconds: float) -> tuple[str, str]:
     return f"{int(seconds // 60)} 分钟", f"{int(seconds // 60)} min"
 
 
-def post_title(settings: DutyPostSettings, change: Change, absent_s: float, duration_s: object) -> tuple[str, str]:
-    """The title of an absence finding."""
-    post_zh, post_en = settings.name_zh, settings.name_en
-    if change == "cleared":
-        zh, en = duration(float(duration_s) if isinstance(duration_s, float) else absent_s)
-        return f"{post_zh}：人员已返岗，空岗 {zh}", f"{post_en}: back at the post after {en}"
-    zh, en = duration(absent_s)
-    if change == "no_data":
-        return f"{post_zh}：空岗 {zh}，现无可用画面", f"{post_en}: unmanned for {en}, now no usable picture"
-    return f"{post_zh}：空岗已 {zh}", f"{post_en}: unmanned for {en}"
-
-
 _CHALLENGES = {
     "unanswered": ("，应答呼叫无人应答", ", the call to the desk was not answered"),
     "no_page": ("，岗位无在线终端可呼叫", ", no page at the desk to call"),
 }
+
+
+def post_title(
+    settings: DutyPostSettings, change: Change, absent_s: float, duration_s: object, ended: object, challenge: str
+) -> tuple[str, str]:
+    """The title of an absence finding."""
+    post_zh, post_en = settings.name_zh, settings.name_en
+    if change == "cleared":
+        zh, en = duration(float(duration_s) if isinstance(duration_s, float) else absent_s)
+        if ended == "answered":
+            return (
+                f"{post_zh}：{zh}未见人员，但已应答呼叫，请检查摄像头位置",
+                f"{post_en}: nobody seen for {en}, but the call to the desk was answered; check the camera's view",
+            )
+        return f"{post_zh}：人员已返岗，空岗 {zh}", f"{post_en}: back at the post after {en}"
+    zh, en = duration(absent_s)
+    if change == "no_data":
+        return f"{post_zh}：空岗 {zh}，现无可用画面", f"{post_en}: unmanned for {en}, now no usable picture"
+    end_zh, end_en = _CHALLENGES.get(challenge, ("", ""))
+    return f"{post_zh}：空岗已 {zh}{end_zh}", f"{post_en}: unmanned for {en}{end_en}"
 
 
 def sleep_title(

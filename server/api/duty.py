@@ -7,7 +7,8 @@ from aiohttp import web
 from pydantic import Field
 
 from server.api.context import Context
-from server.api.http import ApiProblem, Output, Query, Routes, query, require
+from server.api.http import ApiProblem, Output, Query, Routes, query, require, visitor
+from server.duty.challengedesk import ChallengeDesk
 from server.duty.service import Escalations
 
 
@@ -25,6 +26,7 @@ class DutyDoor:
     """The endpoints of escalation."""
 
     escalations: Escalations
+    challenges: ChallengeDesk
 
     def routes(self) -> Routes:
         routes = Routes()
@@ -37,7 +39,16 @@ class DutyDoor:
             "POST", "/api/alerts/{id}/next", access="acknowledge", ok=None, errors=("not_found", "stale"),
             summary="Do not wait: ring the next station of this alert's way now",
         )(self.pass_on)  # fmt: skip
+        declare(
+            "POST", "/api/challenges/{id}/answer", access="answer", ok=None, errors=("not_found",),
+            summary="Somebody at the desk says: I am here; only people of the post's own site",
+        )(self.answer)  # fmt: skip
         return routes
+
+    async def answer(self, context: Context, request: web.Request, _body: None) -> None:
+        challenge, user = request.match_info["id"], visitor(request).user
+        if self.challenges.site_of(challenge) != user.site or not self.challenges.answer(challenge, user.name):
+            raise ApiProblem("not_found", "There is no such challenge, or it is over.")
 
     async def escalating(self, context: Context, request: web.Request, _body: None) -> EscalationList:
         site = query(request, EscalationQuery).site

@@ -7,9 +7,11 @@ from config.settings import Settings
 from server.alerts.service import AlertService
 from server.bus import Bus
 from server.conductor import Conductor
+from server.duty.challengedesk import ChallengeDesk
 from server.duty.rotaservice import RotaService
 from server.duty.screens import screens
 from server.duty.service import Escalations
+from server.posts import DutyPosts
 from server.store.database import Database
 from server.store.sites import SiteTree
 
@@ -20,6 +22,7 @@ class DutyOffice:
 
     escalations: Escalations
     rota: RotaService
+    challenges: ChallengeDesk
 
     @classmethod
     def open(
@@ -37,14 +40,22 @@ class DutyOffice:
         rota.phones = lambda: escalations.phones
         escalations.call_list = rota
         alerts.follower = escalations
-        return cls(escalations, rota)
+        challenges = ChallengeDesk(
+            settings.duty,
+            lambda site: [*tree.rooms_of(site), *rooms_about(site)],
+            simulated=settings.server.simulated,
+        )
+        return cls(escalations, rota, challenges)
 
-    async def load(self, conductor: Conductor) -> None:
-        """Take up what is stored; `conductor` knows whose pages are open."""
-        self.escalations.screens = lambda site: screens(conductor, site)
+    async def load(self, conductor: Conductor, posts: DutyPosts) -> None:
+        """Take up what is stored; `conductor` knows whose pages are open, the rules of `posts` warn."""
+        self.escalations.screens = self.challenges.screens = lambda site: screens(conductor, site)
+        self.challenges.note = conductor.note
+        self.challenges.on_answered, self.challenges.on_unanswered = posts.answered, posts.unanswered
+        posts.on_warned, posts.on_over = self.challenges.warned, self.challenges.over
         await self.rota.load()
         await self.escalations.load()
 
     def units(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """What runs, by name."""
-        return {"escalations": self.escalations.run, "rota": self.rota.run}
+        return {"escalations": self.escalations.run, "rota": self.rota.run, "challenges": self.challenges.run}

@@ -307,6 +307,8 @@ class Snapshot(Message):
     positions: tuple[dict[str, object], ...] = ()
     escalations: tuple[dict[str, object], ...] = ()
     """Who is being rung about which alert of the site and below, as in `escalation` entries."""
+    challenges: tuple[dict[str, object], ...] = ()
+    """Questions to desks that wait for an answer, as in `challenge` entries."""
     recent: tuple[Event, ...] = ()
     """The last entries of the timeline (at most 100)."""
     recording: RecordingState = "off"

@@ -11,12 +11,14 @@ import pytest
 
 from analytics.finding import Finding
 from analytics.messages import Observed, Seen
-from config.settings import Settings
+from config.settings import DutySettings, Settings
 from server import posts as module
 from server.alerts.machine import Alert
 from server.alerts.service import AlertService
 from server.bus import Body
 from server.bus.memory import MemoryBus
+from server.duty import challengedesk
+from server.duty.challengedesk import ChallengeDesk
 from server.posts import DutyPosts
 from server.sessions.service import SessionService
 from server.store.database import Database, sqlite_url
@@ -166,6 +168,93 @@ async def test_a_sleep_alert_of_before_a_restart_is_gone_on_with(
         await desk.see("sleep_desk", 20)
         assert [alert.id for alert in await desk.standing()] == [before.id]
         await desk.see("work", 10)
+        assert await desk.standing() == []
+
+
+class AskingDesk:
+    """The desk's challenges, joined to the rules as the server joins them."""
+
+    def __init__(self, desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch, *, page: bool = True) -> None:
+        monkeypatch.setattr(challengedesk, "time", clock)
+        self.told: list[dict[str, object]] = []
+        self.asking = ChallengeDesk(DutySettings(challenge_s=10), lambda site: [f"site:{site}"], simulated=False)
+        self.asking.note = lambda rooms, kind, body: self.told.append(body)
+        self.asking.screens = lambda site: frozenset({"u1"}) if page else frozenset()
+        self.asking.on_answered, self.asking.on_unanswered = desk.posts.answered, desk.posts.unanswered
+        desk.posts.on_warned, desk.posts.on_over = self.asking.warned, self.asking.over
+
+    @property
+    def changes(self) -> list[object]:
+        return [one["change"] for one in self.told]
+
+
+async def test_a_sleeper_who_answers_at_the_desk_ends_it_and_raises_no_alarm(
+    database: Database, tree: SiteTree, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(database, tree, clock) as desk:
+        asked = AskingDesk(desk, clock, monkeypatch)
+        await desk.see("work", 100)
+        await desk.see("sleep_desk", 24)
+        assert [one.severity for one in await desk.standing()] == ["warning"]
+        assert asked.changes == ["asked"]
+        assert asked.asking.answer(str(asked.told[0]["challenge"]), "李调度")
+        await desk.see("work", 2)
+        assert await desk.standing() == []
+        assert asked.changes == ["asked", "answered"]
+        assert asked.told[-1]["by"] == "李调度"
+        (ended,) = await desk.alerts.list("mine-a")
+        assert (ended.state, ended.severity) == ("cleared", "warning")
+
+
+@pytest.mark.parametrize(("doing", "rule", "warned_s"), [("sleep_desk", "sleeping", 24.0), ("absent", "absence", 65.0)])
+async def test_nobody_answers_and_the_alarm_comes_at_once(
+    database: Database,
+    tree: SiteTree,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    doing: Doing,
+    rule: str,
+    warned_s: float,
+) -> None:
+    async with running(database, tree, clock) as desk:
+        asked = AskingDesk(desk, clock, monkeypatch)
+        await desk.see("work", 100)
+        await desk.see(doing, warned_s)
+        assert [(one.rule, one.severity) for one in await desk.standing()] == [(rule, "warning")]
+        await desk.see(doing, 10)
+        asked.asking._tell(asked.asking._challenges.tick(clock.now))
+        assert asked.changes == ["asked", "unanswered"]
+        await desk.see(doing, 1)
+        (alert,) = await desk.standing()
+        assert alert.severity == "alarm"
+        assert alert.explain is not None
+        assert alert.explain["challenge"] == "unanswered"
+        assert "not answered" in alert.title_en
+
+
+async def test_without_a_page_at_the_desk_the_alarm_comes_at_its_own_time_and_says_so(
+    database: Database, tree: SiteTree, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(database, tree, clock) as desk:
+        asked = AskingDesk(desk, clock, monkeypatch, page=False)
+        await desk.see("work", 100)
+        await desk.see("sleep_desk", 33)
+        assert asked.changes == ["no_page"]
+        assert [one.severity for one in await desk.standing()] == ["warning"]
+        await desk.see("sleep_desk", 12)
+        (alert,) = await desk.standing()
+        assert (alert.severity, "no page at the desk" in alert.title_en) == ("alarm", True)
+
+
+async def test_whoever_comes_back_need_not_answer(
+    database: Database, tree: SiteTree, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(database, tree, clock) as desk:
+        asked = AskingDesk(desk, clock, monkeypatch)
+        await desk.see("work", 100)
+        await desk.see("absent", 65)
+        await desk.see("work", 10)
+        assert asked.changes == ["asked", "called_off"]
         assert await desk.standing() == []
 
 

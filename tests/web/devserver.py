@@ -103,6 +103,8 @@ class DevServer:
         self.rota: dict[str, Any] = {}
         self.posted: list[tuple[str, Any]] = []
         """Bodies of requests that this server only remembers."""
+        self.answered: list[str] = []
+        """Challenges."""
         self.passed_on: list[str] = []
         """Alerts whose ring was cut short."""
         self.cards: list[dict[str, Any]] = []
@@ -208,6 +210,7 @@ class DevServer:
         add("POST", "/api/alerts/{id}/ack", self._acknowledge)
         add("POST", "/api/alerts/{id}/close", self._close)
         add("POST", "/api/alerts/{id}/next", self._next)
+        add("POST", "/api/challenges/{id}/answer", self._answer_challenge)
         add("GET", "/api/rota", self._rota)
         add("POST", "/api/rota/{rest:.+}", self._remember)
         add("POST", "/api/sessions", self._session_start)
@@ -303,6 +306,10 @@ class DevServer:
     async def _remember(self, request: web.Request) -> web.Response:
         self.posted.append((request.path, await request.json()))
         return web.json_response({})
+
+    async def _answer_challenge(self, request: web.Request) -> web.Response:
+        self.answered.append(request.match_info["id"])
+        return web.Response(status=204)
 
     async def _next(self, request: web.Request) -> web.Response:
         self.passed_on.append(request.match_info["id"])

@@ -122,3 +122,35 @@ async def test_duty_office_shows_who_is_on_duty_and_which_numbers_are_dead(
     ]
     assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert screens.complaints == []
+
+
+def challenge(change: str = "asked", **more: Any) -> dict[str, Any]:
+    return {
+        "challenge": "c1", "post": "dispatch", "site": "hongqi", "rules": ["sleeping"], "asked_at": time.time(),
+        "until": time.time() + 60, "place": 4, "by": "", "took_s": None, "change": change,
+        "name": {"zh": "调度台", "en": "Dispatch desk"}, **more,
+    }  # fmt: skip
+
+
+async def test_desk_is_asked_and_answers_by_the_key_that_is_shown(screens: Screens) -> None:
+    page = await screens.open("dispatcher", locale="en-GB")
+    await page.locator("[data-link=online]").wait_for()
+    await page.locator(".sound").click()
+    above = await screens.open("supervisor", locale="en-GB")
+    await above.locator("[data-link=online]").wait_for()
+    for room in ("site:hongqi", "site:county"):
+        await screens.server.tell([screens.server.note(room, "challenge", challenge())])
+    asked = page.locator(".challenge")
+    await expect(asked).to_contain_text("Are you there?")
+    await expect(asked.locator("kbd")).to_have_text("5")
+    assert "challenge:challenge" in await page.evaluate(LOOPS)
+    await expect(above.locator("lamproom-timeline li.entry", has_text="asked at the desk")).to_be_visible()
+    await expect(above.locator(".challenge")).to_have_count(0)
+    await page.keyboard.press("3")
+    await page.keyboard.press("5")
+    await until(lambda: screens.server.answered == ["c1"])
+    await expect(asked).to_have_count(0)
+    assert await page.evaluate(LOOPS) == []
+    told = screens.server.note("site:hongqi", "challenge", challenge("answered", by="王建国", took_s=3.2))
+    await screens.server.tell([told])
+    await expect(page.locator("lamproom-timeline li.entry", has_text="王建国 answered within 3 s")).to_be_visible()

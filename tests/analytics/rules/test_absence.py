@@ -363,3 +363,45 @@ def test_every_state_can_be_left_and_reached() -> None:
     assert {state for state, _ in TRANSITIONS} == set(State)
     assert set(TRANSITIONS.values()) == set(State)
     assert {became for _, became in TRANSITIONS} == set(Input)
+
+
+# --- the challenge ----------------------------------------------------------------------------------------------------
+
+
+def test_no_answer_makes_it_an_alarm_with_the_next_picture() -> None:
+    log = on_duty().pictures(WARN + 1, 0)
+    log.post.unanswered()
+    asked = log.now
+    log.pictures(1, 0)
+    assert log.findings()[-1] == (asked, "again", "alarm")
+    assert log.last_finding().explain["challenge"] == "unanswered"
+    assert "not answered" in log.last_finding().title_en
+
+
+def test_no_answer_from_somebody_who_is_back_raises_nothing() -> None:
+    log = on_duty().pictures(WARN + 1, 0)
+    log.post.unanswered()
+    log.pictures(20, 1)
+    assert [change for _, change, severity in log.findings()] == ["raised", "cleared"]
+
+
+def test_an_answer_though_nobody_is_seen_makes_it_unknown_and_all_times_begin_anew() -> None:
+    log = on_duty().pictures(WARN + 1, 0)
+    log.take(log.post.answered(log.now))
+    answered = log.now
+    assert (log.last_finding().change, log.last_finding().explain["ended"]) == ("cleared", "answered")
+    assert "check the camera" in log.last_finding().title_en
+    assert (log.post.state, log.post.reason) == (State.UNKNOWN, "answered")
+    log.pictures(ALARM + 5, 0)
+    later = [(t - answered, severity) for t, change, severity in log.findings() if t > answered]
+    assert [severity for _, severity in later] == ["warning", "alarm"]
+    assert later[0][0] >= WARN
+    assert later[1][0] >= ALARM
+
+
+def test_an_answer_when_nothing_was_asked_changes_nothing() -> None:
+    log = on_duty()
+    assert log.post.answered(log.now) == []
+    log.post.unanswered()
+    log.pictures(WARN + 1, 0)
+    assert [severity for _, _, severity in log.findings()] == ["warning"]

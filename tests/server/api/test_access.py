@@ -47,6 +47,7 @@ ALLOWED: dict[str, str] = {
     "GET /api/alerts/{id}/evidence/{name}": PEOPLE,
     "POST /api/alerts/{id}/next": "admin supervisor dispatcher",
     "GET /api/escalations": PEOPLE,
+    "POST /api/challenges/{id}/answer": "admin supervisor dispatcher",
     "GET /api/rota": PEOPLE,
     "POST /api/rota/people": "admin supervisor dispatcher",
     "PATCH /api/rota/people/{id}": "admin supervisor dispatcher",
@@ -146,7 +147,7 @@ DECLARED = Routes.of(
     PhoneDoor(None).routes(),
     RegistryDoor(NOTHING).routes(),  # type: ignore[arg-type]
     RulesDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
-    DutyDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    DutyDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     PlanDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     CameraDoor(NOTHING).routes(),  # type: ignore[arg-type]
     RotaDoor(NOTHING).routes(),  # type: ignore[arg-type]

@@ -108,6 +108,8 @@ export const api = {
   revokeGuest: (session, guest) => call('POST', `/api/sessions/${id(session)}/guests/${id(guest)}/revoke`),
   /** @param {string} session @param {string} site */
   invite: (session, site) => call('POST', `/api/sessions/${id(session)}/invite`, { site }),
+  /** @param {string} challenge */
+  answerChallenge: (challenge) => call('POST', `/api/challenges/${id(challenge)}/answer`),
   /** @param {string} site */
   rota: (site) => call('GET', `/api/rota${query({ site })}`),
   /** @param {object} person */

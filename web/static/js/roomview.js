@@ -30,6 +30,8 @@ export class RoomView {
     this.duty = new Map();
     /** @type {Map<string, Body>} who is being rung about which alert */
     this.escalations = new Map();
+    /** @type {Map<string, Body>} questions to desks that wait for an answer, by post */
+    this.challenges = new Map();
     /** @type {Map<string, Body>} */
     this.readings = new Map();
     /** @type {Map<string, Body>} */
@@ -61,6 +63,7 @@ export class RoomView {
     this.readings = new Map(snapshot.readings.map((/** @type {Body} */ r) => [readingKey(r), r]));
     this.positions = new Map(snapshot.positions.map((/** @type {Body} */ p) => [String(p.tag), p]));
     this.escalations = new Map((snapshot.escalations ?? []).map((/** @type {Body} */ e) => [String(e.alert), e]));
+    this.challenges = new Map((snapshot.challenges ?? []).map((/** @type {Body} */ c) => [dutyKey(c), c]));
     this.links = new Map();
     this.entries = [...snapshot.recent].sort((a, b) => a.seq - b.seq);
   }
@@ -81,6 +84,7 @@ export class RoomView {
     else if (event.kind === 'duty') this.duty.set(dutyKey(body), { ...this.duty.get(dutyKey(body)), ...body });
     else if (event.kind === 'session') this.#session(body, event.at);
     else if (event.kind === 'escalation') this.#escalation(body);
+    else if (event.kind === 'challenge') this.#challenge(body);
     else if (event.kind === 'order') this.#order(body);
     else if (event.kind === 'reading') this.#reading(body);
     else if (event.kind === 'position') this.positions.set(String(body.tag), { ...this.positions.get(String(body.tag)), ...body });
@@ -109,6 +113,12 @@ export class RoomView {
     const id = alertId(body);
     if (body.state === 'open' || body.state === 'acknowledged') this.alerts.set(id, { ...this.alerts.get(id), ...body });
     else this.alerts.delete(id);
+  }
+
+  /** @param {Body} body */
+  #challenge(body) {
+    if (body.change === 'asked') this.challenges.set(dutyKey(body), body);
+    else this.challenges.delete(dutyKey(body));
   }
 
   /** @param {Body} body */

@@ -2,7 +2,7 @@
 // state is shown as a light: `armed` (will sound), `off` (must be armed by hand). Alarms cannot be muted, only acknowledged.
 import { Store } from './state.js';
 
-/** @typedef {'info' | 'warning' | 'alarm' | 'critical' | 'ring' | 'test'} Tune */
+/** @typedef {'info' | 'warning' | 'alarm' | 'critical' | 'ring' | 'challenge' | 'test'} Tune */
 
 /** Frequency (Hz), start (s), length (s), peak gain. @type {Record<Tune, Array<[number, number, number, number]>>} */
 const TUNES = {
@@ -11,11 +11,12 @@ const TUNES = {
   alarm: [[880, 0, 0.25, 0.4], [587, 0.28, 0.25, 0.4], [880, 0.56, 0.25, 0.4], [587, 0.84, 0.25, 0.4]],
   critical: [[1047, 0, 0.14, 0.6], [1047, 0.2, 0.14, 0.6], [1047, 0.4, 0.14, 0.6], [784, 0.62, 0.4, 0.6]],
   ring: [[523, 0, 0.35, 0.45], [659, 0.35, 0.35, 0.45], [784, 0.7, 0.5, 0.45]],
+  challenge: [[784, 0, 0.2, 0.3], [784, 0.35, 0.2, 0.4], [1047, 0.7, 0.35, 0.5]],
   test: [[587, 0, 0.15, 0.35], [880, 0.18, 0.25, 0.35]],
 };
 
 /** Seconds between repetitions while the cause lasts. @type {Partial<Record<Tune, number>>} */
-const REPEAT_S = { alarm: 4, critical: 2, ring: 2.2 };
+const REPEAT_S = { alarm: 4, critical: 2, ring: 2.2, challenge: 2.5 };
 
 /** @type {Store<'off' | 'armed'>} */
 export const soundState = new Store(/** @type {'off' | 'armed'} */ ('off'));

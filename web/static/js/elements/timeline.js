@@ -25,6 +25,7 @@ const KINDS = {
     return [dutyIcon(state), state === 'absent' || state === 'asleep' ? 'warning' : 'plain', `${pick(body.name) || body.post}${t('colon')}${t(`duty.${state}`)}`];
   },
   escalation: escalationEntry,
+  challenge: (body) => ['bell-ring', body.change === 'unanswered' ? 'warning' : 'plain', `${pick(body.name)}${t('colon')}${words(`challenge.change.${body.change}`, { by: String(body.by), s: Math.round(Number(body.took_s ?? 0)) }, body.change)}`],
   session: (body) => ['video', body.change === 'unreachable' || body.change === 'declined' ? 'warning' : 'plain', sessionWords(body)],
   track: (body) => [body.change === 'stalled' || body.change === 'ended' ? 'video-off' : 'video', 'plain', `${words(`track.change.${body.change}`, {}, body.change)}${t('colon')}${app.siteName(body.track?.site ?? body.site)} ${sourceName(body.track?.name ?? body.name)}`],
   chat: (body) => ['message-square', 'plain', `${body.from?.name ?? ''}${t('colon')}${body.text}`],

@@ -8,6 +8,7 @@ import { Part, html, icon, nothing } from '../elements/part.js';
 import { openCall } from '../elements/call-dialog.js';
 import '../elements/topbar.js';
 import '../elements/beacon.js';
+import '../elements/challenge.js';
 import '../elements/tile.js';
 import '../elements/duty.js';
 import '../elements/positions.js';
@@ -82,6 +83,7 @@ class Dispatch extends Part {
       </main>
       <lamproom-call></lamproom-call>
       <lamproom-incoming></lamproom-incoming>
+      <lamproom-challenge></lamproom-challenge>
       <lamproom-help></lamproom-help>
       <lamproom-toasts></lamproom-toasts>
     `;

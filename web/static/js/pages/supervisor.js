@@ -6,6 +6,7 @@ import { keepAwake } from '../wakelock.js';
 import { Part, html, icon, nothing } from '../elements/part.js';
 import '../elements/topbar.js';
 import '../elements/beacon.js';
+import '../elements/challenge.js';
 import '../elements/tile.js';
 import '../elements/duty.js';
 import '../elements/sites.js';
@@ -44,6 +45,7 @@ class Supervisor extends Part {
       </main>
       <lamproom-call></lamproom-call>
       <lamproom-incoming></lamproom-incoming>
+      <lamproom-challenge></lamproom-challenge>
       <lamproom-help></lamproom-help>
       <lamproom-toasts></lamproom-toasts>
     `;
