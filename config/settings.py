@@ -81,6 +81,7 @@ class MediaSettings(Section):
 
     listen_host: IpAddress = Field(default="127.0.0.1", description="address the UDP port is bound to")
     udp_port: int = Field(default=8443, ge=0, le=65535, description="one port for all; 0 = any free port")
+    tcp: bool = Field(default=True, description="ICE over TCP on the same number, for networks that block UDP")
     advertise: tuple[IpAddress, ...] = Field(
         default=(), description="addresses told to browsers; default listen_host, or every local address for 0.0.0.0"
     )

@@ -292,8 +292,8 @@ class Exchange:
         tapped.taps.attach(self._forwarder)
         return Reply(request=request)
 
-    def statistics(self, request: int) -> Reply:
-        """What is connected, for people who look for a fault."""
+    def statistics(self, request: int, tcp: dict[str, str]) -> Reply:
+        """What is connected, for people who look for a fault. `tcp`: clients behind loopback addresses."""
         peers: dict[str, object] = {}
         for transport in self._mux:
             peers[transport.name] = {
@@ -305,7 +305,7 @@ class Exchange:
             if isinstance(publisher.transport, PlainTransport):
                 name = publisher.transport.name
                 peers[name] = {"state": "connected", "address": ["door"], "tracks": self._track_names(name)}
-        return Reply(request=request, statistics={"peers": peers, "forwarder": self._forwarder.name})
+        return Reply(request=request, statistics={"peers": peers, "forwarder": self._forwarder.name, "tcp": tcp})
 
     def _track_names(self, peer: str) -> list[str]:
         publisher, subscriber = self._publishers.get(peer), self._subscribers.get(peer)

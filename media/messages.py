@@ -47,6 +47,8 @@ class Configure(Command):
     """A dumped `MediaSettings`."""
     door: str = ""
     """Where other processes of this machine hand in packets: a socket in a folder of the server's; "" = nowhere."""
+    tcp_intake: str = ""
+    """Where the server hands in TCP connections, because it takes HTTP on the same port number; "" = listen oneself."""
 
 
 class Publish(Command):
@@ -180,6 +182,8 @@ class Started(Message):
     addresses: tuple[str, ...]
     fingerprint: str
     """`sha-256 AB:CD:...`"""
+    tcp: bool = False
+    """Whether ICE over TCP is taken on the same number."""
     forwarder: str
     """Which implementation moves the packets, in words for `doctor`."""
 

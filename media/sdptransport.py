@@ -176,6 +176,11 @@ def transport_lines(local: LocalTransport, setup: str, with_candidates: bool) ->
             f"a=candidate:{index + 1} 1 udp {_priority(index)} {address} {port} typ host"
             for index, (address, port) in enumerate(local.candidates)
         ]
+        first = len(local.candidates) + 1
+        lines += [
+            f"a=candidate:{first + index} 1 tcp {_tcp_priority(index)} {address} {port} typ host tcptype passive"
+            for index, (address, port) in enumerate(local.candidates if local.tcp else ())
+        ]
         lines.append("a=end-of-candidates")
     return lines
 
@@ -187,3 +192,8 @@ def _family(address: str) -> str:
 def _priority(index: int) -> int:
     """RFC 8445 section 5.1.2.1 for host candidates, best first."""
     return (126 << 24) | (max(65535 - index, 0) << 8) | 255
+
+
+def _tcp_priority(index: int) -> int:
+    """RFC 6544 section 4.2: below every UDP candidate; of the directions, passive has the preference 4 for hosts."""
+    return (90 << 24) | ((4 << 13 | max(8191 - index, 0)) << 8) | 255

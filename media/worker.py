@@ -45,9 +45,10 @@ from media.messages import (
     Subscribe,
     Tap,
 )
-from media.transport import udpsocket
+from media.transport import icetcp, udpsocket
 from media.transport.dtls import new_identity
 from media.transport.guard import StrangerGuard
+from media.transport.icetcp import IceTcp
 from media.transport.mux import Mux
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,9 @@ class CommandLink(Protocol):
 class MediaWorker:
     """Runs until the link closes or `stop` is called. Without settings it waits for `Configure`."""
 
-    def __init__(self, settings: MediaSettings | None, link: CommandLink, door: str = "") -> None:
+    def __init__(self, settings: MediaSettings | None, link: CommandLink, door: str = "", tcp_intake: str = "") -> None:
         self._settings = settings
+        self._tcp_intake = tcp_intake
         self._door = door
         self._link = link
         self._stopping = asyncio.Event()
@@ -102,7 +104,7 @@ class MediaWorker:
         LinkError: the server sent what is no message.
         """
         if self._settings is not None:
-            self._running = _Running(self._settings, self._send, self._door)
+            self._running = _Running(self._settings, self._send, self._door, self._tcp_intake)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(each) for each in (self._serve(), self._ticks(), self._beats())]
@@ -145,7 +147,7 @@ class MediaWorker:
         if self._running is None:
             try:
                 settings = MediaSettings.model_validate(command.settings)
-                self._running = _Running(settings, self._send, command.door)
+                self._running = _Running(settings, self._send, command.door, command.tcp_intake)
             except (ValidationError, PortError) as error:
                 raise CommandRefused("invalid", str(error)) from error
         return Reply(request=command.request, started=self._running.started)
@@ -176,13 +178,14 @@ class MediaWorker:
 class _Running:
     """A configured worker: the socket, the forwarder and the exchange."""
 
-    def __init__(self, settings: MediaSettings, send: Callable[[Message], None], door: str) -> None:
+    def __init__(self, settings: MediaSettings, send: Callable[[Message], None], door: str, tcp_intake: str) -> None:
         """Raises:
         PortError: the UDP port or the door cannot be had.
         """
         self._loop = asyncio.get_running_loop()
         self._socket = udpsocket.bind(settings.listen_host, settings.udp_port)
         port: int = self._socket.getsockname()[1]
+        self._tcp = self._open_tcp(settings, port, tcp_intake) if settings.tcp else None
         addresses = udpsocket.advertised(settings.listen_host, settings.advertise)
         identity = new_identity(datetime.datetime.now(datetime.UTC))
         self._forwarder = new_forwarder(
@@ -196,6 +199,7 @@ class _Running:
                 tuple((address, port) for address in addresses),
                 StrangerGuard(settings.stranger_packets_per_s),
                 listener,
+                tcp=self._tcp is not None,
             ),
             send,
             keyframe_interval_s=settings.keyframe_interval_s,
@@ -208,9 +212,31 @@ class _Running:
         self._repair: asyncio.TimerHandle | None = None
         self._lag_s = 0.0
         self.started = Started(
-            udp_port=port, addresses=addresses, fingerprint=identity.fingerprint, forwarder=self._forwarder.name
+            udp_port=port,
+            addresses=addresses,
+            fingerprint=identity.fingerprint,
+            forwarder=self._forwarder.name,
+            tcp=self._tcp is not None,
         )
         self._loop.add_reader(self._socket, self._pump)
+
+    def _open_tcp(self, settings: MediaSettings, port: int, intake: str) -> IceTcp | None:
+        """None where another program has the number."""
+        tcp = IceTcp(settings.listen_host, port)
+        if intake:
+            try:
+                tcp.take_from(intake)
+            except OSError as error:
+                tcp.close()
+                self._socket.close()
+                raise PortError(f"The intake at {intake} cannot be opened: {error}.") from error
+            return tcp
+        listener = icetcp.bind(settings.listen_host, port)
+        if listener is None:
+            tcp.close()
+            return None
+        tcp.listen(listener)
+        return tcp
 
     def _open_door(self, address: str) -> Door:
         try:
@@ -267,7 +293,8 @@ class _Running:
             case Tap():
                 return exchange.tap(request, command.track, command.address, command.reader)
             case GetStatistics():
-                return exchange.statistics(request)
+                tcp = self._tcp.names() if self._tcp is not None else {}
+                return exchange.statistics(request, tcp)
             case _:
                 raise CommandRefused("invalid", f"The worker does not know the command {command.type}.")
 
@@ -281,7 +308,8 @@ class _Running:
         return Beat(loop_lag_s=round(lag, 4), cpu_s=usage.ru_utime + usage.ru_stime, counters=self.counters())
 
     def counters(self) -> dict[str, float]:
-        return self._forwarder.counters.totals() | self._exchange.gate.counters()
+        tcp = self._tcp.counters.totals() if self._tcp is not None else {}
+        return self._forwarder.counters.totals() | self._exchange.gate.counters() | tcp
 
     def close(self) -> None:
         if self._repair is not None:
@@ -291,6 +319,8 @@ class _Running:
             for each in (self._door.socket, *self._door.connections):
                 self._loop.remove_reader(each)
             self._door.close()
+        if self._tcp is not None:
+            self._tcp.close()
         self._loop.remove_reader(self._socket)
         self._socket.close()
 

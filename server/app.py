@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import random
 import signal
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from analytics.telemetry.mqtt import MqttSource
 from analytics.telemetry.quarantine import Gap
 from config import VERSION
 from config.settings import Settings, SiteSettings
-from server import tls
+from server import frontdoor, tls
 from server.alerts.service import AlertService
 from server.api import alerts, health, login, recordings, sites, telemetry, tokens, users
 from server.api.cameras import CameraDoor
@@ -45,6 +46,7 @@ from server.bus import Bus
 from server.bus.start import open_bus
 from server.conductor import Conductor
 from server.duty.office import DutyOffice
+from server.frontdoor import FrontDoor, Handoff, media_tcp
 from server.identity.secret import load_or_make
 from server.identity.service import Identity
 from server.ingest import Ingest
@@ -177,7 +179,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         conductor = Conductor(database, bus, sessions, resume_s=settings.media.peer_grace_s)
         await conductor.prepare()
         identity.on_revoked(conductor.revoke)
-        media = MediaClient(settings.media)
+        tcp = media_tcp(settings)
+        media = MediaClient(settings.media.model_copy(update={"tcp": tcp != "off"}), shares_port=tcp == "shared")
         streams = Streams(conductor, media)
         media.listener = streams
         conductor.on_removed, conductor.on_rooms_changed = streams.client_removed, streams.recheck
@@ -463,13 +466,11 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         runner = web.AppRunner(application(parts), access_log=None, shutdown_timeout=2.0)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, settings.server.listen_host, settings.server.listen_port, ssl_context=secure)
-            await site.start()
-            port: int = runner.addresses[0][1]
+            port, stop = await _listen(parts, runner, secure)
             url = settings.server.public_url or _url(settings, port, secure is not None)
             log.info("listening", url=url)
             yield Running(url, port, parts)
-            await site.stop()
+            await stop()
             parts.conductor.say_goodbye(lambda: GOODBYE_S + random.uniform(0.0, COME_BACK_S))
             await asyncio.sleep(GOODBYE_S if parts.conductor.clients else 0)
         finally:
@@ -480,6 +481,22 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             with contextlib.suppress(StoreError):
                 await parts.conductor.flush()
                 await _checkpoint(parts.database)
+
+
+async def _listen(
+    parts: Parts, runner: web.AppRunner, secure: ssl.SSLContext | None
+) -> tuple[int, Callable[[], Awaitable[None]]]:
+    """Open the HTTP port; its number, and what closes it."""
+    settings = parts.settings.server
+    if media_tcp(parts.settings) != "shared":
+        site = web.TCPSite(runner, settings.listen_host, settings.listen_port, ssl_context=secure)
+        await site.start()
+        return runner.addresses[0][1], site.stop
+    assert runner.server is not None
+    listener = frontdoor.bind(settings.listen_host, settings.listen_port)
+    door = FrontDoor(listener, runner.server, secure, Handoff(parts.media.tcp_intake))
+    door.open()
+    return listener.getsockname()[1], door.close
 
 
 def _url(settings: Settings, port: int, secure: bool) -> str:

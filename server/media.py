@@ -71,8 +71,10 @@ class MediaListener(Protocol):
 class MediaClient:
     """One media worker process."""
 
-    def __init__(self, settings: MediaSettings) -> None:
+    def __init__(self, settings: MediaSettings, *, shares_port: bool = False) -> None:
+        """`shares_port`: the server takes HTTP on the same TCP port, and hands connections of media to `handoff`."""
         self._settings = settings
+        self._shares_port = shares_port
         self.listener: MediaListener | None = None
         self._link: Link[AnyAnswer] | None = None
         self._pending: dict[int, asyncio.Future[Reply]] = {}
@@ -83,6 +85,11 @@ class MediaClient:
         self.beat: Beat | None = None
         self.pid: int | None = None
         self.ready = asyncio.Event()
+
+    @property
+    def tcp_intake(self) -> str:
+        """Where connections are handed in that are media's."""
+        return str(self._folder / "tcp")
 
     async def run(self) -> None:
         """Start the worker and serve it until it ends.
@@ -140,7 +147,10 @@ class MediaClient:
 
     async def _configure(self, link: Link[AnyAnswer]) -> None:
         settings = self._settings.model_copy(update={"udp_port": self._udp_port})
-        link.send(Configure(settings=settings.model_dump(mode="json"), door=str(self._folder / "door")))
+        intake = str(self._folder / "tcp") if self._shares_port else ""
+        link.send(
+            Configure(settings=settings.model_dump(mode="json"), door=str(self._folder / "door"), tcp_intake=intake)
+        )
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 message = await link.receive()

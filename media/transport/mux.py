@@ -30,10 +30,13 @@ class Mux:
         candidates: tuple[Address, ...],
         guard: StrangerGuard,
         listener: Listener,
+        *,
+        tcp: bool = False,
     ) -> None:
         self._forwarder = forwarder
         self._identity = identity
         self._candidates = candidates
+        self._tcp = tcp
         self._guard = guard
         self._listener = listener
         self._by_number: dict[int, PeerTransport] = {}
@@ -48,7 +51,9 @@ class Mux:
 
     def local(self, credentials: Credentials) -> LocalTransport:
         """Our end of a transport with these credentials."""
-        return LocalTransport(credentials.ufrag, credentials.password, self._identity.fingerprint, self._candidates)
+        return LocalTransport(
+            credentials.ufrag, credentials.password, self._identity.fingerprint, self._candidates, self._tcp
+        )
 
     def number(self) -> int:
         """A number of a peer that is not here, never used before."""

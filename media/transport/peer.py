@@ -135,7 +135,7 @@ class PeerTransport:
 
     def _why_not_connected(self) -> str:
         if not self.ice.addresses:
-            return f"No connectivity check reached the UDP port within {CONNECT_S:.0f} s: UDP is blocked on the way."
+            return f"No connectivity check reached the media port within {CONNECT_S:.0f} s: UDP and TCP are blocked."
         if not self.dtls.started:
             return "Connectivity checks arrive, but the peer has not begun the DTLS handshake."
         return f"The DTLS handshake was not finished within {CONNECT_S:.0f} s."

@@ -68,6 +68,8 @@ def check(config: ConfigFile = None) -> None:
 @app.command()
 def ports(config: ConfigFile = None) -> None:
     """Which ports a firewall must let through."""
+    from server.frontdoor import media_tcp
+
     settings = settings_or_exit(config)
     table = Table("port", "protocol", "address", "for")
     scheme = "https" if wants_tls(settings.server) else "http"
@@ -75,6 +77,9 @@ def ports(config: ConfigFile = None) -> None:
         str(settings.server.listen_port), "TCP", settings.server.listen_host, f"pages, API, WebSocket ({scheme})"
     )
     table.add_row(str(settings.media.udp_port), "UDP", settings.media.listen_host, "pictures and sound of all browsers")
+    if (tcp := media_tcp(settings)) != "off":
+        host = settings.server.listen_host if tcp == "shared" else settings.media.listen_host
+        table.add_row(str(settings.media.udp_port), "TCP", host, "the same, for browsers whose network blocks UDP")
     if settings.mqtt.host is not None:
         table.add_row(str(settings.mqtt.port), "TCP out", settings.mqtt.host, "telemetry from the MQTT broker")
     console.print(table)

@@ -36,7 +36,8 @@ PROBLEMS: dict[str, Text] = {
     "internal": Text(zh="服务器内部错误，已记录。", en="The server had an internal error; it has been logged."),
     # Why media does not flow (`MediaState.reason`, refused tracks, quality reasons).
     "ice_timeout": Text(
-        zh="媒体连接不通：UDP 端口可能被防火墙拦截。", en="No media path: the UDP port may be blocked by a firewall."
+        zh="媒体连接不通：媒体端口的 UDP 和 TCP 都可能被防火墙拦截。",
+        en="No media path: a firewall may block the media port, UDP and TCP alike.",
     ),
     "consent_lost": Text(zh="媒体连接中断：对方不再应答。", en="The media path was lost: no more answers."),
     "dtls_failed": Text(zh="媒体加密握手失败。", en="The media encryption handshake failed."),

@@ -99,10 +99,12 @@ class MemoryLink:
 
 
 @contextlib.asynccontextmanager
-async def running_worker(*, door: str = "", **settings: Any) -> AsyncIterator[tuple[MemoryLink, MediaWorker]]:
+async def running_worker(
+    *, door: str = "", tcp_intake: str = "", **settings: Any
+) -> AsyncIterator[tuple[MemoryLink, MediaWorker]]:
     """A worker on a free port of the loopback address."""
     link = MemoryLink()
-    worker = MediaWorker(MediaSettings(udp_port=0, **settings), link, door)
+    worker = MediaWorker(MediaSettings(udp_port=0, **settings), link, door, tcp_intake)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(worker.run())
         try:
