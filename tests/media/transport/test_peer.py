@@ -81,7 +81,7 @@ def test_a_peer_that_never_connects_is_given_up_after_its_description(fixture: F
 
 def test_the_reason_says_how_far_it_came(fixture: Fixture) -> None:
     fixture.transport.describe(REMOTE, now=0)
-    with pytest.raises(TransportError, match="UDP is blocked"):
+    with pytest.raises(TransportError, match="UDP and TCP are blocked"):
         fixture.transport.tick(CONNECT_S)
     fixture.check(now=1)
     with pytest.raises(TransportError, match="has not begun the DTLS handshake"):
