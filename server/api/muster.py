@@ -90,7 +90,7 @@ class MusterPage(Output):
     next: None
 
 
-class PersonBody(Output):
+class Mustered(Output):
     card: str
     name: str
     phone: str
@@ -113,7 +113,7 @@ class PersonBody(Output):
 
 
 class PeoplePage(Output):
-    items: list[PersonBody]
+    items: list[Mustered]
     next: None
 
 
@@ -139,7 +139,7 @@ class MusterDoor:
         declare("GET", f"{one}/people", access="read", summary="Everybody on the list, and since when what is known",
                 query=PeopleQuery, ok=PeoplePage, errors=("not_found", "not_allowed"))(self.people)  # fmt: skip
         declare("POST", f"{one}/people/{{card}}", access="consult", summary="What a person knows and no reader does",
-                body=Mark, ok=PersonBody, errors=("not_found", "no_such_person", "muster_over"))(self.mark)  # fmt: skip
+                body=Mark, ok=Mustered, errors=("not_found", "no_such_person", "muster_over"))(self.mark)  # fmt: skip
         declare("POST", f"{one}/end", access="consult", summary="End it; the last list is drawn up", body=End,
                 ok=MusterBody, errors=("not_found", "muster_over"))(self.end)  # fmt: skip
         declare("GET", a_list, access="read", summary="A list as it was: JSON, CSV or PDF", query=PaperQuery,
@@ -222,7 +222,7 @@ class MusterDoor:
             raise ApiProblem(error.error, error.detail) from error
         return await self._body(context, ended)
 
-    async def mark(self, context: Context, request: web.Request, body: Mark) -> PersonBody:
+    async def mark(self, context: Context, request: web.Request, body: Mark) -> Mustered:
         who, one = await self._found(context, request, "consult")
         try:
             member = await self.musters.mark(
@@ -268,10 +268,10 @@ class MusterDoor:
         words: dict[str, Any] = summary(one, figures) | {"by": await _name(context, one.by)}
         return MusterBody(**words, progress=self.musters.progress(one), lists=lists)
 
-    def _person(self, one: Muster, member: Member, named: bool) -> PersonBody:
+    def _person(self, one: Muster, member: Member, named: bool) -> Mustered:
         person = self.registry.person(one.site, member.card)
         name, phone = (person.name, person.phone) if person is not None else ("", "")
-        return PersonBody(
+        return Mustered(
             card=member.card,
             name=name if named else masking.name(name),
             phone=phone if named else masking.phone(phone),

@@ -12,6 +12,7 @@ from server.api.context import Context
 from server.api.duty import DutyDoor
 from server.api.http import Access, Route, Routes
 from server.api.muster import MusterDoor
+from server.api.openapi import document
 from server.api.phones import PhoneDoor
 from server.api.plan import PlanDoor
 from server.api.registry import RegistryDoor
@@ -179,6 +180,10 @@ def bare_routes() -> Routes:
 
 def test_table_names_every_route_and_no_other() -> None:
     assert {key(route) for route in DECLARED} == set(ALLOWED)
+
+
+def test_all_routes_together_can_be_described() -> None:
+    assert len(document(DECLARED, "0")["paths"]) > 50
 
 
 @pytest.mark.parametrize("route", list(DECLARED), ids=key)
