@@ -21,7 +21,7 @@ from media.transport.stun import Address
 ARENA_BYTES = 384 << 10
 """Stays in the second-level cache."""
 MAX_MESSAGES = 256
-RUN_PACKETS = 8
+RUN_PACKETS = 16
 """Longest run: thin uplinks of mines must not be hit by a burst."""
 MAX_PACKET_BYTES = 2048 + 64
 

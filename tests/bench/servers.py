@@ -35,10 +35,10 @@ class Server(Protocol):
 class Lamproom:
     """`python -m media.worker` over its link."""
 
-    name = "lamproom"
     controls_subscribers = False
 
-    def __init__(self, process: asyncio.subprocess.Process, link: Link[AnyAnswer]) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, link: Link[AnyAnswer]) -> None:
+        self.name = name
         self.pid = process.pid
         self.forwarder = ""
         self._link = link
@@ -59,7 +59,7 @@ class Lamproom:
                     return message
 
     async def start(self, address: str) -> None:
-        settings = {"listen_host": address, "udp_port": 0}
+        settings = {"listen_host": address, "udp_port": 0, "forwarder": self.name, "max_peers": 2000}
         reply = await self.call(Configure(settings=settings))
         self.forwarder = reply.started.forwarder if reply.started else ""
 
@@ -78,8 +78,8 @@ class Lamproom:
 
 
 @contextlib.asynccontextmanager
-async def running_lamproom(address: str) -> AsyncIterator[Lamproom]:
-    """A media worker that listens on this address."""
+async def running_lamproom(address: str, forwarder: str) -> AsyncIterator[Lamproom]:
+    """A media worker that listens on this address and forwards by `native` or `python`."""
     ours, theirs = socket.socketpair()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "media.worker", "--fd", str(theirs.fileno())),
@@ -92,7 +92,7 @@ async def running_lamproom(address: str) -> AsyncIterator[Lamproom]:
     reader, writer = await asyncio.open_unix_connection(sock=ours)
     link = Link[AnyAnswer](reader, writer, ANSWERS)
     try:
-        server = Lamproom(process, link)
+        server = Lamproom(forwarder, process, link)
         await server.start(address)
         yield server
     finally:
