@@ -45,8 +45,8 @@ PACKETS_PER_TICK = 50
 """Of one leg: 2500 a second, fifty times what a phone sends."""
 CONTROL_EVERY_S = 5.0
 PROBES, PROBE_EVERY_S = 10, 1.0
-LEVEL_SHARE = 0.3
-"""How fast the level that is told follows the one that is there."""
+LEVEL_FRAMES = 5
+"""Levels are looked at in every fifth frame."""
 
 Emit = Callable[[Message], None]
 
@@ -91,6 +91,7 @@ class Leg:
         self._last_report: tuple[int, float] = (0, 0.0)
         self._remote: tuple[float | None, float | None, float | None] = (None, None, None)
         self._packets = 0
+        self._frames = 0
 
     # --- descriptions -------------------------------------------------------------------------------------------------
 
@@ -256,15 +257,16 @@ class Leg:
 
     def said(self, now: float) -> Samples | None:
         """The phone's next frame, for the room; None when it says nothing, is muted or on hold."""
+        self._frames += 1
         if self.receiver is None or self.agreement is None or not _receives(self.agreement.direction):
             return None
         sound = self.receiver.frame(now)
         if sound is None:
-            self.said_dbov = SILENCE_DBOV
             return None
         if self._tones is not None:
             self._digits(self._tones.frame(sound), "rtp", now)
-        self.said_dbov = level(sound)
+        if self._frames % LEVEL_FRAMES == 0:
+            self.said_dbov = max(self.said_dbov, level(sound))
         return None if self.muted else sound
 
     def say(self, heard: Samples | None, now: float) -> None:
@@ -282,7 +284,8 @@ class Leg:
             if to is None:
                 sender.skip(1)
                 return
-        self.heard_dbov = level(sound)
+        if self._frames % LEVEL_FRAMES == 0:
+            self.heard_dbov = max(self.heard_dbov, level(sound))
         for packet in sender.frame(sound):
             self._send(packet, to)
 
@@ -431,6 +434,12 @@ class Leg:
                 rtt = ticks / 65536 * 1000 if ticks < 0x80000000 else None
             jitter_ms = block.jitter / self.receiver.clock_rate * 1000
             self._remote = block.fraction_lost / 256, jitter_ms, rtt
+
+    def levels(self) -> tuple[float, float]:
+        """The loudest that it said and heard since the last call, dBov."""
+        told = round(self.said_dbov, 1), round(self.heard_dbov, 1)
+        self.said_dbov = self.heard_dbov = SILENCE_DBOV
+        return told
 
     def statistics(self) -> LegStatistics:
         receiver, sender = self.receiver, self.sender

@@ -74,6 +74,7 @@ MAX_LEGS = 2000
 MAX_PLAYED_S = 120.0
 LINK_FULL_BYTES = 1 << 20
 """With more waiting the server is slow: levels, statistics and beats are left out."""
+NICE = -5
 EXIT_BROKEN_LINK, EXIT_CANNOT_BEGIN = 2, 3
 
 
@@ -335,7 +336,7 @@ class PhoneWorker:
                 leg.take_in_control(now)
                 leg.look(now)
         if self._tick % LEVEL_TICKS == 0:
-            levels = {leg.leg: (round(leg.said_dbov, 1), round(leg.heard_dbov, 1)) for leg in legs if leg.room}
+            levels = {leg.leg: leg.levels() for leg in legs if leg.room}
             if levels:
                 self._send(Levels(legs=levels))
         for number, leg in enumerate(legs):
@@ -410,6 +411,8 @@ def main() -> None:
     fd = parser.parse_args().fd
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the server closes the link
+    with contextlib.suppress(OSError):  # where we may: a frame that comes late is not heard at all
+        os.nice(NICE)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     code = asyncio.run(serve(fd))
     sys.stderr.flush()

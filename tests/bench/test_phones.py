@@ -1,0 +1,16 @@
+"""The bench of phones runs and measures."""
+
+from tests.bench.phones import delays, goals, measure
+
+
+async def test_a_short_run_measures_cost_and_delay() -> None:
+    run = await measure(legs=4, rooms=2, seconds=2.5)
+    assert run["cores"] > 0
+    assert run["to_phones_per_s"] > 20
+    assert run["to_door_per_s"] > 20
+    assert run["phone_to_phone"]["count"] >= 1
+    assert {each["name"] for each in goals(run)} >= {"CPU of the phone worker"}
+
+
+def test_delays_pair_each_loud_packet_with_the_next_one_heard() -> None:
+    assert delays([1.0, 2.0, 3.0], [1.1, 2.25, 9.0]) == [1.1 - 1.0, 2.25 - 2.0]
