@@ -3,7 +3,8 @@
 | state | a packet from | is |
 |---|---|---|
 | nothing learned | the signalled address and port | taken, and locked for good |
-| nothing learned, within `learn_s` | the signalled IP address (any, where the leg is symmetric) | taken, and locked |
+| nothing learned, within `learn_s` | the signalled IP address, any port | taken, and locked |
+| the same, the leg is symmetric | where the signalling comes from (where that is not known: anywhere) | taken, and locked |
 | locked to another than the signalled, within `learn_s` | the signalled address and port | taken, and locked for good |
 | locked | the address it is locked to | taken, with the same SSRC |
 | locked | the same, another SSRC, when the old one was silent for `SSRC_SILENT_S` | taken: the sender began anew |
@@ -38,8 +39,8 @@ class SourceLock:
         self._heard_at = float("-inf")
 
     def agree(self, signalled: Address | None, *, symmetric: bool, now: float, host: str = "") -> bool:
-        """What the other side's description says; None for nothing yet. `host` is taken in place of its IP address by
-        a symmetric leg. Says whether what was learned is forgotten."""
+        """What the other side's description says; None for nothing yet. `host` is where the signalling came from: a
+        symmetric leg takes that for its IP address. Says whether what was learned is forgotten."""
         same = signalled == self._signalled and symmetric == self._symmetric
         self._signalled, self._symmetric, self._host = signalled, symmetric, host
         if same:
@@ -80,7 +81,9 @@ class SourceLock:
             return self.locked is None or now <= self._until
         if self.locked is not None or now > self._until:
             return False
-        return self._symmetric or address[0] == self._signalled[0]
+        if address[0] == self._signalled[0]:
+            return True
+        return self._symmetric and (not self._host or address[0] == self._host)
 
     def destination(self) -> Address | None:
         """Where media goes: what is locked."""

@@ -39,6 +39,13 @@ def test_another_address_is_learned_only_by_a_symmetric_leg() -> None:
     assert lock(symmetric=True).check(STRANGER, 1, 3.1) == "stranger"
 
 
+def test_a_symmetric_leg_learns_no_other_address_than_that_of_its_signalling() -> None:
+    source = SourceLock(3.0)
+    source.agree(("10.0.0.4", 4000), symmetric=True, now=0.0, host="192.0.2.1")
+    assert source.check(STRANGER, 1, 0.1) == "stranger"
+    assert source.check(OTHER_PORT, 1, 0.2) == "locked"
+
+
 def test_the_signalled_address_takes_the_place_of_a_learned_one_in_the_window() -> None:
     source = lock(symmetric=True)
     assert source.check(STRANGER, 1, 0.5) == "locked"
