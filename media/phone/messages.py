@@ -38,7 +38,7 @@ class Profile(Message):
     srtp: Literal["off", "allow", "require"] = "allow"
     """SDES (RFC 4568). `allow`: taken when offered, and offered beside plain RTP (RFC 8643)."""
     symmetric: bool = False
-    """Learn the address that packets come from although its IP address is not the one of the SDP: for phones behind NAT.
+    """Learn the address that packets come from although its IP address is not that of the SDP: for phones behind NAT.
     Only while a window of `learn_s` is open, and only once."""
     signalled_ip: str = ""
     """Where the signalling came from; the only further IP address that a `symmetric` leg learns. "": any."""

@@ -4,10 +4,10 @@
 |---|---|---|
 | nothing learned | the signalled address and port | taken, and locked for good |
 | nothing learned, within `learn_s` | the signalled IP address, any port | taken, and locked |
-| the same, the leg is symmetric | where the signalling comes from (where that is not known: anywhere) | taken, and locked |
+| the same, symmetric | where the signalling comes from (where that is not known: anywhere) | taken, and locked |
 | locked to another than the signalled, within `learn_s` | the signalled address and port | taken, and locked for good |
 | locked | the address it is locked to | taken, with the same SSRC |
-| locked | the same, another SSRC, when the old one was silent for `SSRC_SILENT_S` | taken: the sender began anew |
+| locked | the same, another SSRC, the old one silent for `SSRC_SILENT_S` | taken: it began anew |
 | any | anything else | refused |
 
 `learn_s` counts from the agreement. An agreement with another signalled address or port unlocks; a repetition of the
