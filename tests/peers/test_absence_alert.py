@@ -79,7 +79,7 @@ def alerts(server: Instance) -> list[dict[str, Any]]:
 async def consult(dispatcher: Visitor, above: Visitor, http: aiohttp.ClientSession) -> None:
     """One click from the alert; the county answers; both see and hear each other."""
     await dispatcher.page.get_by_role("button", name="会商", exact=False).first.click()
-    await dispatcher.page.get_by_role("button", name="立即呼叫").click()
+    await dispatcher.page.get_by_role("button", name="立即呼叫", exact=True).click()
     await above.page.get_by_role("button", name="接听").click(timeout=15_000)
 
     async def answered() -> Any:
