@@ -517,6 +517,16 @@ class RuleSettings(Section):
     runaway_s: float = Field(default=2.0, gt=0)
     route_m: float = Field(default=5.0, ge=0, description="so far outside its route")
     link_s: float = Field(default=60.0, gt=0, description="nothing at all from a mine for this long")
+    covert_belt_s: float = Field(default=600.0, ge=0, description="a stopped mine's belt runs outside its permit")
+    covert_hoist_duty: float = Field(default=0.2, gt=0, lt=1, description="share of an hour's minutes with a stroke")
+    covert_share_producing: float = Field(default=0.9, gt=0, description="hoist's share of energy, to producing days")
+    covert_share_stopped: float = Field(default=1.3, gt=1, description="hoist's share of energy, to stopped days")
+    covert_autocorrelation: float = Field(default=0.5, gt=0, lt=1, description="of the hoist's load, at 24 hours")
+    covert_night_share: float = Field(default=0.4, gt=0, lt=1, description="of its energy, from 22 to 6 o'clock")
+    covert_people_s: float = Field(default=600.0, ge=0, description="more people than permitted, for this long")
+    covert_together_s: float = Field(default=3600.0, gt=0, description="evidence of two sources within this")
+    correlation_s: float = Field(default=600.0, gt=0, description="alerts of neighbouring zones within this are one")
+    supply_correlation_s: float = Field(default=60.0, gt=0, description="what a lost supply brings comes within this")
 
 
 class DeviceSettings(Section):

@@ -31,6 +31,7 @@ from server.api.consultation import ConsultationDoor
 from server.api.context import Check, Context
 from server.api.duty import DutyDoor
 from server.api.http import Routes, install
+from server.api.incidents import IncidentDoor
 from server.api.muster import MusterDoor
 from server.api.openapi import routes_of
 from server.api.pages import Pages
@@ -49,6 +50,7 @@ from server.duty.office import DutyOffice
 from server.frontdoor import FrontDoor, Handoff, media_tcp
 from server.identity.secret import load_or_make
 from server.identity.service import Identity
+from server.incidents.service import IncidentService
 from server.ingest import Ingest
 from server.measures import Measures
 from server.media import MediaClient
@@ -129,6 +131,7 @@ class Parts:
     telemetry: TelemetryIngest
     rules: Rules
     parameters: Parameters
+    incidents: IncidentService
     mine_files: MineFiles
     posts: DutyPosts
     vision: VisionWorker
@@ -171,7 +174,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         alert_service = AlertService(database, tree, bus, further_rooms=sessions.rooms_about)
         duty = DutyOffice.open(settings, database, tree, bus, alert_service, sessions.rooms_about)
         registry, live, minutes, states, ingest, musters = await _telemetry(settings, database, tree, bus, sessions)
-        parameters, rules = await _rules(settings, database, tree, alert_service, registry, ingest)
+        parameters, rules, incidents = await _rules(
+            settings, database, tree, bus, alert_service, registry, ingest, sessions
+        )
         ingest.on_stored = _both(rules.stored, minutes.touched)
         mine_files = MineFiles(settings, database, tree, ingest, alert_service, registry)
         identity = await Identity.open(database, tree, settings.auth, data_dir)
@@ -216,6 +221,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             telemetry=ingest,
             rules=rules,
             parameters=parameters,
+            incidents=incidents,
             mine_files=mine_files,
             posts=posts,
             vision=vision,
@@ -258,17 +264,24 @@ async def _rules(
     settings: Settings,
     database: Database,
     tree: SiteTree,
+    bus: Bus,
     alerts: AlertService,
     registry: Registry,
     ingest: TelemetryIngest,
-) -> tuple[Parameters, Rules]:
-    """The rules over telemetry, and the figures that people set for them."""
+    sessions: SessionService,
+) -> tuple[Parameters, Rules, IncidentService]:
+    """The rules over telemetry, the figures that people set for them, and what joins their alerts."""
     parameters = await Parameters.load(settings, database, tree)
     rules = Rules(settings, tree, alerts, facts=registry.facts, parameters=parameters)
     registry.on_change.append(rules.facts_changed)
     parameters.on_change.append(rules.parameters_changed)
     ingest.on_positions = rules.located
-    return parameters, rules
+    incidents = IncidentService(
+        database, tree, bus, alerts, facts=registry.facts, figures=parameters.of_site,
+        further_rooms=sessions.rooms_about,
+    )  # fmt: skip
+    alerts.on_change += [rules.alert_changed, incidents.changed]
+    return parameters, rules, incidents
 
 
 async def _telemetry(
@@ -304,6 +317,7 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "musters": parts.musters.run,
         "recorder": parts.recordings.run,
         "rules": parts.rules.run,
+        "incidents": parts.incidents.run,
         **parts.duty.units(),
     }
     if parts.settings.files.inbox is not None and "files" in parts.settings.analytics.telemetry:
@@ -431,10 +445,10 @@ def application(parts: Parts) -> web.Application:
     duty = (DutyDoor(parts.duty.escalations, parts.duty.challenges), RotaDoor(parts.duty.rota))
     plan = PlanDoor(parts.registry, parts.live, parts.minutes, _power(parts))
     consultation = ConsultationDoor(parts.sessions, parts.conductor, sessions)
-    rules = RulesDoor(parts.parameters, parts.rules)
+    rules, incidents = RulesDoor(parts.parameters, parts.rules), IncidentDoor(parts.incidents)
     muster = MusterDoor(parts.musters, parts.registry)
     phones = PhoneDoor(parts.phones if settings.phones.enabled else None)
-    doors = (sessions, consultation, whip, registry, *duty, plan, fetched, rules, muster, phones)
+    doors = (sessions, consultation, whip, registry, *duty, plan, fetched, rules, incidents, muster, phones)
     routes = Routes.of(*shared, *(one.routes() for one in doors))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(

@@ -19,8 +19,10 @@ from sqlalchemy import Table, select
 from analytics.finding import Finding
 from analytics.mine import MineFacts
 from analytics.plugin import Position, Reading
+from analytics.rules.covert import CAMERA_RULES
 from analytics.rules.site import SiteRules, devices_of
 from config.settings import RuleSettings, Settings
+from server.alerts.machine import Alert, Change
 from server.alerts.service import AlertService
 from server.parameters import Parameters
 from server.store.database import Database
@@ -40,6 +42,7 @@ MAX_WAITING = 200_000
 PAGE = 20_000
 """Samples of a replay read at once."""
 Sample = Reading | Position
+OVER = (Change.CLEARED, Change.CLOSED)
 
 
 class Rules:
@@ -109,6 +112,11 @@ class Rules:
         self._anew |= {one for one in (site, *self._tree.descendants(site)) if self._concerns(one)}
         self._wake.set()
 
+    def alert_changed(self, alert: Alert, change: Change) -> None:
+        """An alert of any rule: cameras that see nothing are evidence at a mine that is stopped."""
+        if alert.rule in CAMERA_RULES and (rules := self._sites.get(alert.site)) is not None:
+            rules.covert.camera(alert.subject, None if change in OVER else alert.opened_at)
+
     # --- at work ---
 
     async def run(self) -> None:
@@ -132,6 +140,8 @@ class Rules:
         for alert in standing:
             if alert.site == site:
                 made.take_up(alert.key, alert.severity, alert.opened_at)
+                if alert.rule in CAMERA_RULES:
+                    made.covert.camera(alert.subject, alert.opened_at)
         self._sites[site] = made
 
     async def _tick(self) -> None:

@@ -60,6 +60,8 @@ class AlertService:
         self._bus = bus
         self._further_rooms = further_rooms
         self.follower: Follower | None = None
+        self.on_change: list[Callable[[Alert, Change], None]] = []
+        """Told of every change once it is on disk. They may not raise and not wait."""
 
     # --- what rules and people do ---
 
@@ -90,6 +92,7 @@ class AlertService:
             if any(entry.kind == "alert" for entry in followed):  # taken back from whoever had it
                 alert = await self._known(connection, alert.id)
         done()
+        self._changed(alert, change)
         await self._tell([*entries, *followed])
         return alert
 
@@ -152,6 +155,7 @@ class AlertService:
             entries = await self._record(connection, alert, change, f"user:{by.user}", at, detail, address)
             followed, done = await self._follow(connection, alert, change, at)
         done()
+        self._changed(alert, change)
         await self._tell([*entries, *followed])
         return alert
 
@@ -197,6 +201,10 @@ class AlertService:
         if self.follower is None:
             return (), lambda: None
         return await self.follower.follow(connection, alert, change, at)
+
+    def _changed(self, alert: Alert, change: Change) -> None:
+        for listener in self.on_change:
+            listener(alert, change)
 
     async def _known(self, connection: AsyncConnection, alert_id: str) -> Alert:
         alert = await rows.get(connection, alert_id)

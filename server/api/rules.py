@@ -30,7 +30,7 @@ class ParameterBody(Output):
     description: str
 
 
-class SetBody(Output):
+class ParameterSetBody(Output):
     id: str
     site: str
     device: str
@@ -42,13 +42,13 @@ class SetBody(Output):
 class RulesBody(Output):
     site: str
     parameters: dict[str, ParameterBody]
-    sets: list[SetBody]
+    sets: list[ParameterSetBody]
     """Of the site and the authorities above it, the newest first; the newest of each site and device counts."""
     not_observable: dict[str, list[str]]
     """Device → rules that its samples so far cannot answer."""
 
 
-class Parameter(Input):
+class ParameterSetInput(Input):
     site: Id
     device: Device = ""
     """Empty: the whole site and all below it."""
@@ -69,7 +69,8 @@ class RulesDoor:
             summary="The figures that the rules of a site go by, and who set them",
         )(self.show)  # fmt: skip
         routes.route(
-            "PUT", "/api/rules", access="configure", body=Parameter, ok=SetBody, errors=("not_found", "bad_request"),
+            "PUT", "/api/rules", access="configure", body=ParameterSetInput, ok=ParameterSetBody,
+            errors=("not_found", "bad_request"),
             summary="Set the figures of a site, or of one device of it; the rules go by them at once",
         )(self.put)  # fmt: skip
         return routes
@@ -96,7 +97,7 @@ class RulesDoor:
             "not_observable": {device: list(names) for device, names in silent.items() if names},
         }
 
-    async def put(self, context: Context, request: web.Request, body: Parameter) -> dict[str, object]:
+    async def put(self, context: Context, request: web.Request, body: ParameterSetInput) -> dict[str, object]:
         who = require(context, request, "configure", body.site)
         try:
             made = await self._parameters.put(

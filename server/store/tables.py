@@ -497,6 +497,38 @@ registry_changes = Table(
 )
 """One row for each transaction that changed a mine's facts."""
 
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("incident", Text, primary_key=True),
+    Column("site", Text, ForeignKey("sites.site"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("title_zh", Text, nullable=False),
+    Column("title_en", Text, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("sources", Json, nullable=False),
+    Column("zones", Json, nullable=False),
+    Column("kept_apart", Json, nullable=True),
+    Column("merged_into", Text, nullable=True),
+    Column("closed", Json, nullable=True),
+    Column("simulated", Boolean, nullable=False),
+    CheckConstraint("state IN ('open', 'closed', 'merged')", name="state"),
+    Index("ix_incidents_site_incident", "site", "incident"),
+)
+"""Alerts that belong together. `kept_apart`: alerts that a person took out."""
+
+incident_alerts = Table(
+    "incident_alerts",
+    metadata,
+    Column("alert", Text, ForeignKey("alerts.alert"), primary_key=True),
+    Column("incident", Text, ForeignKey("incidents.incident"), nullable=False, index=True),
+    Column("at", Double, nullable=False),
+)
+"""An alert is in one incident at most."""
+
 rule_parameters = Table(
     "rule_parameters",
     metadata,

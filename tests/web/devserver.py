@@ -108,6 +108,8 @@ class DevServer:
         self.passed_on: list[str] = []
         """Alerts whose ring was cut short."""
         self.cards: list[dict[str, Any]] = []
+        self.incidents: list[dict[str, Any]] = []
+        self.asked: list[tuple[str, str, dict[str, Any]]] = []
         self.password = "correct horse"
         self.token_life_s = 600.0
         self._tokens: dict[str, tuple[str, str]] = {}
@@ -207,6 +209,9 @@ class DevServer:
         add("GET", "/api/consultation/templates", self._templates)
         add("GET", "/api/readings", self._readings)
         add("GET", "/api/cameras/diagnosis", self._diagnosis)
+        add("GET", "/api/incidents", self._incidents)
+        add("GET", "/api/incidents/{id}", self._incident)
+        add("POST", "/api/incidents/{id}/{verb}", self._incident_verb)
         add("POST", "/api/alerts/{id}/ack", self._acknowledge)
         add("POST", "/api/alerts/{id}/close", self._close)
         add("POST", "/api/alerts/{id}/next", self._next)
@@ -224,6 +229,20 @@ class DevServer:
 
     async def _diagnosis(self, _request: web.Request) -> web.Response:
         return web.json_response({"items": self.cards})
+
+    async def _incidents(self, _request: web.Request) -> web.Response:
+        return web.json_response({"items": self.incidents, "next": None})
+
+    async def _incident(self, request: web.Request) -> web.Response:
+        one = next(one for one in self.incidents if one["id"] == request.match_info["id"])
+        return web.json_response({"incident": one, "alerts": list(self.alerts.values())})
+
+    async def _incident_verb(self, request: web.Request) -> web.Response:
+        one = next(one for one in self.incidents if one["id"] == request.match_info["id"])
+        self.asked.append((request.match_info["verb"], one["id"], await request.json()))
+        if request.match_info["verb"] != "split":
+            self.incidents.remove(one)
+        return web.json_response(one)
 
     def _who(self, request: web.Request) -> dict[str, Any] | None:
         return PEOPLE.get(request.cookies.get("dev_user", ""))

@@ -11,6 +11,7 @@ from server.api.consultation import ConsultationDoor
 from server.api.context import Context
 from server.api.duty import DutyDoor
 from server.api.http import Access, Route, Routes
+from server.api.incidents import IncidentDoor
 from server.api.muster import MusterDoor
 from server.api.openapi import document
 from server.api.phones import PhoneDoor
@@ -100,6 +101,11 @@ ALLOWED: dict[str, str] = {
     "POST /api/registry/people/{id}/unmask": "admin supervisor dispatcher",
     "GET /api/registry/plans/{id}/picture": PEOPLE,
     "PUT /api/registry/plans/{id}/picture": "admin engineer",
+    "GET /api/incidents": PEOPLE,
+    "GET /api/incidents/{id}": PEOPLE,
+    "POST /api/incidents/{id}/merge": "admin supervisor dispatcher",
+    "POST /api/incidents/{id}/split": "admin supervisor dispatcher",
+    "POST /api/incidents/{id}/close": "admin supervisor",
     "GET /api/rules": PEOPLE,
     "PUT /api/rules": "admin engineer",
     "GET /api/users": "admin",
@@ -148,6 +154,7 @@ DECLARED = Routes.of(
     PhoneDoor(None).routes(),
     RegistryDoor(NOTHING).routes(),  # type: ignore[arg-type]
     RulesDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
+    IncidentDoor(NOTHING).routes(),  # type: ignore[arg-type]
     DutyDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     PlanDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     CameraDoor(NOTHING).routes(),  # type: ignore[arg-type]

@@ -83,6 +83,15 @@ export const api = {
   callNext: (alert) => call('POST', `/api/alerts/${id(alert)}/next`),
   /** @param {string} alert @param {string} outcome @param {string} reason @param {string} comment */
   close: (alert, outcome, reason, comment) => call('POST', `/api/alerts/${id(alert)}/close`, { outcome, reason, comment }),
+  incidents: async () => items(await call('GET', '/api/incidents?state=open')),
+  /** @param {string} incident */
+  incident: (incident) => call('GET', `/api/incidents/${id(incident)}`),
+  /** @param {string} incident @param {string} into */
+  mergeIncident: (incident, into) => call('POST', `/api/incidents/${id(incident)}/merge`, { into }),
+  /** @param {string} incident @param {string[]} alerts */
+  splitIncident: (incident, alerts) => call('POST', `/api/incidents/${id(incident)}/split`, { alerts }),
+  /** @param {string} incident @param {string} outcome */
+  closeIncident: (incident, outcome) => call('POST', `/api/incidents/${id(incident)}/close`, { outcome }),
   /** @param {{site: string, levels: string[], alert?: string, title?: string, template?: string}} wanted @param {string} key the same press gives the same consultation */
   startSession: (wanted, key) => call('POST', '/api/sessions', wanted, { 'Idempotency-Key': key }),
   /** @param {string} session */

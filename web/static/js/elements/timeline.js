@@ -29,6 +29,7 @@ const KINDS = {
   session: (body) => ['video', body.change === 'unreachable' || body.change === 'declined' ? 'warning' : 'plain', sessionWords(body)],
   track: (body) => [body.change === 'stalled' || body.change === 'ended' ? 'video-off' : 'video', 'plain', `${words(`track.change.${body.change}`, {}, body.change)}${t('colon')}${app.siteName(body.track?.site ?? body.site)} ${sourceName(body.track?.name ?? body.name)}`],
   chat: (body) => ['message-square', 'plain', `${body.from?.name ?? ''}${t('colon')}${body.text}`],
+  incident: (body) => ['octagon-alert', body.change === 'opened' ? severityOf(body) : 'plain', `${words(`incident.change.${body.change}`, {}, body.change)}${t('colon')}${pick(body.title)}${t('comma')}${t('incident.alerts', { n: body.alerts, standing: body.standing })}`],
   order: (body) => ['clipboard-list', 'plain', `${words(`order.change.${body.change}`, {}, body.change)} → ${app.siteName(body.to_site)}${t('colon')}${body.text}`],
   reading: (body) => ['activity', 'plain', `${words(`device.name.${body.device}`, {}, body.device)} ${words(`quantity.${body.quantity}`, {}, body.quantity)} ${figure(body.value)} ${body.unit ?? ''} ${words(`reading.change.${body.change}`, {}, '')}`],
   position: (body) => ['map-pin', 'plain', t('position.moved', { tag: body.label || body.tag, from: zoneName(body.from_zone), to: zoneName(body.zone) })],

@@ -11,6 +11,7 @@ import '../elements/beacon.js';
 import '../elements/challenge.js';
 import '../elements/tile.js';
 import '../elements/duty.js';
+import '../elements/incidents.js';
 import '../elements/positions.js';
 import '../elements/readings.js';
 import '../elements/timeline.js';
@@ -74,11 +75,11 @@ class Dispatch extends Part {
           ${this.#watchers()}
           ${inSession ? nothing : this.#call()}
           <lamproom-duty></lamproom-duty>
-          ${inSession ? html`<lamproom-alerts></lamproom-alerts>` : nothing}
+          ${inSession ? html`<lamproom-incidents></lamproom-incidents><lamproom-alerts></lamproom-alerts>` : nothing}
         </div>
         ${inSession
           ? html`<lamproom-session></lamproom-session>`
-          : html`<div class="column middle"><lamproom-alerts></lamproom-alerts><lamproom-timeline></lamproom-timeline></div>
+          : html`<div class="column middle"><lamproom-incidents></lamproom-incidents><lamproom-alerts></lamproom-alerts><lamproom-timeline></lamproom-timeline></div>
               <div class="column data"><lamproom-readings></lamproom-readings><lamproom-positions></lamproom-positions></div>`}
       </main>
       <lamproom-call></lamproom-call>

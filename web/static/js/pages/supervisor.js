@@ -9,6 +9,7 @@ import '../elements/beacon.js';
 import '../elements/challenge.js';
 import '../elements/tile.js';
 import '../elements/duty.js';
+import '../elements/incidents.js';
 import '../elements/sites.js';
 import '../elements/session.js';
 import '../elements/timeline.js';
@@ -41,7 +42,7 @@ class Supervisor extends Part {
           ? html`<lamproom-session></lamproom-session>`
           : html`<div class="column tree"><lamproom-sites></lamproom-sites>${this.#open()}<lamproom-duty></lamproom-duty></div>
               <div class="column middle"><lamproom-wall></lamproom-wall></div>`}
-        ${inSession ? nothing : html`<div class="column news"><lamproom-alerts></lamproom-alerts><lamproom-timeline></lamproom-timeline></div>`}
+        ${inSession ? nothing : html`<div class="column news"><lamproom-incidents></lamproom-incidents><lamproom-alerts></lamproom-alerts><lamproom-timeline></lamproom-timeline></div>`}
       </main>
       <lamproom-call></lamproom-call>
       <lamproom-incoming></lamproom-incoming>

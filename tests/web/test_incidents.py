@@ -1,0 +1,62 @@
+"""Open incidents on the pages: one card for many alerts, opened, split, merged and closed by people."""
+
+import os
+import time
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.web.conftest import Screens
+
+pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="module")]
+
+
+def incident(number: int, **given: Any) -> dict[str, Any]:
+    return {
+        "id": f"i{number}", "site": "hongqi", "kind": "supply_loss", "severity": "critical", "state": "open",
+        "title": {"zh": "失电事件", "en": "Loss of supply"}, "opened_at": time.time() - 75, "at": time.time(),
+        "sources": {"power": 3, "positions": 2}, "zones": ["face-1", "main-road"], "merged_into": None, "closed": None,
+        "simulated": True, "alerts": 15, "standing": 12,
+    } | given  # fmt: skip
+
+
+async def test_no_incident_no_card(screens: Screens) -> None:
+    screens.server.incidents = []
+    page = await screens.open("dispatcher")
+    await page.locator("lamproom-alerts").first.wait_for()
+    assert await page.locator("lamproom-incidents article").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("locale", "words", "ends"),
+    [("zh-CN", "15 条报警，12 条未恢复", "属实"), ("en-GB", "15 alerts, 12 standing", "Confirmed")],
+)
+async def test_many_alerts_are_one_card_and_a_supervisor_ends_it(
+    screens: Screens, locale: str, words: str, ends: str
+) -> None:
+    screens.server.incidents = [incident(1)]
+    page = await screens.open("supervisor", locale=locale)
+    card = page.locator("lamproom-incidents article")
+    await expect(card).to_contain_text(words)
+    if folder := os.environ.get("SCREENS"):
+        await card.locator("button").first.click()
+        await page.screenshot(path=f"{folder}/incident-{locale}.png")
+    await card.locator("button").last.click()
+    await page.get_by_role("button", name=ends).click()
+    await expect(page.locator("lamproom-incidents article")).to_have_count(0)
+    assert screens.server.asked[-1][:2] == ("close", "i1")
+    assert screens.complaints == []
+
+
+async def test_a_dispatcher_merges_two_of_the_mine_and_may_end_none(screens: Screens) -> None:
+    screens.server.incidents = [incident(1), incident(2, title={"zh": "区域失联", "en": "A zone has fallen silent"})]
+    page = await screens.open("dispatcher", width=390, height=844)
+    cards = page.locator("lamproom-incidents article")
+    await expect(cards).to_have_count(2)
+    if folder := os.environ.get("SCREENS"):
+        await page.screenshot(path=f"{folder}/incident-phone.png", full_page=True)
+    assert await page.get_by_text("结束事件").count() == 0
+    await cards.nth(1).locator("select").select_option("i1")
+    await expect(cards).to_have_count(1)
+    assert screens.server.asked[-1] == ("merge", "i2", {"into": "i1"})
