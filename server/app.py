@@ -27,6 +27,7 @@ from server import frontdoor, tls
 from server.alerts.service import AlertService
 from server.api import alerts, health, login, recordings, sites, telemetry, tokens, users
 from server.api.cameras import CameraDoor
+from server.api.checks import CheckDoor
 from server.api.consultation import ConsultationDoor
 from server.api.context import Check, Context
 from server.api.duty import DutyDoor
@@ -442,7 +443,11 @@ def application(parts: Parts) -> web.Application:
     fetched = CameraDoor(parts.ingest)
     shared = (part.routes for part in (alerts, health, login, recordings, sites, telemetry, tokens, users))
     registry = RegistryDoor(parts.registry)
-    duty = (DutyDoor(parts.duty.escalations, parts.duty.challenges), RotaDoor(parts.duty.rota))
+    duty = (
+        DutyDoor(parts.duty.escalations, parts.duty.challenges),
+        RotaDoor(parts.duty.rota),
+        CheckDoor(parts.duty.checks),
+    )
     plan = PlanDoor(parts.registry, parts.live, parts.minutes, _power(parts))
     consultation = ConsultationDoor(parts.sessions, parts.conductor, sessions)
     rules, incidents = RulesDoor(parts.parameters, parts.rules), IncidentDoor(parts.incidents)

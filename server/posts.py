@@ -164,6 +164,15 @@ class DutyPosts:
 
     # --- questions ---
 
+    async def site_picture(self, site: str, within_s: float) -> tuple[bytes, int, int] | None:
+        """The newest picture of a site's duty post as JPEG, with its size; None: nothing looks at one now."""
+        for settings in self._settings.values():
+            if settings.site == site and self.vision is not None:
+                picture = await self.vision.picture(f"{site}/{settings.camera}", 960, within_s)
+                if picture is not None and picture.jpeg:
+                    return base64.b64decode(picture.jpeg), picture.width, picture.height
+        return None
+
     def states(self, sites: list[str]) -> list[dict[str, object]]:
         """The posts of these sites as the screens show them."""
         return [self._state(post) for post, one in self._settings.items() if one.site in sites]

@@ -84,6 +84,7 @@ SANS_IO = [
     "server/duty/contacts.py",
     "server/duty/escalation.py",
     "server/duty/rota.py",
+    "server/duty/spotcheck.py",
     "server/duty/storm.py",
     "server/duty/webhook.py",
     "server/sessions/floor.py",

@@ -1,13 +1,16 @@
 """The parts of duty, joined: who is called, who is on duty."""
 
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from config.settings import Settings
 from server.alerts.service import AlertService
 from server.bus import Bus
 from server.conductor import Conductor
 from server.duty.challengedesk import ChallengeDesk
+from server.duty.checks import Checks
 from server.duty.rotaservice import RotaService
 from server.duty.screens import screens
 from server.duty.service import Escalations
@@ -23,6 +26,7 @@ class DutyOffice:
     escalations: Escalations
     rota: RotaService
     challenges: ChallengeDesk
+    checks: Checks
 
     @classmethod
     def open(
@@ -45,17 +49,27 @@ class DutyOffice:
             lambda site: [*tree.rooms_of(site), *rooms_about(site)],
             simulated=settings.server.simulated,
         )
-        return cls(escalations, rota, challenges)
+        checks = Checks(settings, database, tree, bus, alerts)
+        checks.on_duty = lambda site: tuple(one.name for one in rota.rota.on(site, "on_duty", time.time()))
+        return cls(escalations, rota, challenges, checks)
 
     async def load(self, conductor: Conductor, posts: DutyPosts) -> None:
         """Take up what is stored; `conductor` knows whose pages are open, the rules of `posts` warn."""
-        self.escalations.screens = self.challenges.screens = lambda site: screens(conductor, site)
+        there = partial(screens, conductor)
+        self.escalations.screens = self.challenges.screens = self.checks.screens = there
+        self.checks.picture = posts.site_picture
         self.challenges.note = conductor.note
         self.challenges.on_answered, self.challenges.on_unanswered = posts.answered, posts.unanswered
         posts.on_warned, posts.on_over = self.challenges.warned, self.challenges.over
         await self.rota.load()
+        await self.checks.load()
         await self.escalations.load()
 
     def units(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """What runs, by name."""
-        return {"escalations": self.escalations.run, "rota": self.rota.run, "challenges": self.challenges.run}
+        return {
+            "escalations": self.escalations.run,
+            "rota": self.rota.run,
+            "challenges": self.challenges.run,
+            "checks": self.checks.run,
+        }

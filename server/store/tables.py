@@ -240,6 +240,19 @@ rota = Table(
 )
 """Call lists: people, plans and overrides as in `server.duty.rota`."""
 
+spot_checks = Table(
+    "spot_checks",
+    metadata,
+    Column("check", Text, primary_key=True),
+    Column("site", Text, ForeignKey("sites.site"), nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("called_at", Double, nullable=False),
+    Column("body", Json, nullable=False),
+    Index("ix_spot_checks_site_called_at", "site", "called_at"),
+    Index("ix_spot_checks_open", "called_at", sqlite_where=text("open"), postgresql_where=text("open")),
+)
+"""Spot checks and roll calls; `body` is `server.duty.spotcheck.Check`."""
+
 duty_outbox = Table(
     "duty_outbox",
     metadata,

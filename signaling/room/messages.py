@@ -309,6 +309,8 @@ class Snapshot(Message):
     """Who is being rung about which alert of the site and below, as in `escalation` entries."""
     challenges: tuple[dict[str, object], ...] = ()
     """Questions to desks that wait for an answer, as in `challenge` entries."""
+    checks: tuple[dict[str, object], ...] = ()
+    """Spot checks and roll calls that wait for an answer, as in `check` entries."""
     recent: tuple[Event, ...] = ()
     """The last entries of the timeline (at most 100)."""
     recording: RecordingState = "off"

@@ -101,6 +101,7 @@ class DevServer:
         self.sessions: dict[str, dict[str, Any]] = {}
         self.duty: list[dict[str, object]] = []
         self.rota: dict[str, Any] = {}
+        self.checks: dict[str, Any] = {"items": [], "standings": []}
         self.posted: list[tuple[str, Any]] = []
         """Bodies of requests that this server only remembers."""
         self.answered: list[str] = []
@@ -216,6 +217,9 @@ class DevServer:
         add("POST", "/api/alerts/{id}/close", self._close)
         add("POST", "/api/alerts/{id}/next", self._next)
         add("POST", "/api/challenges/{id}/answer", self._answer_challenge)
+        add("GET", "/api/checks", self._checks)
+        add("POST", "/api/checks", self._remember)
+        add("POST", "/api/checks/{rest:.+}", self._remember)
         add("GET", "/api/rota", self._rota)
         add("POST", "/api/rota/{rest:.+}", self._remember)
         add("POST", "/api/sessions", self._session_start)
@@ -321,6 +325,9 @@ class DevServer:
 
     async def _rota(self, _request: web.Request) -> web.Response:
         return web.json_response(self.rota)
+
+    async def _checks(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.checks)
 
     async def _remember(self, request: web.Request) -> web.Response:
         self.posted.append((request.path, await request.json()))

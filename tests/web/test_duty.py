@@ -155,3 +155,51 @@ async def test_desk_is_asked_and_answers_by_the_key_that_is_shown(screens: Scree
     told = screens.server.note("site:hongqi", "challenge", challenge("answered", by="王建国", took_s=3.2))
     await screens.server.tell([told])
     await expect(page.locator("lamproom-timeline li.entry", has_text="王建国 answered within 3 s")).to_be_visible()
+
+
+def check(change: str = "called", **more: Any) -> dict[str, Any]:
+    return {
+        "check": "k1", "site": "hongqi", "roll": "", "by": "李敏", "by_site": "county", "called_at": time.time(),
+        "answer_s": 60.0, "until": time.time() + 60, "outcome": "calling", "took_s": None, "answered_by": "",
+        "officer": "", "expected": ["李明"], "picture": "", "confirmed": None, "confirmed_by": "", "note": "",
+        "as_planned": None, "score": None, "change": change, **more,
+    }  # fmt: skip
+
+
+async def test_desk_that_is_checked_rings_and_answers_with_the_officers_name(screens: Screens) -> None:
+    page = await screens.open("dispatcher", locale="en-GB")
+    await page.locator("[data-link=online]").wait_for()
+    await page.locator(".sound").click()
+    await screens.server.tell([screens.server.note("site:hongqi", "check", check())])
+    called = page.locator(".check-call")
+    await expect(called).to_contain_text("Spot check")
+    assert "check:ring" in await page.evaluate(LOOPS)
+    await expect(called.locator("input")).to_have_value("李明")
+    await called.locator("button").click()
+    await until(lambda: ("/api/checks/k1/answer", {"officer": "李明"}) in screens.server.posted)
+    await expect(called).to_have_count(0)
+
+
+CHECKS = {
+    "items": [check(outcome="answered", took_s=8.0, officer="李明", as_planned=True, picture="answer", score=100.0),
+              check(check="k2", site="dongshan", outcome="unanswered", score=0.0)],
+    "standings": [
+        {"site": "dongshan", "checks": 1, "last_at": time.time(), "answered": 0, "median_s": None, "score": 0.0,
+         "month_score": 0.0},
+        {"site": "hongqi", "checks": 1, "last_at": time.time(), "answered": 1, "median_s": 8.0, "score": 100.0,
+         "month_score": 100.0},
+    ],
+}  # fmt: skip
+
+
+async def test_those_above_see_who_was_checked_least_and_confirm_the_officer(screens: Screens) -> None:
+    screens.server.checks = CHECKS
+    page = await screens.open("supervisor", "/duty#checks", locale="en-GB")
+    await expect(page.locator("tr[data-check=k1]")).to_contain_text("answered")
+    await expect(page.locator("tr[data-check=k2] .badge")).to_have_text("not answered")
+    await expect(page.locator("tr[data-site=hongqi]")).to_contain_text("100")
+    await page.locator("tr[data-check=k1] button").first.click()
+    await until(lambda: ("/api/checks/k1/confirm", {"confirmed": True, "note": ""}) in screens.server.posted)
+    await page.locator("[data-mode=draw]").click()
+    await until(lambda: ("/api/checks", {"site": "county", "mode": "draw"}) in screens.server.posted)
+    assert screens.complaints == []

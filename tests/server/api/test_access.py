@@ -7,6 +7,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from server.api.cameras import CameraDoor
+from server.api.checks import CheckDoor
 from server.api.consultation import ConsultationDoor
 from server.api.context import Context
 from server.api.duty import DutyDoor
@@ -50,6 +51,11 @@ ALLOWED: dict[str, str] = {
     "POST /api/alerts/{id}/next": "admin supervisor dispatcher",
     "GET /api/escalations": PEOPLE,
     "POST /api/challenges/{id}/answer": "admin supervisor dispatcher",
+    "GET /api/checks": PEOPLE,
+    "POST /api/checks": "admin supervisor",
+    "POST /api/checks/{id}/answer": "admin supervisor dispatcher",
+    "POST /api/checks/{id}/confirm": "admin supervisor",
+    "GET /api/checks/{id}/picture": PEOPLE,
     "GET /api/rota": PEOPLE,
     "POST /api/rota/people": "admin supervisor dispatcher",
     "PATCH /api/rota/people/{id}": "admin supervisor dispatcher",
@@ -159,6 +165,7 @@ DECLARED = Routes.of(
     PlanDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     CameraDoor(NOTHING).routes(),  # type: ignore[arg-type]
     RotaDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    CheckDoor(NOTHING).routes(),  # type: ignore[arg-type]
     MusterDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
 )
 

@@ -120,6 +120,14 @@ export const api = {
   /** @param {string} challenge */
   answerChallenge: (challenge) => call('POST', `/api/challenges/${id(challenge)}/answer`),
   /** @param {string} site */
+  checks: (site) => call('GET', `/api/checks${query({ site })}`),
+  /** @param {string} site @param {'one' | 'draw' | 'roll'} mode */
+  callCheck: (site, mode) => call('POST', '/api/checks', { site, mode }),
+  /** @param {string} check @param {string} officer */
+  answerCheck: (check, officer) => call('POST', `/api/checks/${id(check)}/answer`, { officer }),
+  /** @param {string} check @param {boolean} confirmed @param {string} note */
+  confirmCheck: (check, confirmed, note) => call('POST', `/api/checks/${id(check)}/confirm`, { confirmed, note }),
+  /** @param {string} site */
   rota: (site) => call('GET', `/api/rota${query({ site })}`),
   /** @param {object} person */
   addPerson: (person) => call('POST', '/api/rota/people', person),

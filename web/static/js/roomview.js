@@ -32,6 +32,8 @@ export class RoomView {
     this.escalations = new Map();
     /** @type {Map<string, Body>} questions to desks that wait for an answer, by post */
     this.challenges = new Map();
+    /** @type {Map<string, Body>} spot checks and roll calls that wait for an answer, by site */
+    this.checks = new Map();
     /** @type {Map<string, Body>} */
     this.readings = new Map();
     /** @type {Map<string, Body>} */
@@ -64,6 +66,7 @@ export class RoomView {
     this.positions = new Map(snapshot.positions.map((/** @type {Body} */ p) => [String(p.tag), p]));
     this.escalations = new Map((snapshot.escalations ?? []).map((/** @type {Body} */ e) => [String(e.alert), e]));
     this.challenges = new Map((snapshot.challenges ?? []).map((/** @type {Body} */ c) => [dutyKey(c), c]));
+    this.checks = new Map((snapshot.checks ?? []).map((/** @type {Body} */ c) => [String(c.site), c]));
     this.links = new Map();
     this.entries = [...snapshot.recent].sort((a, b) => a.seq - b.seq);
   }
@@ -85,6 +88,7 @@ export class RoomView {
     else if (event.kind === 'session') this.#session(body, event.at);
     else if (event.kind === 'escalation') this.#escalation(body);
     else if (event.kind === 'challenge') this.#challenge(body);
+    else if (event.kind === 'check') this.#check(body);
     else if (event.kind === 'order') this.#order(body);
     else if (event.kind === 'reading') this.#reading(body);
     else if (event.kind === 'position') this.positions.set(String(body.tag), { ...this.positions.get(String(body.tag)), ...body });
@@ -113,6 +117,12 @@ export class RoomView {
     const id = alertId(body);
     if (body.state === 'open' || body.state === 'acknowledged') this.alerts.set(id, { ...this.alerts.get(id), ...body });
     else this.alerts.delete(id);
+  }
+
+  /** @param {Body} body */
+  #check(body) {
+    if (body.change === 'called') this.checks.set(String(body.site), body);
+    else if (this.checks.get(String(body.site))?.check === body.check) this.checks.delete(String(body.site));
   }
 
   /** @param {Body} body */

@@ -25,6 +25,7 @@ const KINDS = {
     return [dutyIcon(state), state === 'absent' || state === 'asleep' ? 'warning' : 'plain', `${pick(body.name) || body.post}${t('colon')}${t(`duty.${state}`)}`];
   },
   escalation: escalationEntry,
+  check: (body) => ['phone-incoming', body.change === 'unanswered' || body.change === 'unreachable' ? 'warning' : 'plain', `${t(body.roll ? 'check.roll_call' : 'check.spot_check')}${t('colon')}${words(`check.change.${body.change}`, { by: String(body.by), who: String(body.officer || body.answered_by || ''), s: Math.round(Number(body.took_s ?? 0)) }, body.change)}`],
   challenge: (body) => ['bell-ring', body.change === 'unanswered' ? 'warning' : 'plain', `${pick(body.name)}${t('colon')}${words(`challenge.change.${body.change}`, { by: String(body.by), s: Math.round(Number(body.took_s ?? 0)) }, body.change)}`],
   session: (body) => ['video', body.change === 'unreachable' || body.change === 'declined' ? 'warning' : 'plain', sessionWords(body)],
   track: (body) => [body.change === 'stalled' || body.change === 'ended' ? 'video-off' : 'video', 'plain', `${words(`track.change.${body.change}`, {}, body.change)}${t('colon')}${app.siteName(body.track?.site ?? body.site)} ${sourceName(body.track?.name ?? body.name)}`],

@@ -9,6 +9,7 @@ import { openCall } from '../elements/call-dialog.js';
 import '../elements/topbar.js';
 import '../elements/beacon.js';
 import '../elements/challenge.js';
+import '../elements/checks.js';
 import '../elements/tile.js';
 import '../elements/duty.js';
 import '../elements/incidents.js';
@@ -85,6 +86,7 @@ class Dispatch extends Part {
       <lamproom-call></lamproom-call>
       <lamproom-incoming></lamproom-incoming>
       <lamproom-challenge></lamproom-challenge>
+      <lamproom-check-call></lamproom-check-call>
       <lamproom-help></lamproom-help>
       <lamproom-toasts></lamproom-toasts>
     `;

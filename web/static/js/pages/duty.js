@@ -1,13 +1,14 @@
-// The duty office of a site: call list and rota. A supervisor chooses the site.
+// The duty office of a site: call list and rota, spot checks and roll calls. A supervisor chooses the site.
 import { app, bootWork } from '../app.js';
 import { t } from '../i18n.js';
 import { Part, html, nothing } from '../elements/part.js';
 import '../elements/topbar.js';
+import '../elements/checks.js';
 import '../elements/rota.js';
 import '../elements/help.js';
 import '../elements/toasts.js';
 
-const TABS = [['rota', 'duty_office.rota']];
+const TABS = [['rota', 'duty_office.rota'], ['checks', 'duty_office.checks']];
 
 class DutyOffice extends Part {
   static properties = { started: { state: true }, site: { state: true }, tab: { state: true } };
@@ -55,6 +56,8 @@ class DutyOffice extends Part {
   /** @param {string} tab */
   #part(tab) {
     switch (tab) {
+      case 'checks':
+        return html`<lamproom-checks .site=${this.site}></lamproom-checks>`;
       default:
         return html`<lamproom-rota .site=${this.site}></lamproom-rota>`;
     }

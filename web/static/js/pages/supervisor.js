@@ -7,6 +7,7 @@ import { Part, html, icon, nothing } from '../elements/part.js';
 import '../elements/topbar.js';
 import '../elements/beacon.js';
 import '../elements/challenge.js';
+import '../elements/checks.js';
 import '../elements/tile.js';
 import '../elements/duty.js';
 import '../elements/incidents.js';
@@ -47,6 +48,7 @@ class Supervisor extends Part {
       <lamproom-call></lamproom-call>
       <lamproom-incoming></lamproom-incoming>
       <lamproom-challenge></lamproom-challenge>
+      <lamproom-check-call></lamproom-check-call>
       <lamproom-help></lamproom-help>
       <lamproom-toasts></lamproom-toasts>
     `;
