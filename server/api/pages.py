@@ -35,6 +35,9 @@ class Pages:
         app.router.add_get("/supervisor", self.supervisor)
         app.router.add_get("/check", self.check)
         app.router.add_get("/duty", self.duty)
+        app.router.add_get("/plan", self.plan)
+        app.router.add_get("/muster", self.muster)
+        app.router.add_get("/registry", self.registry)
         app.router.add_static("/static", STATIC)
 
     async def home(self, request: web.Request) -> web.StreamResponse:
@@ -114,6 +117,15 @@ class Pages:
 
     async def duty(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "duty")
+
+    async def plan(self, request: web.Request) -> web.StreamResponse:
+        return await self._for_people(request, "plan")
+
+    async def muster(self, request: web.Request) -> web.StreamResponse:
+        return await self._for_people(request, "muster")
+
+    async def registry(self, request: web.Request) -> web.StreamResponse:
+        return await self._for_people(request, "registry")
 
     async def check(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "check")

@@ -14,7 +14,7 @@ from server.api.problems import FieldProblem
 from server.identity.service import Visitor
 from server.registry import exchange, masking
 from server.registry.errors import Mistake, RegistryRefused, RegistryStale
-from server.registry.forms import KINDS, Fact, id_of, parse, plain
+from server.registry.forms import KINDS, Fact, defaults, id_of, parse, plain
 from server.registry.pictures import PictureRefused, load_picture, store_picture
 from server.registry.service import Outcome, Registry
 from signaling.room.messages import Id, Text
@@ -81,6 +81,17 @@ class Overview(Output):
     counts: dict[str, int]
     state: dict[str, Any] | None
     """What the mine is declared to be doing now."""
+
+
+class FormBody(Output):
+    id: str
+    """The field that is the fact's id."""
+    fields: dict[str, Any]
+    """Name → default; null where there is none."""
+
+
+class FormsBody(Output):
+    kinds: dict[str, FormBody]
 
 
 class FactBody(Output):
@@ -155,6 +166,8 @@ class RegistryDoor:
         refused = ("not_found", "invalid", "stale")
         declare("GET", base, access="read", summary="How much is known of a mine, and its state", query=SiteOf,
                 ok=Overview, errors=("not_found",))(self.overview)  # fmt: skip
+        declare("GET", f"{base}/forms", access="read", summary="The fields of each kind, with their defaults",
+                ok=FormsBody)(self.forms)  # fmt: skip
         declare("GET", f"{base}/changes", access="read", summary="Changes of a mine's facts, newest first",
                 query=ChangesQuery, ok=ChangesPage, errors=("not_found",))(self.changes)  # fmt: skip
         declare("GET", f"{base}/export", access="read", summary="Facts as a file", query=ExportQuery, ok=web.Response,
@@ -182,6 +195,9 @@ class RegistryDoor:
         return routes
 
     # --- reading ---
+
+    async def forms(self, _context: Context, _request: web.Request, _body: None) -> FormsBody:
+        return FormsBody(kinds={kind: FormBody(id=form.id, fields=defaults(kind)) for kind, form in KINDS.items()})
 
     async def overview(self, context: Context, request: web.Request, _body: None) -> Overview:
         site = query(request, SiteOf).site

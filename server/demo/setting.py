@@ -8,11 +8,17 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from config.settings import DeviceSettings, Settings, SiteSettings
+from server.bus.memory import MemoryBus
 from server.commands.accounts import opened
 from server.demo.cameras import CAMERAS
+from server.demo.facts import facts, stopped
 from server.demo.mine import TERMINALS
 from server.demo.story import Story
+from server.demo.world import PERSONS_UNDERGROUND, VEHICLES
 from server.identity.roles import Role
+from server.registry.service import Registry
+from server.store.database import Database
+from server.store.sites import SiteTree
 
 HTTP_PORT = 8443
 MEDIA_PORT = 8443
@@ -172,7 +178,8 @@ async def prepare(folder: Path, story: Story) -> Stage:
         YAML(typ="safe").dump(settings.model_dump(mode="json", exclude_defaults=True), written)
     links: dict[str, str] = {}
     token_files: dict[str, Path] = {}
-    async with opened(settings) as (identity, _):
+    async with opened(settings) as (identity, database):
+        await _register(database, identity.tree, story)
         for person in PERSONS:
             password = secrets.token_urlsafe(24)  # nobody knows it; these accounts log in by link
             user = await identity.add_user(person.login, password, name=person.name, role=person.role, site=person.site)
@@ -187,6 +194,14 @@ async def prepare(folder: Path, story: Story) -> Stage:
             file.write_text(identity.issue_device(f"site:{MINE}", camera).token, "utf-8")
     url = f"http://127.0.0.1:{http_port}"
     return Stage(config, url, http_port, media_port, mqtt_port, links, opening_link, token_files, _note(story))
+
+
+async def _register(database: Database, tree: SiteTree, story: Story) -> None:
+    """What is known of the mines, so that plan and muster have something to show."""
+    registry = await Registry.load(database, tree, MemoryBus())
+    machines = devices(story)
+    await registry.change(MINE, facts(MINE, machines, PERSONS_UNDERGROUND, VEHICLES), by="", source="import")
+    await registry.change("dongfeng", stopped("dongfeng", machines), by="", source="import")
 
 
 def _note(story: Story) -> str:

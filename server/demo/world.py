@@ -39,8 +39,11 @@ ROADS: tuple[tuple[str, str], ...] = (
 
 WALK_M_S = 1.3
 DRIVE_M_S = 3.5
+LANE_M = 4.5
+"""Vehicles keep so far from the footway."""
 STAY_S = (20.0, 90.0)
 GATHERING = 18
+PERSONS_UNDERGROUND, VEHICLES = 36, 6
 JOBS = ("采煤工", "掘进工", "机电工", "瓦检员", "水泵工", "皮带工")
 
 
@@ -107,7 +110,7 @@ class People:
         persons, vehicles: how many tags of each kind.
     """
 
-    def __init__(self, seed: int, persons: int = 36, vehicles: int = 6) -> None:
+    def __init__(self, seed: int, persons: int = PERSONS_UNDERGROUND, vehicles: int = VEHICLES) -> None:
         self._random = random.Random(f"people {seed}")
         self._called: set[str] = set()
         self.walkers = [self._new(f"P{n:03d}", "person", JOBS[n % len(JOBS)]) for n in range(1, persons + 1)]
@@ -136,7 +139,10 @@ class People:
         roads = ("main-haulage", "crossing", "belt-roadway") if kind == "vehicle" else tuple(ZONES)
         zone = self._random.choice(roads)
         stays_s = self._random.uniform(0.0, STAY_S[1])
-        return Walker(tag, kind, label, zone, ZONES[zone], [], stays_s, self._random.uniform(-2.0, 2.0))
+        side_m = self._random.uniform(-2.0, 2.0)
+        if kind == "vehicle":
+            side_m += LANE_M
+        return Walker(tag, kind, label, zone, ZONES[zone], [], stays_s, side_m)
 
     def _move(self, walker: Walker, seconds: float) -> None:
         if not walker.way:

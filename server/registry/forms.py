@@ -4,10 +4,11 @@ A kind is called as in `MineFacts` and in the API: `zones`, `people`, ... Each f
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 
 from analytics import mine
 from server.registry.errors import Mistake
@@ -63,6 +64,17 @@ def id_of(kind: str, fact: Fact) -> str:
 def plain(kind: str, fact: Fact) -> dict[str, Any]:
     """All fields as JSON would hold them."""
     found: dict[str, Any] = KINDS[kind].adapter.dump_python(fact, mode="json")
+    return found
+
+
+def defaults(kind: str) -> dict[str, Any]:
+    """Field → its default as JSON would hold it; None where a value must be given."""
+    found: dict[str, Any] = {}
+    for one in fields(KINDS[kind].type):
+        if one.default is not MISSING:
+            found[one.name] = to_jsonable_python(one.default)
+        else:
+            found[one.name] = to_jsonable_python(one.default_factory()) if one.default_factory is not MISSING else None
     return found
 
 

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # as a program it is run fro
 
 from signaling.room import messages as m
 from signaling.room.problems import text
+from tests.web.mineanswers import MineAnswers
 from web import pages
 
 SITES = (
@@ -34,6 +35,7 @@ SITES = (
 PEOPLE: dict[str, dict[str, Any]] = {
     "dispatcher": {"user": "u1", "name": "王建国", "role": "dispatcher", "site": "hongqi", "level": "mine"},
     "supervisor": {"user": "u2", "name": "李敏", "role": "supervisor", "site": "county", "level": "county"},
+    "engineer": {"user": "u4", "name": "陈工", "role": "engineer", "site": "hongqi", "level": "mine"},
     "city": {"user": "u3", "name": "赵强", "role": "supervisor", "site": "city", "level": "city"},
 }
 DEVICES = ("aux-fan", "belt", "hoist", "main-fan", "pump-1", "substation")
@@ -99,6 +101,7 @@ class DevServer:
         self.csp_reports: list[str] = []
         self.alerts: dict[str, dict[str, Any]] = {}
         self.sessions: dict[str, dict[str, Any]] = {}
+        self.mine = MineAnswers()
         self.duty: list[dict[str, object]] = []
         self.rota: dict[str, Any] = {}
         self.checks: dict[str, Any] = {"items": [], "standings": []}
@@ -221,6 +224,7 @@ class DevServer:
         add("POST", "/api/checks", self._remember)
         add("POST", "/api/checks/{rest:.+}", self._remember)
         add("GET", "/api/rota", self._rota)
+        self.mine.mount(app)
         add("POST", "/api/rota/{rest:.+}", self._remember)
         add("POST", "/api/sessions", self._session_start)
         add("POST", "/api/sessions/{id}/{verb}", self._session_verb)

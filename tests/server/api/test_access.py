@@ -98,6 +98,7 @@ ALLOWED: dict[str, str] = {
     "GET /api/tracks": PEOPLE,
     "GET /api/registry": PEOPLE,
     "GET /api/registry/changes": PEOPLE,
+    "GET /api/registry/forms": PEOPLE,
     "GET /api/registry/export": PEOPLE,  # people's names need more: test_registry.py
     "POST /api/registry/import": "admin engineer",
     "GET /api/registry/{kind}": PEOPLE,

@@ -2,11 +2,13 @@
 import { pick, t } from './i18n.js';
 
 const TIMEOUT_MS = 10_000;
+const UPLOAD_TIMEOUT_MS = 60_000;
 
 export class ApiError extends Error {
-  /** @param {number} status 0 when the server was not reached @param {string} error stable id @param {{zh: string, en: string} | null} text */
-  constructor(status, error, text) {
+  /** @param {number} status 0 when the server was not reached @param {string} error stable id @param {{zh: string, en: string} | null} text @param {any[]} [fields] which values are not valid */
+  constructor(status, error, text, fields = []) {
     super(`${status} ${error}`);
+    this.fields = fields;
     this.status = status;
     this.error = error;
     this.text = text;
@@ -32,21 +34,21 @@ async function call(method, path, body, headers = {}) {
     answer = await fetch(path, {
       method,
       credentials: 'same-origin',
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(body instanceof Blob ? UPLOAD_TIMEOUT_MS : TIMEOUT_MS),
       headers: {
         Accept: 'application/json',
         ...(method === 'GET' ? {} : { 'X-Lamproom': '1' }),
-        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...(body === undefined || body instanceof Blob ? {} : { 'Content-Type': 'application/json' }),
         ...headers,
       },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: body === undefined || body instanceof Blob ? body : JSON.stringify(body),
     });
   } catch {
     throw new ApiError(0, 'unreachable', null);
   }
   const type = answer.headers.get('Content-Type') ?? '';
   const content = type.includes('json') ? await answer.json().catch(() => null) : null;
-  if (!answer.ok) throw new ApiError(answer.status, content?.error ?? 'failed', content?.text ?? null);
+  if (!answer.ok) throw new ApiError(answer.status, content?.error ?? 'failed', content?.text ?? null, content?.fields ?? []);
   return content;
 }
 
@@ -145,6 +147,45 @@ export const api = {
   removeOverride: (override) => call('DELETE', `/api/rota/overrides/${id(override)}`),
   /** @param {string} site */
   drill: (site) => call('POST', '/api/rota/drill', { site }),
+  /** @param {string} site */
+  plan: (site) => call('GET', `/api/plan${query({ site })}`),
+  /** @param {string} site */
+  planTags: (site) => call('GET', `/api/plan/tags${query({ site })}`),
+  /** @param {string} site @param {number} start @param {number} end @param {number} step */
+  tracks: (site, start, end, step) => call('GET', `/api/tracks${query({ site, start, end, step_s: step })}`),
+  /** @param {string} site */
+  musters: async (site) => items(await call('GET', `/api/musters${query({ site })}`)),
+  /** @param {string} muster */
+  muster: (muster) => call('GET', `/api/musters/${id(muster)}`),
+  /** @param {string} muster @param {boolean} names */
+  musterPeople: async (muster, names) => items(await call('GET', `/api/musters/${id(muster)}/people${query({ names: String(names) })}`)),
+  /** @param {{site: string, reason: string, drill: boolean, session?: string}} wanted */
+  startMuster: (wanted) => call('POST', '/api/musters', wanted),
+  /** @param {string} muster @param {string} reason */
+  endMuster: (muster, reason) => call('POST', `/api/musters/${id(muster)}/end`, { reason }),
+  /** @param {string} muster @param {string} card @param {boolean} out @param {string} note */
+  markPerson: (muster, card, out, note) => call('POST', `/api/musters/${id(muster)}/people/${id(card)}`, { out, note }),
+  /** @param {string} muster @param {number} number @param {string} sha256 */
+  signList: (muster, number, sha256) => call('POST', `/api/musters/${id(muster)}/lists/${number}/sign`, { sha256 }),
+  /** @param {string} site */
+  registry: (site) => call('GET', `/api/registry${query({ site })}`),
+  registryForms: () => call('GET', '/api/registry/forms'),
+  /** @param {string} site @param {string} kind @param {string} after @param {number} [at] */
+  facts: (site, kind, after, at) => call('GET', `/api/registry/${id(kind)}${query({ site, after, at })}`),
+  /** @param {string} site @param {string} kind @param {string} fact */
+  factHistory: async (site, kind, fact) => items(await call('GET', `/api/registry/${id(kind)}/${id(fact)}/history${query({ site })}`)),
+  /** @param {string} site */
+  registryChanges: async (site) => items(await call('GET', `/api/registry/changes${query({ site })}`)),
+  /** @param {string} site @param {string} kind @param {string} fact @param {object} data @param {number} [expect] */
+  putFact: (site, kind, fact, data, expect) => call('PUT', `/api/registry/${id(kind)}/${id(fact)}${query({ site })}`, { data, expect: expect ?? null }),
+  /** @param {string} site @param {string} kind @param {string} fact */
+  removeFact: (site, kind, fact) => call('DELETE', `/api/registry/${id(kind)}/${id(fact)}${query({ site })}`),
+  /** @param {string} site @param {string} card @param {string} reason */
+  unmask: (site, card, reason) => call('POST', `/api/registry/people/${id(card)}/unmask${query({ site })}`, { reason }),
+  /** @param {Record<string, string>} how @param {Blob} file */
+  importFacts: (how, file) => call('POST', `/api/registry/import${query(how)}`, file),
+  /** @param {string} site @param {string} plan @param {Blob} file */
+  planPicture: (site, plan, file) => call('PUT', `/api/registry/plans/${id(plan)}/picture${query({ site })}`, file),
   /** @param {{site: string, device?: string, quantity?: string, start?: number, end?: number}} wanted */
   readings: async (wanted) => items(await call('GET', `/api/readings${query(wanted)}`)),
 };

@@ -38,6 +38,8 @@ export class RoomView {
     this.readings = new Map();
     /** @type {Map<string, Body>} */
     this.positions = new Map();
+    /** @type {Map<string, Body>} musters by id, with their newest figures */
+    this.musters = new Map();
     /** @type {Map<string, Body>} what is gone: telemetry, analytics */
     this.links = new Map();
     /** @type {'off' | 'on' | 'failed'} whether what is shown is being recorded */
@@ -92,6 +94,7 @@ export class RoomView {
     else if (event.kind === 'order') this.#order(body);
     else if (event.kind === 'reading') this.#reading(body);
     else if (event.kind === 'position') this.positions.set(String(body.tag), { ...this.positions.get(String(body.tag)), ...body });
+    else if (event.kind === 'muster') this.musters.set(String(body.muster), { ...this.musters.get(String(body.muster)), ...body });
     else if (event.kind === 'link') this.links.set(String(body.what), { ...body, at: event.at });
   }
 
@@ -100,6 +103,7 @@ export class RoomView {
     const body = message.body;
     if (message.kind === 'reading') this.#reading(body);
     else if (message.kind === 'position') this.positions.set(String(body.tag), { ...this.positions.get(String(body.tag)), ...body });
+    else if (message.kind === 'muster') this.musters.set(String(body.muster), { ...this.musters.get(String(body.muster)), ...body });
     else if (message.kind === 'positions') for (const one of body.items) this.positions.set(String(one.tag), { ...this.positions.get(String(one.tag)), ...one });
     else if (message.kind === 'duty') this.duty.set(dutyKey(body), { ...this.duty.get(dutyKey(body)), ...body });
   }

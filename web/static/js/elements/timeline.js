@@ -35,6 +35,8 @@ const KINDS = {
   reading: (body) => ['activity', 'plain', `${words(`device.name.${body.device}`, {}, body.device)} ${words(`quantity.${body.quantity}`, {}, body.quantity)} ${figure(body.value)} ${body.unit ?? ''} ${words(`reading.change.${body.change}`, {}, '')}`],
   position: (body) => ['map-pin', 'plain', t('position.moved', { tag: body.label || body.tag, from: zoneName(body.from_zone), to: zoneName(body.zone) })],
   member: (body) => ['users', 'plain', words(`member.${body.change}`, { name: body.person?.name ?? '', site: app.siteName(body.person?.site, body.person?.level) }, body.change)],
+  muster: (body) => ['siren', body.change === 'signed' || body.change === 'list' ? 'plain' : 'warning', `${words(`muster.change.${body.change}`, {}, body.change)}${body.drill ? ` (${t('muster.drill')})` : ''}${t('colon')}${app.siteName(body.site)} ${body.board.left === null ? t('muster.left_unknown') : t('muster.left', { n: body.board.left })}`],
+  registry: (body) => ['layout-grid', 'plain', t('registry.changed', { n: body.version })],
   link: (body) => [body.state === 'back' || body.state === 'up' ? 'wifi' : 'link-2-off', body.state === 'back' || body.state === 'up' ? 'plain' : 'warning', `${words(`linked.${body.what}`, {}, body.what)}${t('colon')}${words(`linked.state.${body.state}`, {}, body.state)}`],
 };
 

@@ -10,6 +10,7 @@ import '../elements/topbar.js';
 import '../elements/beacon.js';
 import '../elements/challenge.js';
 import '../elements/checks.js';
+import '../elements/muster-strip.js';
 import '../elements/tile.js';
 import '../elements/duty.js';
 import '../elements/incidents.js';
@@ -70,6 +71,7 @@ class Dispatch extends Part {
     return html`
       <lamproom-topbar></lamproom-topbar>
       <lamproom-beacon></lamproom-beacon>
+      <lamproom-muster-strip></lamproom-muster-strip>
       <main class="dispatch ${inSession ? 'in-session' : ''}">
         <div class="column own">
           ${this.#camera()}

@@ -8,6 +8,7 @@ import '../elements/topbar.js';
 import '../elements/beacon.js';
 import '../elements/challenge.js';
 import '../elements/checks.js';
+import '../elements/muster-strip.js';
 import '../elements/tile.js';
 import '../elements/duty.js';
 import '../elements/incidents.js';
@@ -38,6 +39,7 @@ class Supervisor extends Part {
     return html`
       <lamproom-topbar></lamproom-topbar>
       <lamproom-beacon></lamproom-beacon>
+      <lamproom-muster-strip></lamproom-muster-strip>
       <main class="supervisor ${inSession ? 'in-session' : ''}">
         ${inSession
           ? html`<lamproom-session></lamproom-session>`
