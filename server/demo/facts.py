@@ -112,7 +112,7 @@ def _person(n: int) -> Person:
 
 
 def _machine(n: int) -> Machine:
-    return Machine(f"car-{n}", (f"V{n:02d}",), "truck", f"{n}号胶轮车", f"Vehicle {n}", speed_limit_mps=5.5)
+    return Machine(f"car-{n}", (f"V{n:02d}",), "truck", f"{n}号胶轮车", f"Vehicle {n}")
 
 
 def _devices(site: str, devices: list[DeviceSettings]) -> list[Fact]:
