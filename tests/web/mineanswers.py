@@ -150,8 +150,8 @@ class MineAnswers:
         return web.json_response({"site": "hongqi", "version": 3, "counts": {"zones": 1}, "state": state})
 
     async def _forms(self, _request: web.Request) -> web.Response:
-        fields: dict[str, Any] = {"zone": None, "name_zh": "", "kind": "other", "dwell_limit_s": None, "gathering_ok": False,
-                  "allow_cards": [], "fence": {"outline": []}}  # fmt: skip
+        fields: dict[str, Any] = {"zone": None, "name_zh": "", "kind": "other", "dwell_limit_s": None}
+        fields |= {"gathering_ok": False, "allow_cards": [], "fence": {"outline": []}}
         return web.json_response({"kinds": {"zones": {"id": "zone", "fields": fields}}})
 
     async def _changes(self, _request: web.Request) -> web.Response:
