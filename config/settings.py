@@ -211,6 +211,21 @@ class RecordingSettings(Section):
     session_free_mb: int = Field(default=128, ge=0, description="with less free space, no recording at all")
 
 
+class RetentionSettings(Section):
+    """How long what was written down is kept. What is held or still open is not touched, however old."""
+
+    released_days: int = Field(
+        default=30,
+        ge=1,
+        description="recordings and timeline of an ended consultation, after it was released from hold",
+    )
+    picture_days: int = Field(default=730, ge=30, description="pictures of alerts that are over")
+    timeline_days: int = Field(default=730, ge=30, description="entries of the rooms of sites")
+    audit_days: int = Field(default=1825, ge=180, description="rows of the audit, oldest first")
+    login_days: int = Field(default=90, ge=1, description="log-ins and links that have ended")
+    rows_per_pass: int = Field(default=5000, ge=100, description="removed in one transaction at most")
+
+
 class MqttSettings(Section):
     """The MQTT broker that telemetry comes from."""
 
@@ -672,6 +687,7 @@ class Settings(Section):
     analytics: AnalyticsSettings = AnalyticsSettings()
     ingest: IngestSettings = IngestSettings()
     recording: RecordingSettings = RecordingSettings()
+    retention: RetentionSettings = RetentionSettings()
     mqtt: MqttSettings = MqttSettings()
     files: FilesSettings = FilesSettings()
     duty: DutySettings = DutySettings()

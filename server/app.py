@@ -39,6 +39,7 @@ from server.api.pages import Pages
 from server.api.phones import PhoneDoor
 from server.api.plan import PlanDoor
 from server.api.registry import RegistryDoor
+from server.api.report import ReportDoor
 from server.api.room import RoomDoor
 from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
@@ -67,6 +68,7 @@ from server.positions import LivePositions
 from server.posts import DutyPosts
 from server.recording import Recordings
 from server.registry.service import Registry
+from server.retention import Retention, forget_quietly
 from server.rules import Rules
 from server.sessions.service import SessionService
 from server.snapshot import Rooms
@@ -387,6 +389,7 @@ def _notable(states: RunStates) -> Notable:
 
 async def _retain(parts: Parts) -> None:
     kept = parts.settings.store
+    retention = Retention(parts.settings.retention, parts.database, parts.tree, parts.settings.server.data_dir)
     while True:
         now = time.time()
         await parts.telemetry.forget(
@@ -395,6 +398,7 @@ async def _retain(parts: Parts) -> None:
         await parts.minutes.forget(now - kept.minute_retention_days * DAY_S)
         parts.live.forget(now - kept.position_retention_days * DAY_S)
         await parts.recordings.forget(time.time())
+        await forget_quietly(retention, time.time())
         await _checkpoint(parts.database)
         await asyncio.sleep(RETENTION_EVERY_S)
 
@@ -453,7 +457,8 @@ def application(parts: Parts) -> web.Application:
     rules, incidents = RulesDoor(parts.parameters, parts.rules), IncidentDoor(parts.incidents)
     muster = MusterDoor(parts.musters, parts.registry)
     phones = PhoneDoor(parts.phones if settings.phones.enabled else None)
-    doors = (sessions, consultation, whip, registry, *duty, plan, fetched, rules, incidents, muster, phones)
+    reports = ReportDoor(parts.sessions, sessions)
+    doors = (sessions, consultation, reports, whip, registry, *duty, plan, fetched, rules, incidents, muster, phones)
     routes = Routes.of(*shared, *(one.routes() for one in doors))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(

@@ -110,6 +110,7 @@ class Recordings:
         self, settings: Settings, database: Database, conductor: Conductor, sessions: SessionService, streams: Streams
     ) -> None:
         self._settings = settings.recording
+        self._released_days = settings.retention.released_days
         self._folder = folder_of(settings)
         self._database = database
         self._conductor = conductor
@@ -384,8 +385,10 @@ class Recordings:
     async def forget(self, at: float) -> int:
         """Remove recordings that are older than they are kept; held ones never. Returns how many."""
         before = at - self._settings.routine_days * 86400.0
+        released_before = at - self._released_days * 86400.0
         async with self._database.reading() as connection:
-            old = await rows.outdated(connection, before)
+            old = await rows.outdated(connection, "routine", before)
+            old += await rows.outdated(connection, "session", released_before)
         for row in old:
             recording = str(row["recording"])
             await asyncio.to_thread(_remove, self._folder, recording)

@@ -87,6 +87,8 @@ SANS_IO = [
     "server/duty/spotcheck.py",
     "server/duty/storm.py",
     "server/duty/webhook.py",
+    "server/report/after.py",
+    "server/report/words.py",
     "server/sessions/floor.py",
     "server/phones/gate.py",
     "server/phones/pace.py",

@@ -147,7 +147,7 @@ class SessionDoor:
         return state.as_dict()
 
     async def get(self, context: Context, request: web.Request, _body: None) -> dict[str, object]:
-        return (await self._visible(context, request)).as_dict()
+        return (await self.visible(context, request)).as_dict()
 
     async def answer(self, context: Context, request: web.Request, _body: None) -> dict[str, object]:
         state = await self.of_mine(context, request)
@@ -173,7 +173,7 @@ class SessionDoor:
         state = await self.of_mine(context, request)
         return (await self.sessions.handle(state.session, Ended(actor_of(context, visitor(request))))).as_dict()
 
-    async def _visible(self, context: Context, request: web.Request) -> State:
+    async def visible(self, context: Context, request: web.Request) -> State:
         state = await self.sessions.get(request.match_info["session"])
         who = visitor(request).user
         if state is None or not (who.site in state.sites() or context.tree.reaches(who.site, state.site)):
@@ -182,7 +182,7 @@ class SessionDoor:
 
     async def of_mine(self, context: Context, request: web.Request) -> State:
         """A consultation in which the visitor's own site takes part."""
-        state = await self._visible(context, request)
+        state = await self.visible(context, request)
         if visitor(request).user.site not in state.sites():
             raise ApiProblem("not_found")
         return state

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.bus import Bus
 from server.sessions.errors import SessionError
@@ -24,7 +25,7 @@ from server.sessions.machine import (
     TrackNoted,
 )
 from server.sessions.machine import Entry as NewEntry
-from server.store import idempotency, timeline
+from server.store import audit, idempotency, recordings, timeline
 from server.store import sessions as rows
 from server.store.database import Database
 from server.store.errors import StoreError
@@ -187,6 +188,41 @@ class SessionService:
             self.on_changed(right.state)
             return right.state
 
+    async def hold(self, session_id: str, by: Actor, held: bool, reason: str, address: str) -> State:
+        """Hold the evidence of a consultation, open or ended, or release it; with the reason, in the audit and on the
+        timeline, and with its recordings, all in one transaction.
+
+        Raises:
+            SessionError: there is no such consultation.
+        """
+        async with self._lock:
+            state = await self.get(session_id)
+            if state is None:
+                raise SessionError("not_found", f"There is no consultation {session_id}.")
+            changed = copy.deepcopy(state)
+            changed.held = held
+            await self._database.finish(self._write_hold(changed, by, reason, address))
+            if (session := self._open.get(session_id)) is not None:
+                session.state.held = held
+            return changed
+
+    async def _write_hold(self, state: State, by: Actor, reason: str, address: str) -> None:
+        at, change = time.time(), "held" if state.held else "released"
+        body: dict[str, object] = {
+            "session": state.session, "room": state.room, "site": state.site, "title": state.title, "change": change,
+            "by": by.name, "by_site": by.site, "reason": reason, "held": state.held,
+        }  # fmt: skip
+        async with self._database.transaction() as connection:
+            await _save_state(connection, state)
+            await recordings.hold(connection, state.session, state.held)
+            entries = await timeline.append(connection, [state.room, f"site:{state.site}"], "session", body, at)
+            await audit.append(
+                connection, at=at, actor=by.user, action=f"evidence.{'hold' if state.held else 'release'}",
+                object=state.session, site=state.site, address=address, detail={"reason": reason},
+            )  # fmt: skip
+        for kept in entries:
+            await self._bus.publish("entry", kept.as_dict())
+
     # --- questions ---
 
     def get_open(self, session_id: str) -> State | None:
@@ -236,20 +272,24 @@ class SessionService:
         ]  # fmt: skip
         async with self._database.transaction() as connection:
             for state, _ in changed:
-                await rows.save(
-                    connection,
-                    state.session,
-                    state.as_dict(),
-                    open=state.ended_at is None,
-                    site=state.site,
-                    started_at=state.started_at,
-                    ended_at=state.ended_at,
-                )
+                await _save_state(connection, state)
             written = await timeline.append_all(connection, news)
             if once is not None:
                 await idempotency.keep(connection, *once, changed[0][0].as_dict(), at)
         for kept in written:
             await self._bus.publish("entry", kept.as_dict())
+
+
+async def _save_state(connection: AsyncConnection, state: State) -> None:
+    await rows.save(
+        connection,
+        state.session,
+        state.as_dict(),
+        open=state.ended_at is None,
+        site=state.site,
+        started_at=state.started_at,
+        ended_at=state.ended_at,
+    )
 
 
 def _noted(entry: Mapping[str, Any]) -> AlertNoted | TrackNoted | None:

@@ -174,10 +174,11 @@ async def revoke_logins_of(connection: AsyncConnection, user: str, at: float) ->
     await connection.execute(query.values(revoked_at=at))
 
 
-async def forget_ended(connection: AsyncConnection, before: float) -> None:
-    """Drop log-ins and links that ended before this."""
-    await connection.execute(delete(logins).where(logins.c.expires_at < before))
-    await connection.execute(delete(links).where(links.c.expires_at < before))
+async def forget_ended(connection: AsyncConnection, before: float) -> int:
+    """Drop log-ins and links that ended before this; how many."""
+    ended = (logins.c.expires_at < before) | (logins.c.revoked_at < before)
+    gone = (await connection.execute(delete(logins).where(ended))).rowcount
+    return gone + (await connection.execute(delete(links).where(links.c.expires_at < before))).rowcount
 
 
 # --- one-time links -------------------------------------------------------------------------------------------------

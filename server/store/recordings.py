@@ -111,14 +111,20 @@ async def _with_segments(connection: AsyncConnection, found: list[dict[str, Any]
     return [{**row, "segments": by_recording[row["recording"]]} for row in found]
 
 
-async def outdated(connection: AsyncConnection, before: float, limit: int = 100) -> list[dict[str, Any]]:
-    """Recordings that ended before then and are not held."""
+async def outdated(connection: AsyncConnection, kind_of: str, before: float, limit: int = 100) -> list[dict[str, Any]]:
+    """Recordings of a class that ended before then and are not held."""
     query = select(recordings).where(
-        recordings.c.state != "recording", recordings.c.held.is_(False), recordings.c.ended_at < before
-    )
+        recordings.c.state != "recording", recordings.c.held.is_(False), recordings.c.ended_at < before,
+        recordings.c["class"] == kind_of,
+    )  # fmt: skip
     return await _with_segments(
         connection, [dict(row._mapping) for row in await connection.execute(query.limit(limit))]
     )
+
+
+async def hold(connection: AsyncConnection, session: str, held: bool) -> None:
+    """All recordings of a consultation."""
+    await connection.execute(update(recordings).where(recordings.c.session == session).values(held=held))
 
 
 async def forget(connection: AsyncConnection, recording: str) -> None:

@@ -18,6 +18,7 @@ from server.api.openapi import document
 from server.api.phones import PhoneDoor
 from server.api.plan import PlanDoor
 from server.api.registry import RegistryDoor
+from server.api.report import ReportDoor
 from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
@@ -74,6 +75,10 @@ ALLOWED: dict[str, str] = {
     "POST /api/sessions/{session}/decline": "admin supervisor dispatcher",
     "POST /api/sessions/{session}/end": "admin supervisor dispatcher",
     "POST /api/sessions/{session}/invite": "admin supervisor dispatcher",
+    "GET /api/sessions": PEOPLE,
+    "GET /api/sessions/{session}/report": PEOPLE,
+    "GET /api/sessions/{session}/case": PEOPLE,
+    "POST /api/sessions/{session}/hold": "admin",
     "POST /api/sessions/{session}/merge": "admin supervisor dispatcher",
     "POST /api/sessions/{session}/summary": "admin supervisor dispatcher",
     "GET /api/sessions/{session}/guests": "admin supervisor dispatcher",
@@ -157,6 +162,7 @@ DECLARED = Routes.of(
     ROUTES,
     SESSIONS.routes(),
     ConsultationDoor(NOTHING, NOTHING, SESSIONS).routes(),  # type: ignore[arg-type]
+    ReportDoor(NOTHING, SESSIONS).routes(),  # type: ignore[arg-type]
     WhipDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     PhoneDoor(None).routes(),
     RegistryDoor(NOTHING).routes(),  # type: ignore[arg-type]
