@@ -640,6 +640,9 @@ class PhonesSettings(Section):
         default="lamproom", pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,200}$",
         description="domain and realm of registered phones; changing it makes all their secrets invalid",
     )  # fmt: skip
+    digest: Literal["sha256", "both", "md5"] = Field(
+        default="both", description="what phones are asked for; some older ones stumble over the very offer of SHA-256"
+    )
     max_calls: int = Field(default=100, ge=1, le=2000, description="at once, all together")
     ring_timeout_s: float = Field(default=30.0, ge=3, le=170, description="how long a phone is rung")
     pin_tries: int = Field(

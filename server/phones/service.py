@@ -52,7 +52,7 @@ from signaling.sip.address import Address
 from signaling.sip.callcore import Place
 from signaling.sip.callevents import CallEvent, Ended, Incoming, Referred, Refused, RegistrationChanged, Texted
 from signaling.sip.callevents import Profile as SipProfile
-from signaling.sip.digest import DigestServer
+from signaling.sip.digest import Algorithm, DigestServer
 from signaling.sip.endpoint import SipEndpoint, serve
 from signaling.sip.errors import LocalSipError
 from signaling.sip.registrar import Binding, Registrar
@@ -70,6 +70,7 @@ REFRESH_S = 5.0
 FORGET_S = 3600.0
 CALLS_KEPT_S = 90 * 86400.0
 PARTING_S = 1.0
+DIGESTS: dict[str, tuple[Algorithm, ...]] = {"sha256": ("SHA-256",), "both": ("SHA-256", "MD5"), "md5": ("MD5",)}
 
 log = structlog.get_logger()
 
@@ -414,7 +415,8 @@ class PhoneService:
         ports: dict[str, int] = {}
         host = self.settings.advertise or self.settings.listen_host
         token: Callable[[], str] = lambda: secrets.token_hex(12)  # noqa: E731
-        digest = DigestServer(self.settings.domain, self._digest_key, os.urandom)
+        algorithms = DIGESTS[self.settings.digest]
+        digest = DigestServer(self.settings.domain, self._digest_key, os.urandom, algorithms)
         registrar = Registrar(self.settings.domain, digest, self.phones.secret, token, max_expires=REGISTERED_S)
         gate = PhoneGate(
             self.settings, registrar, digest, self.phones.secret, self.phones.get, self.rates, self._calls_of

@@ -60,6 +60,7 @@ class PhoneServer:
 
 @contextlib.asynccontextmanager
 async def phone_server(folder: Path, **phone_media: object) -> AsyncIterator[PhoneServer]:
+    """`phone_media`: of the settings' section."""
     settings = Settings.model_validate(
         {
             "server": ServerSettings(listen_port=0, data_dir=folder / "data").model_dump(),
@@ -80,6 +81,29 @@ async def phone_server(folder: Path, **phone_media: object) -> AsyncIterator[Pho
         finally:
             task.cancel()
             await asyncio.wait([task])
+
+
+@contextlib.asynccontextmanager
+async def sip_server(folder: Path, **phones: object) -> AsyncIterator[PhoneServer]:
+    """The same with call control; `phones`: of the settings' section."""
+    own = {"rtp_port_min": 24000, "rtp_port_max": 29999}
+    settings = Settings.model_validate(
+        {
+            "server": ServerSettings(listen_port=0, data_dir=folder / "data").model_dump(),
+            "media": MediaSettings(udp_port=0).model_dump(),
+            "sites": SITES,
+            "phone_media": own,
+            "phones": {"enabled": True, "port": 0, "tls_port": 0} | phones,
+        }
+    )
+    async with running(settings) as server:
+        parts = server.parts
+        async with asyncio.timeout(20):
+            await parts.phone_media.ready.wait()
+            await parts.media.ready.wait()
+            while parts.phones.endpoint is None:
+                await asyncio.sleep(0.05)
+        yield PhoneServer(server.url, parts, parts.phone_media)
 
 
 class ToneTrack(AudioStreamTrack):

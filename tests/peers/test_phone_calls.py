@@ -1,0 +1,135 @@
+"""Baresip, our server and Chromium: a tone at one end is measured, level and frequency, at the other."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from media.phone.messages import DigitPressed, Started
+from tests.fakes.baresip import Baresip, baresip
+from tests.fakes.browser import chromium
+from tests.fakes.phoneserver import PhoneServer, sip_server
+from tests.fakes.sound import dominant, level, tone
+from tests.fakes.voicepage import RATE, VoicePage
+
+pytestmark = pytest.mark.peer
+
+FROM_PHONE, FROM_PAGE = 440.0, 1000.0
+PHONE_LEVEL, PAGE_LEVEL = level(tone(FROM_PHONE, 1, 8000)), -15.05
+CASES = (
+    ("pcma/8000/1", "udp", ""),
+    ("pcmu/8000/1", "tcp", ""),
+    ("g722/16000/1", "tls", "srtp-mand"),
+    ("opus/48000/2", "udp", "srtp"),
+)
+"""Codec, transport of the signalling, encryption of the media."""
+
+
+class Ears:
+    """What the phone worker tells call control, kept as well."""
+
+    def __init__(self, server: PhoneServer) -> None:
+        self.started: list[Started] = []
+        self.digits: list[str] = []
+        phones = server.parts.phones
+        media_started, digit = phones.media_started, phones.digit
+
+        def starts(event: Started) -> None:
+            self.started.append(event)
+            media_started(event)
+
+        def presses(event: DigitPressed) -> None:
+            self.digits.append(event.digit)
+            digit(event)
+
+        phones.media_started = starts  # type: ignore[method-assign]
+        phones.digit = presses  # type: ignore[method-assign]
+
+
+async def phone_track(server: PhoneServer, room: str) -> str:
+    """The phone's track, once it is in the room."""
+    async with asyncio.timeout(15):
+        while True:
+            for client, own in server.parts.conductor.tracks_in(room):
+                if client.kind == "phone" and own.state == "live":
+                    return own.track
+            await asyncio.sleep(0.05)
+
+
+async def gone(server: PhoneServer, room: str) -> None:
+    async with asyncio.timeout(15):
+        while any(client.kind == "phone" for client, _ in server.parts.conductor.tracks_in(room)):
+            await asyncio.sleep(0.05)
+
+
+async def page_hears(page: VoicePage, loud: bool, timeout_s: float = 10.0) -> None:
+    """The phone's tone, or nothing, within a while; what is heard last is in the message."""
+    found = (0.0, 0.0)
+    for _ in range(round(timeout_s / 0.5)):
+        await asyncio.sleep(0.5)
+        samples = await page.samples()
+        found = (round(level(samples), 1), round(dominant(samples, RATE), 1) if samples.any() else 0.0)
+        right = abs(found[0] - PHONE_LEVEL) <= 2 and abs(found[1] - FROM_PHONE) <= 3
+        if right if loud else found[0] < -55:
+            return
+    raise AssertionError(f"heard {found[0]} dBov at {found[1]} Hz, not {PHONE_LEVEL:.1f} at {FROM_PHONE}")
+
+
+async def phone_hears(phone: Baresip, timeout_s: float = 10.0) -> None:
+    """The page's tone."""
+    found = (0.0, 0.0)
+    for _ in range(round(timeout_s / 0.5)):
+        await asyncio.sleep(0.5)
+        samples = phone.heard()[-phone.rate // 2 :]
+        if len(samples) < phone.rate // 2:
+            continue
+        found = (round(level(samples), 1), round(dominant(samples, phone.rate), 1))
+        if abs(found[0] - PAGE_LEVEL) <= 2.5 and abs(found[1] - FROM_PAGE) <= 3:
+            return
+    raise AssertionError(f"heard {found[0]} dBov at {found[1]} Hz, not {PAGE_LEVEL} at {FROM_PAGE}")
+
+
+async def hold_and_press(phone: Baresip, page: VoicePage, ears: Ears) -> None:
+    for key in "5#5":
+        await phone.press(key)
+        await asyncio.sleep(0.4)
+    async with asyncio.timeout(5):
+        while len(ears.digits) < 3:
+            await asyncio.sleep(0.05)
+    assert ears.digits == ["5", "#", "5"]
+    await phone.command("hold")
+    await page_hears(page, loud=False)
+    await phone.command("resume")
+    await page_hears(page, loud=True)
+    await phone_hears(phone)
+
+
+async def test_phones_and_pages_hear_each_other(tmp_path: Path) -> None:
+    """G.711 both laws, G.722 and Opus; UDP, TCP and TLS; with SDES and without; DTMF, hold and resume."""
+    async with sip_server(tmp_path, digest="md5") as server, chromium() as browser:
+        ears = Ears(server)
+        http = await server.session("county")
+        async with http.post("/api/sessions", json={"site": "hongqi", "levels": []}) as answer:
+            room = f"session:{(await answer.json())['session']}"
+        await http.close()
+        page = VoicePage(await (await browser.new_context()).new_page())
+        await page.enter(server.url, "county", room, FROM_PAGE)
+        phones = server.parts.phones
+        assert phones.endpoint is not None
+        secret = await phones.phones.add("desk", "hongqi", "调度电话", (), "test")
+        for number, (codec, transport, encryption) in enumerate(CASES):
+            port = phones.endpoint.tls_port if transport == "tls" else phones.endpoint.port
+            account = {"user": "desk", "secret": secret, "domain": "lamproom", "server": f"127.0.0.1:{port}"}
+            folder = tmp_path / f"phone{number}"
+            async with baresip(folder, account, codec=codec, transport=transport, encryption=encryption) as phone:
+                await phone.command("dial", "0")
+                await phone.event("CALL_ESTABLISHED")
+                await page.watch(await phone_track(server, room))
+                await page_hears(page, loud=True)
+                await phone_hears(phone)
+                started = ears.started[-1]
+                assert (started.codec.lower(), started.encrypted) == (codec.split("/")[0], bool(encryption))
+                if number == 0:
+                    await hold_and_press(phone, page, ears)
+                await phone.command("hangup")
+                await gone(server, room)
