@@ -110,6 +110,8 @@ LONGEST_DELAY_S = dict.fromkeys(
     2.0,
 )
 """Units without which nobody is called or seen are started again soon, however often they fail."""
+LONGEST_DELAY_S["media"] = 0.3
+"""A start costs half a second, and everybody's pictures wait for it."""
 
 DEFAULT_SITE = SiteSettings(site="mine", level="mine", name_zh="本矿", name_en="Our mine")
 """The tree of a server whose settings name no site."""
