@@ -4,6 +4,7 @@ G.711 is a table of 256 values one way and of 65,536 the other; `media/phone/g71
 recommendation. What FFmpeg refuses becomes `PayloadError`.
 """
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ import av
 import numpy as np
 
 from media.errors import PacketError
-from media.phone import g711
+from media.phone import g711, libopus
 from media.phone.audio import Samples, frame_samples, to_int16
 from media.phone.messages import CodecName
 
@@ -114,6 +115,7 @@ class _FfmpegDecoder:
         context: Any = av.CodecContext.create(name, "r")
         context.sample_rate = rate
         context.layout = "mono"
+        context.thread_count = 1
         self._context = context
 
     def decode(self, payload: bytes) -> Samples:
@@ -133,6 +135,7 @@ class _FfmpegEncoder:
         context.sample_rate = rate
         context.layout = "mono"
         context.format = "s16"
+        context.thread_count = 1  # else FFmpeg keeps two for each
         context.time_base = Fraction(1, rate)
         if name == "libopus":
             context.bit_rate = OPUS_BITRATE
@@ -141,6 +144,17 @@ class _FfmpegEncoder:
         self._context = context
         self._rate = rate
         self._at = 0
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """At the first frame PyAV makes a filter graph with a thread for each core, and waits for them at every frame:
+        seen from one core it makes none."""
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(allowed)})
+        try:
+            self.encode(np.zeros(frame_samples(self._rate), np.float32))
+        finally:
+            os.sched_setaffinity(0, allowed)
 
     def encode(self, frame: Samples) -> bytes:
         sound = av.AudioFrame.from_ndarray(to_int16(frame).reshape(1, -1), format="s16", layout="mono")
@@ -153,13 +167,30 @@ class _FfmpegEncoder:
 OPUS_DECODED_RATE = 48000
 
 
-def opus_decoder() -> Decoder:
-    """To `OPUS_DECODED_RATE`, one channel."""
+class _OpusDecoder:
+    def __init__(self, inner: libopus.LibOpusDecoder) -> None:
+        self._inner = inner
+
+    def decode(self, payload: bytes) -> Samples:
+        try:
+            return self._inner.decode(payload)
+        except libopus.LibOpusError as error:
+            raise PayloadError(f"Opus refuses a payload of {len(payload)} bytes ({error}).") from error
+
+
+def opus_decoder(*, direct: bool = True) -> Decoder:
+    """To `OPUS_DECODED_RATE`, one channel. `direct`: by libopus itself where it is found."""
+    library = libopus.load() if direct else None
+    if library is not None:
+        return _OpusDecoder(libopus.LibOpusDecoder(library, OPUS_DECODED_RATE))
     return _FfmpegDecoder("libopus", OPUS_DECODED_RATE)
 
 
-def opus_encoder(rate: int) -> Encoder:
+def opus_encoder(rate: int, *, direct: bool = True) -> Encoder:
     """From 8000, 16000 or 48000 samples a second; packets of 20 ms."""
+    library = libopus.load() if direct else None
+    if library is not None:
+        return libopus.LibOpusEncoder(library, rate, OPUS_BITRATE)
     options = {"application": "voip", "compression_level": "1", "frame_duration": "20", "fec": "1", "packet_loss": "5"}
     return _FfmpegEncoder("libopus", rate, options)
 

@@ -1,12 +1,13 @@
 """Each codec there and back, measured, and its tables against FFmpeg's."""
 
+import os
 from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from media.phone import codecs, g711
+from media.phone import codecs, g711, libopus
 from media.phone.audio import Resampler, frame_samples, level
 from media.phone.codecs import SPECS, PayloadError, decoder, duration, encoder, frame_ticks
 from media.phone.messages import CodecName
@@ -67,15 +68,31 @@ def test_payloads_that_cannot_be_are_refused(name: CodecName, payload: bytes) ->
         duration(name, payload)
 
 
-def test_rubbish_is_refused_and_does_no_harm() -> None:
-    decode, _ = decoder("opus")
+@pytest.mark.parametrize("direct", [True, False])
+def test_rubbish_is_refused_and_does_no_harm(direct: bool) -> None:
+    decode = codecs.opus_decoder(direct=direct)
     with pytest.raises(PayloadError):
         decode.decode(b"\xff\xff\xff")
     assert len(decode.decode(encoder("opus").encode(tone(440, 0.02, 16000)))) == 960
 
 
-def test_opus_of_a_narrow_phone_is_encoded_at_its_own_rate() -> None:
-    encode, decode = codecs.opus_encoder(8000), codecs.opus_decoder()
+def test_libopus_is_found_beside_ffmpeg() -> None:
+    assert libopus.load() is not None
+
+
+@pytest.mark.parametrize("name", ["opus", "G722"])
+def test_no_codec_has_threads(name: CodecName) -> None:
+    before = len(os.listdir("/proc/self/task"))
+    kept = [encoder(name) for _ in range(4)]
+    for each in kept:
+        each.encode(tone(440, 0.02, SPECS[name].rate))
+    assert len(os.listdir("/proc/self/task")) == before
+
+
+@pytest.mark.parametrize("encodes", [True, False])
+@pytest.mark.parametrize("decodes", [True, False])
+def test_opus_of_a_narrow_phone_is_encoded_at_its_own_rate(encodes: bool, decodes: bool) -> None:
+    encode, decode = codecs.opus_encoder(8000, direct=encodes), codecs.opus_decoder(direct=decodes)
     sound = tone(1000, 1.0, 8000)
     parts = [decode.decode(encode.encode(sound[at : at + 160])) for at in range(0, 8000, 160)]
     result = Resampler(48000, 8000)(np.concatenate(parts))[2000:]
