@@ -201,7 +201,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             settings.analytics, on_observed=posts.observed, on_blind=posts.blind, on_state=posts.vision_state
         )
         posts.vision = vision
-        await duty.load(conductor, posts)
+        await duty.load(conductor, posts, alert_service, sessions)
         streams.on_camera, streams.on_camera_gone = posts.camera_started, posts.camera_gone
         recorded = Recordings(settings, database, conductor, sessions, streams)
         conductor.recording_of = recorded.state_of

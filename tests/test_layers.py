@@ -83,6 +83,7 @@ SANS_IO = [
     "server/duty/challenge.py",
     "server/duty/contacts.py",
     "server/duty/escalation.py",
+    "server/duty/handover.py",
     "server/duty/rota.py",
     "server/duty/spotcheck.py",
     "server/duty/storm.py",

@@ -215,7 +215,8 @@ class RotaDoor:
     async def add_plan(self, context: Context, request: web.Request, body: NewPlan) -> PlanBody:
         who = require(context, request, "roster", body.site)
         plan = Plan(
-            f"l{secrets.token_hex(6)}", body.site, body.who, body.name, body.starts_at, body.turn_s, body.turns
+            f"l{secrets.token_hex(6)}", body.site, body.who, body.name, body.starts_at, body.turn_s, body.turns,
+            time.time(),
         )  # fmt: skip
         await self._keep(plan, who.user)
         return _plan(plan)

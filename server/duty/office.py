@@ -11,10 +11,13 @@ from server.bus import Bus
 from server.conductor import Conductor
 from server.duty.challengedesk import ChallengeDesk
 from server.duty.checks import Checks
+from server.duty.handovers import Handovers
 from server.duty.rotaservice import RotaService
 from server.duty.screens import screens
 from server.duty.service import Escalations
+from server.duty.standing import standing
 from server.posts import DutyPosts
+from server.sessions.service import SessionService
 from server.store.database import Database
 from server.store.sites import SiteTree
 
@@ -27,6 +30,7 @@ class DutyOffice:
     rota: RotaService
     challenges: ChallengeDesk
     checks: Checks
+    handovers: Handovers
 
     @classmethod
     def open(
@@ -51,13 +55,18 @@ class DutyOffice:
         )
         checks = Checks(settings, database, tree, bus, alerts)
         checks.on_duty = lambda site: tuple(one.name for one in rota.rota.on(site, "on_duty", time.time()))
-        return cls(escalations, rota, challenges, checks)
+        handovers = Handovers(settings, database, tree, bus, alerts, rota)
+        return cls(escalations, rota, challenges, checks, handovers)
 
-    async def load(self, conductor: Conductor, posts: DutyPosts) -> None:
+    async def load(
+        self, conductor: Conductor, posts: DutyPosts, alerts: AlertService, sessions: SessionService
+    ) -> None:
         """Take up what is stored; `conductor` knows whose pages are open, the rules of `posts` warn."""
         there = partial(screens, conductor)
         self.escalations.screens = self.challenges.screens = self.checks.screens = there
         self.checks.picture = posts.site_picture
+        self.handovers.standing = lambda site: standing(site, alerts, self.escalations, sessions, conductor)
+        self.handovers.posts = lambda site: tuple((str(one["post"]), str(one["state"])) for one in posts.states([site]))
         self.challenges.note = conductor.note
         self.challenges.on_answered, self.challenges.on_unanswered = posts.answered, posts.unanswered
         posts.on_warned, posts.on_over = self.challenges.warned, self.challenges.over
@@ -72,4 +81,5 @@ class DutyOffice:
             "rota": self.rota.run,
             "challenges": self.challenges.run,
             "checks": self.checks.run,
+            "handovers": self.handovers.run,
         }

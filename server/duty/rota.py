@@ -65,6 +65,7 @@ class Plan:
     turn_s: float
     turns: tuple[tuple[str, ...], ...]
     """Persons of each turn, the one to be called first first."""
+    made_at: float = 0.0
 
     def turn(self, at: float) -> "Span | None":
         """The turn that holds a moment."""

@@ -253,6 +253,18 @@ spot_checks = Table(
 )
 """Spot checks and roll calls; `body` is `server.duty.spotcheck.Check`."""
 
+handovers = Table(
+    "handovers",
+    metadata,
+    Column("handover", Text, primary_key=True),
+    Column("site", Text, ForeignKey("sites.site"), nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("completed_at", Double, nullable=True),
+    Column("body", Json, nullable=False),
+    Index("ix_handovers_site_opened_at", "site", "opened_at"),
+)
+"""Handovers of shifts; `body` is `server.duty.handover.Handover`."""
+
 duty_outbox = Table(
     "duty_outbox",
     metadata,

@@ -104,6 +104,7 @@ class DevServer:
         self.mine = MineAnswers()
         self.duty: list[dict[str, object]] = []
         self.rota: dict[str, Any] = {}
+        self.handovers: dict[str, Any] = {"items": [], "last_end": None, "next_end": None}
         self.checks: dict[str, Any] = {"items": [], "standings": []}
         self.posted: list[tuple[str, Any]] = []
         """Bodies of requests that this server only remembers."""
@@ -223,6 +224,9 @@ class DevServer:
         add("GET", "/api/checks", self._checks)
         add("POST", "/api/checks", self._remember)
         add("POST", "/api/checks/{rest:.+}", self._remember)
+        add("GET", "/api/handovers", self._handovers)
+        add("POST", "/api/handovers/{rest:.+}", self._remember)
+        add("GET", "/api/log", self._log)
         add("GET", "/api/rota", self._rota)
         self.mine.mount(app)
         add("POST", "/api/rota/{rest:.+}", self._remember)
@@ -329,6 +333,14 @@ class DevServer:
 
     async def _rota(self, _request: web.Request) -> web.Response:
         return web.json_response(self.rota)
+
+    async def _handovers(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.handovers)
+
+    async def _log(self, _request: web.Request) -> web.Response:
+        body = {"from": {"name": "李"}, "text": "巡检"}
+        item = {"seq": 1, "at": time.time(), "kind": "note", "body": body}
+        return web.json_response({"items": [item], "before": None})
 
     async def _checks(self, _request: web.Request) -> web.Response:
         return web.json_response(self.checks)

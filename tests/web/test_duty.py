@@ -203,3 +203,33 @@ async def test_those_above_see_who_was_checked_least_and_confirm_the_officer(scr
     await page.locator("[data-mode=draw]").click()
     await until(lambda: ("/api/checks", {"site": "county", "mode": "draw"}) in screens.server.posted)
     assert screens.complaints == []
+
+
+HANDOVERS = {
+    "items": [
+        {"handover": "h2", "site": "hongqi", "opened_at": time.time(), "status": "signed", "same_account": False,
+         "outgoing": {"user": "u1", "name": "李明", "at": time.time(), "notes": "主扇已检修", "posts": []},
+         "incoming": None,
+         "standing": {"alerts": [{"id": "a1", "severity": "alarm", "state": "open", "taken_by": "",
+                                  "title": {"zh": "空岗", "en": "Post empty"}}], "alert_count": 1}},
+        {"handover": "h1", "site": "hongqi", "opened_at": 1.0, "status": "complete", "same_account": True,
+         "outgoing": {"user": "u1", "name": "赵", "at": 2.0, "notes": "", "posts": []},
+         "incoming": {"user": "u1", "name": "李明", "at": 3.0, "notes": "", "posts": [["desk", "present"]]},
+         "standing": {"alerts": [], "alert_count": 0}},
+    ],
+    "last_end": None, "next_end": time.time() + 3600,
+}  # fmt: skip
+
+
+async def test_incoming_officer_sees_what_stands_and_signs(screens: Screens) -> None:
+    screens.server.handovers = HANDOVERS
+    page = await screens.open("dispatcher", "/duty#handover", locale="en-GB")
+    await expect(page.locator(".handover")).to_contain_text("Post empty")
+    await expect(page.locator(".handover")).to_contain_text("主扇已检修")
+    await page.locator("input[name=name]").fill("王芳")
+    await page.locator("textarea[name=notes]").fill("收到")
+    await page.locator(".handover button[type=submit]").click()
+    await until(lambda: ("/api/handovers/h2/sign", {"name": "王芳", "notes": "收到"}) in screens.server.posted)
+    await page.locator("a[href='#log']").click()
+    await expect(page.locator("li.entry")).to_contain_text("李: 巡检")
+    assert screens.complaints == []

@@ -11,6 +11,7 @@ from server.api.checks import CheckDoor
 from server.api.consultation import ConsultationDoor
 from server.api.context import Context
 from server.api.duty import DutyDoor
+from server.api.handovers import HandoverDoor
 from server.api.http import Access, Route, Routes
 from server.api.incidents import IncidentDoor
 from server.api.muster import MusterDoor
@@ -57,6 +58,11 @@ ALLOWED: dict[str, str] = {
     "POST /api/checks/{id}/answer": "admin supervisor dispatcher",
     "POST /api/checks/{id}/confirm": "admin supervisor",
     "GET /api/checks/{id}/picture": PEOPLE,
+    "GET /api/handovers": PEOPLE,
+    "POST /api/handovers": "admin supervisor dispatcher",
+    "POST /api/handovers/{id}/sign": "admin supervisor dispatcher",
+    "GET /api/log": PEOPLE,
+    "POST /api/log": "admin supervisor dispatcher",
     "GET /api/rota": PEOPLE,
     "POST /api/rota/people": "admin supervisor dispatcher",
     "PATCH /api/rota/people/{id}": "admin supervisor dispatcher",
@@ -173,6 +179,7 @@ DECLARED = Routes.of(
     CameraDoor(NOTHING).routes(),  # type: ignore[arg-type]
     RotaDoor(NOTHING).routes(),  # type: ignore[arg-type]
     CheckDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    HandoverDoor(NOTHING).routes(),  # type: ignore[arg-type]
     MusterDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
 )
 

@@ -122,6 +122,16 @@ export const api = {
   /** @param {string} challenge */
   answerChallenge: (challenge) => call('POST', `/api/challenges/${id(challenge)}/answer`),
   /** @param {string} site */
+  handovers: (site) => call('GET', `/api/handovers${query({ site })}`),
+  /** @param {string} site */
+  openHandover: (site) => call('POST', '/api/handovers', { site }),
+  /** @param {string} handover @param {string} name @param {string} notes */
+  signHandover: (handover, name, notes) => call('POST', `/api/handovers/${id(handover)}/sign`, { name, notes }),
+  /** @param {{site: string, q?: string, kinds?: string, start?: number, end?: number, before?: number}} wanted */
+  log: (wanted) => call('GET', `/api/log${query(wanted)}`),
+  /** @param {string} site @param {string} text */
+  writeLog: (site, text) => call('POST', '/api/log', { site, text }),
+  /** @param {string} site */
   checks: (site) => call('GET', `/api/checks${query({ site })}`),
   /** @param {string} site @param {'one' | 'draw' | 'roll'} mode */
   callCheck: (site, mode) => call('POST', '/api/checks', { site, mode }),

@@ -25,6 +25,8 @@ const KINDS = {
     return [dutyIcon(state), state === 'absent' || state === 'asleep' ? 'warning' : 'plain', `${pick(body.name) || body.post}${t('colon')}${t(`duty.${state}`)}`];
   },
   escalation: escalationEntry,
+  note: (body) => ['message-square', 'plain', `${body.from?.name ?? ''}${t('colon')}${body.text}`],
+  handover: (body) => ['users', 'plain', words(`handover.change.${body.change}`, { outgoing: String(body.outgoing), incoming: String(body.incoming), n: Number(body.alerts) }, body.change)],
   check: (body) => ['phone-incoming', body.change === 'unanswered' || body.change === 'unreachable' ? 'warning' : 'plain', `${t(body.roll ? 'check.roll_call' : 'check.spot_check')}${t('colon')}${words(`check.change.${body.change}`, { by: String(body.by), who: String(body.officer || body.answered_by || ''), s: Math.round(Number(body.took_s ?? 0)) }, body.change)}`],
   challenge: (body) => ['bell-ring', body.change === 'unanswered' ? 'warning' : 'plain', `${pick(body.name)}${t('colon')}${words(`challenge.change.${body.change}`, { by: String(body.by), s: Math.round(Number(body.took_s ?? 0)) }, body.change)}`],
   session: (body) => ['video', body.change === 'unreachable' || body.change === 'declined' ? 'warning' : 'plain', sessionWords(body)],
@@ -52,6 +54,12 @@ function sessionWords(body) {
   const about = body.invitation ?? body.participant;
   const site = about ? app.siteName(about.site, about.level) : app.siteName(body.by_site ?? body.site);
   return words(`session.change.${body.change}`, { who: String(who), site }, `${t('session.title')} ${body.change}`);
+}
+
+/** Icon, tone and sentence of an entry; one of a kind we have no words for is named. @param {Body} entry @returns {[string, string, string]} */
+export function describe(entry) {
+  const known = KINDS[entry.kind];
+  return known ? known(entry.body) : ['info', 'plain', words(`kind.${entry.kind}`, {}, entry.kind)];
 }
 
 class Timeline extends Part {
@@ -84,8 +92,7 @@ class Timeline extends Part {
 
   /** @param {Body} entry @param {number} now */
   #entry(entry, now) {
-    const describe = KINDS[entry.kind];
-    const [name, tone, sentence] = describe ? describe(entry.body) : ['info', 'plain', words(`kind.${entry.kind}`, {}, entry.kind)];
+    const [name, tone, sentence] = describe(entry);
     const far = entry.body.site && entry.body.site !== app.me.site && entry.kind !== 'session';
     return html`<li class="entry ${tone}">
       <time class="mono">${moment(entry.at, now)}</time>${icon(name)}

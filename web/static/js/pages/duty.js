@@ -1,14 +1,15 @@
-// The duty office of a site: call list and rota, spot checks and roll calls. A supervisor chooses the site.
+// The duty office of a site: call list and rota, spot checks and roll calls, shift handovers, the log. A supervisor chooses the site.
 import { app, bootWork } from '../app.js';
 import { t } from '../i18n.js';
 import { Part, html, nothing } from '../elements/part.js';
 import '../elements/topbar.js';
 import '../elements/checks.js';
+import '../elements/handover.js';
 import '../elements/rota.js';
 import '../elements/help.js';
 import '../elements/toasts.js';
 
-const TABS = [['rota', 'duty_office.rota'], ['checks', 'duty_office.checks']];
+const TABS = [['rota', 'duty_office.rota'], ['checks', 'duty_office.checks'], ['handover', 'duty_office.handover'], ['log', 'duty_office.log']];
 
 class DutyOffice extends Part {
   static properties = { started: { state: true }, site: { state: true }, tab: { state: true } };
@@ -56,6 +57,10 @@ class DutyOffice extends Part {
   /** @param {string} tab */
   #part(tab) {
     switch (tab) {
+      case 'handover':
+        return html`<lamproom-handover .site=${this.site}></lamproom-handover>`;
+      case 'log':
+        return html`<lamproom-duty-log .site=${this.site}></lamproom-duty-log>`;
       case 'checks':
         return html`<lamproom-checks .site=${this.site}></lamproom-checks>`;
       default:
