@@ -18,6 +18,7 @@ from media.layers import ceiling, costs
 from media.messages import View
 from media.subscription import Subscription
 
+OVERFLOW = 1.2
 _PLAIN = View()
 
 
@@ -31,9 +32,13 @@ class Arrangement:
         self.missing_bps = 0.0
         """What the next step of the most important track that got too little would cost."""
 
-    def first(self, track: IncomingTrack) -> int:
-        """The encoding (index) that a track begins with."""
-        return ceiling(len(track.encodings), self.views.get(track.info.track, _PLAIN).height)
+    def first(self, track: IncomingTrack, budget_bps: float | None) -> int:
+        """The encoding (index) that a track begins with, before everything is arranged anew."""
+        top = ceiling(len(track.encodings), self.views.get(track.info.track, _PLAIN).height)
+        if budget_bps is None:
+            return top
+        price = costs([encoding.bitrate_bps for encoding in track.encodings])
+        return max((index for index in range(top + 1) if price[index] <= budget_bps / 2), default=0)
 
     def hides(self, track: str) -> bool:
         """Whether the subscriber does not show this track now."""
@@ -60,7 +65,8 @@ class Arrangement:
                 self._pause(subscription)
             else:
                 subscription.target = index
-                self._follow(subscription, subscription.track.flowing(index))
+                encoding = self._sendable(subscription.track, index, budget_bps)
+                self._follow(subscription, encoding, hurry=self._overflows(subscription, encoding, budget_bps))
 
     def _demand(self, subscription: Subscription, view: View, *, congested: bool) -> Demand:
         track = subscription.track
@@ -83,15 +89,35 @@ class Arrangement:
         if not route.paused or route.switching:
             self._forwarder.switch(subscription.route, 0, None)
 
-    def _follow(self, subscription: Subscription, encoding: Encoding) -> None:
+    @staticmethod
+    def _sendable(track: IncomingTrack, index: int, budget_bps: float | None) -> Encoding:
+        """The encoding to send for now. One above what was given (because only that is being sent) must fit too."""
+        encoding = track.flowing(index)
+        above = track.encodings.index(encoding) > index
+        if above and budget_bps is not None and encoding.bitrate_bps > budget_bps:
+            return track.encodings[index]
+        return encoding
+
+    def _overflows(self, subscription: Subscription, encoding: Encoding, budget_bps: float | None) -> bool:
+        """Whether what is sent now is far more than the way carries: then it does not go on until the key frame comes,
+        which would have to wait behind it."""
+        present = subscription.track.of_source(self._forwarder.route(subscription.route).source)
+        if budget_bps is None or present is None or present.bitrate_bps <= encoding.bitrate_bps:
+            return False
+        return present.bitrate_bps > budget_bps * OVERFLOW
+
+    def _follow(self, subscription: Subscription, encoding: Encoding, *, hurry: bool) -> None:
         route = self._forwarder.route(subscription.route)
-        if route.switching == encoding.source or (
-            route.source == encoding.source and not route.paused and not route.switching
-        ):
+        hurry = hurry and not route.paused
+        if route.switching == encoding.source and not hurry:
+            return
+        if route.source == encoding.source and not route.paused and not route.switching:
             return
         present = subscription.track.of_source(route.source)
         if present is None:
             return
+        if hurry:
+            self._forwarder.switch(subscription.route, 0, None)
         self._forwarder.switch(subscription.route, encoding.source, lag(self._forwarder, encoding, present))
         if subscription.track.video and self._forwarder.route(subscription.route).source != encoding.source:
             self._wish_keyframe(encoding.source)

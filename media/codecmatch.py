@@ -40,9 +40,9 @@ RTP_FEEDBACK: dict[Kind, tuple[str, ...]] = {
     "audio": (),
     "video": ("nack", "nack pli", "ccm fir", "goog-remb"),
 }
-"""Towards subscribers, and to publishers that number no packets of the whole transport."""
+"""With those who do not speak of the packets of the whole transport."""
 TRANSPORT_WIDE = "transport-cc"
-"""Instead of `goog-remb`, where the publisher offers it with its header extension."""
+"""Instead of `goog-remb`, where a publisher offers it with its header extension; with it in what we offer."""
 
 _FORWARDED: dict[tuple[str, int, int], tuple[Kind, str]] = {
     ("opus", 48000, 2): ("audio", "opus"),

@@ -45,6 +45,8 @@ TICKS_PER_S = 10
 _REPORT_TICKS = TICKS_PER_S
 _QUALITY_TICKS = 2 * TICKS_PER_S
 _ARRANGE_TICKS = TICKS_PER_S
+_STEP_S = 0.005
+"""Between the parts of a probe."""
 
 Emit = Callable[[Message], None]
 
@@ -80,6 +82,8 @@ class Exchange:
         self._tracks: dict[str, tuple[Publisher, IncomingTrack]] = {}
         self._by_source: dict[int, tuple[Publisher, IncomingTrack, Encoding]] = {}
         self._tick = 0
+        self._hurried: set[Subscriber] = set()
+        """Those that are paced or probed."""
         self.gate = Gate()
         self.door_address = ""
         """Where the gate's door is; "" = there is none."""
@@ -201,7 +205,7 @@ class Exchange:
         if subscriber is None:
             raise CommandRefused("unknown_peer", f"There is no subscriber {peer}.")
         subscriber.arrangement.views = views
-        self._arrange(subscriber)
+        self._arrange(subscriber, self._clock())
         return Reply(request=request)
 
     def accept(self, request: int, peer: str, generation: int, sdp: str) -> Reply:
@@ -362,10 +366,9 @@ class Exchange:
             log.debug("An RTCP packet of peer %s was dropped: %s", owner.transport.name, error)
             return
         owner.transport.heard(now)
-        if isinstance(owner, Publisher):
-            owner.rtcp(packets, now)
-        else:
-            owner.rtcp(packets, now)
+        owner.rtcp(packets, now)
+        if isinstance(owner, Subscriber) and owner.unsettled:
+            self._arrange(owner, now)
 
     def hand_in(self, number: int, packet: bytes) -> None:
         """A plain packet that came through the door."""
@@ -414,8 +417,12 @@ class Exchange:
             if publisher.heard_at() > publisher.transport.last_heard:
                 publisher.transport.heard(publisher.heard_at())
         for subscriber in self._subscribers.values():
+            routes = [each.route for each in subscriber.subscriptions.values() if each.track.video]
+            subscriber.unsettled |= subscriber.downlink.look(routes, subscriber.arrangement.missing_bps, now)
+            if subscriber.downlink.hurries:
+                self._hurried.add(subscriber)
             if subscriber.unsettled or (subscriber.transport.number + self._tick) % _ARRANGE_TICKS == 0:
-                self._arrange(subscriber)
+                self._arrange(subscriber, now)
         for number, owner in tuple(self._by_number.items()):
             self._report(number, owner, now, wall)
 
@@ -452,9 +459,28 @@ class Exchange:
                 rids = tuple(track.encodings[index].rid for index in sorted(track.wanted.indices))
                 self._emit(EncodingsWanted(track=track.info.track, peer=track.info.peer, rids=rids))
 
-    def _arrange(self, subscriber: Subscriber) -> None:
+    def _arrange(self, subscriber: Subscriber, now: float) -> None:
         if subscriber.transport.state in ("connected", "disconnected"):
-            subscriber.arrange()
+            subscriber.arrange(now)
+
+    @property
+    def hurries(self) -> bool:
+        """Whether `release` is to be called."""
+        return bool(self._hurried)
+
+    def release(self) -> float | None:
+        """Send what paced subscribers may get by now, and what probes are due; when to call again (monotonic), None
+        while there is nothing of the kind."""
+        if not self._hurried:
+            return None
+        now = self._clock()
+        probing = False
+        for subscriber in tuple(self._hurried):
+            probing |= subscriber.downlink.step(now)
+            if not subscriber.downlink.hurries:
+                self._hurried.discard(subscriber)
+        due = self._forwarder.release(now)
+        return min(due or now + _STEP_S, now + _STEP_S) if probing else due
 
     def close_all(self) -> None:
         """The worker ends."""
@@ -531,7 +557,7 @@ class Exchange:
                 self._end_track(track)
         if self._subscribers.get(transport.name) is not None:
             self._apply(self._router.leave(transport.name))
-            del self._subscribers[transport.name]
+            self._hurried.discard(self._subscribers.pop(transport.name))
 
 
 _REFUSALS: dict[str, RefusalId] = {

@@ -17,7 +17,7 @@ from media.tapping import Taps
 TrackStateId = Literal["new", "live", "stalled", "ended"]
 
 FLOWS_S = 0.5
-"""An encoding of a simulcast without a packet for so long is not being sent now."""
+"""An encoding of a simulcast that is so much behind the others is not being sent now."""
 _SMALLEST_FIRST = ("qhf", "lmh")
 """Usual names of layers."""
 
@@ -36,14 +36,14 @@ class Encoding:
         self.keyframes_seen = 0
         self.firs = 0
         self.flows = False
-        """Packets came lately."""
+        """It is being sent; when a whole track stands still, as it was."""
         self.bitrate_bps = 0.0
         """Smoothed over some two seconds; of an encoding that does not flow, as it was."""
         self._measured: tuple[int, float] | None = None
 
-    def look(self, counters: SourceCounters, now: float) -> None:
-        """About ten times a second."""
-        self.flows = counters.packets > 0 and now - counters.last_arrival < FLOWS_S
+    def look(self, counters: SourceCounters, newest: float, now: float) -> None:
+        """About ten times a second; `newest` is when the last packet of any encoding of the track came."""
+        self.flows = counters.packets > 0 and newest - counters.last_arrival < FLOWS_S
         octets, since = self._measured or (counters.octets, now)
         if now - since >= 0.5 or self._measured is None:
             rate = (counters.octets - octets) * 8 / (now - since) if now > since else 0.0

@@ -256,9 +256,12 @@ def answer_player(offer_sdp: str, local: LocalTransport, wanted: Sequence[Wanted
             answered[line.mid] = codecs[:1]
             bodies[line.mid] = [*mux_lines(section), "a=inactive", *codec_lines(with_feedback(codecs[0], kind))]
             continue
-        track, codec = match[0], with_feedback(match[1], kind)
-        left.remove(track)
         extensions = sendable(offered_extensions(section.attributes.all("extmap"), kind))
+        agree = with_transport_feedback if TRANSPORT_SEQUENCE in extensions else with_feedback
+        track, codec = match[0], agree(match[1], kind)
+        left.remove(track)
+        if TRANSPORT_WIDE not in codec.feedback:
+            extensions.pop(TRANSPORT_SEQUENCE, None)
         sending.append(SendingMedia(line.mid, track.track, codec.payload_type, codec.rtx_payload_type, extensions))
         answered[line.mid] = (codec,)
         bodies[line.mid] = [*mux_lines(section), *track_lines(track, codec, extensions)]

@@ -5,6 +5,7 @@ in its order. Nothing is dropped: where more waits than leaves within `LONGEST_S
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 BURST_S = 0.01
@@ -42,6 +43,15 @@ class Pacer(Generic[T]):
                 self._free_at = max(self._free_at, now) + size * 8 / rate
                 return what
         return None
+
+    def drop(self, fits: Callable[[T], bool]) -> None:
+        """What fits is not wanted any more."""
+        for queue in self._queues:
+            kept = [each for each in queue if not fits(each[1])]
+            if len(kept) < len(queue):
+                self.waiting_bytes -= sum(size for size, _ in queue) - sum(size for size, _ in kept)
+                queue.clear()
+                queue.extend(kept)
 
     def due(self) -> float | None:
         """When to ask again; None while nothing waits."""

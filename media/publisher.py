@@ -229,7 +229,7 @@ class Publisher:
                     track.state = state
                     changed(track)
             for encoding, counted in zip(track.encodings, counters, strict=True):
-                encoding.look(counted, now)
+                encoding.look(counted, last, now)
                 if track.video:
                     self._look_for_keyframes(track, encoding, counted, now)
             track.taps.look(self._forwarder, lambda new, old: lag(self._forwarder, new, old))

@@ -73,8 +73,8 @@ def codec_lines(codec: Codec) -> list[str]:
 
 
 def sendable(extensions: dict[str, int]) -> dict[str, int]:
-    """Those that we can send: without layers, and without numbers of the whole transport."""
-    return _without(extensions, RID, REPAIRED_RID, TRANSPORT_SEQUENCE)
+    """Those that we can send: without layers."""
+    return _without(extensions, RID, REPAIRED_RID)
 
 
 def receivable(extensions: dict[str, int], *, layers: bool, transport_wide: bool) -> dict[str, int]:

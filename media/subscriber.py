@@ -7,13 +7,27 @@ reports back, and its requests for repairs and key frames.
 import random
 from collections.abc import Callable, Sequence
 
+from media import rtp
 from media.arrangement import Arrangement
+from media.downlink import Downlink
 from media.forwarder.interface import Forwarder
 from media.incoming import IncomingTrack
 from media.messages import TrackQuality
 from media.negotiation import SubscriberNegotiation
 from media.quality import Measures, judge
-from media.rtcp import Fir, Nack, Packet, Pli, ReceiverReport, ReportBlock, SenderReport, SourceDescription, compound
+from media.rtcp import (
+    Fir,
+    Nack,
+    Packet,
+    Pli,
+    ReceiverReport,
+    Remb,
+    ReportBlock,
+    SenderReport,
+    SourceDescription,
+    TransportFeedback,
+    compound,
+)
 from media.rtpparameters import SendingMedia, WantedTrack
 from media.sourcetime import middle
 from media.subscription import Subscription, new_wanted
@@ -46,6 +60,7 @@ class Subscriber:
         self._wish_keyframe = wish_keyframe
         self._wanted: dict[str, WantedTrack] = {}
         self.arrangement = Arrangement(forwarder, wish_keyframe)
+        self.downlink = Downlink(forwarder, transport.number)
         self.unsettled = True
         """What it gets is to be arranged anew."""
         self._cname = f"{random.getrandbits(64):016x}"
@@ -66,7 +81,10 @@ class Subscriber:
         wanted = self._wanted.get(media.track) or new_wanted(track, self._cname)
         subscription = Subscription(track, media, wanted, route, reported_at=now)
         self.subscriptions[media.track] = subscription
-        source = track.flowing(self.arrangement.first(track)).source
+        if rtp.TRANSPORT_SEQUENCE in media.extensions:
+            self.downlink.expect()
+        subscription.target = self.arrangement.first(track, self.downlink.budget_bps(now))
+        source = track.flowing(subscription.target).source
         self.unsettled = True
         self._forwarder.open_route(route, source, self.transport.number, subscription.spec())
 
@@ -79,24 +97,34 @@ class Subscriber:
     def disconnect(self, track: str) -> None:
         subscription = self.subscriptions.pop(track, None)
         if subscription is not None:
+            self.downlink.forget(subscription.route)
             self._forwarder.close_route(subscription.route)
 
     # --- what the subscriber says -----------------------------------------------------------------------------------
 
-    def arrange(self) -> None:
+    def arrange(self, now: float) -> None:
         """Give each track what it is to get."""
         self.unsettled = False
-        self.arrangement.arrange(self.subscriptions, None, congested=False)
+        self.downlink.arranged()
+        congested = self.downlink.congested(now)
+        self.arrangement.arrange(self.subscriptions, self.downlink.budget_bps(now), congested=congested)
 
     def rtcp(self, packets: Sequence[Packet], now: float) -> None:
         for packet in packets:
-            if isinstance(packet, SenderReport | ReceiverReport):
+            if isinstance(packet, TransportFeedback):
+                self.unsettled |= self.downlink.feedback(packet.statuses, now)
+            elif isinstance(packet, Remb):
+                self.unsettled |= self.downlink.remb(packet.bitrate_bps, now)
+            elif isinstance(packet, SenderReport | ReceiverReport):
                 for block in packet.reports:
                     self._reported(block, now)
             elif isinstance(packet, Nack):
                 subscription = self._by_ssrc(packet.media)
                 if subscription is not None:
-                    self._forwarder.resend(subscription.route, packet.sequences[:MAX_NACKED])
+                    asked = packet.sequences[:MAX_NACKED]
+                    # The newest first where not all can be had: they are of the picture that is being shown next.
+                    granted = self.downlink.repairs(len(asked), now)
+                    self._forwarder.resend(subscription.route, asked[len(asked) - granted :])
             elif isinstance(packet, Pli | Fir):
                 ssrcs = (packet.media,) if isinstance(packet, Pli) else tuple(ssrc for ssrc, _ in packet.entries)
                 for subscription in filter(None, map(self._by_ssrc, ssrcs)):

@@ -12,6 +12,8 @@ from zlib import crc32
 from media.codecmatch import (
     EXTENSIONS,
     RTP_FEEDBACK,
+    TRANSPORT_SEQUENCE,
+    TRANSPORT_WIDE,
     best_match,
     configuration,
     offered_codecs,
@@ -220,7 +222,10 @@ class SubscriberNegotiation:
             return None
         self._payload_types[key] = numbers
         return replace(
-            track.codec, payload_type=numbers[0], rtx_payload_type=numbers[1], feedback=RTP_FEEDBACK[track.kind]
+            track.codec,
+            payload_type=numbers[0],
+            rtx_payload_type=numbers[1],
+            feedback=(*RTP_FEEDBACK[track.kind], TRANSPORT_WIDE),
         )
 
     def _free_numbers(self, kind: Kind) -> tuple[int, int | None] | None:
@@ -277,6 +282,8 @@ class SubscriberNegotiation:
         offered = sendable(EXTENSIONS[slot.kind])
         extensions = offered_extensions(line.section.attributes.all("extmap"), slot.kind)
         agreed = {uri: number for uri, number in extensions.items() if offered.get(uri) == number}
+        if TRANSPORT_WIDE not in codec.feedback:
+            agreed.pop(TRANSPORT_SEQUENCE, None)
         return SendingMedia(slot.mid, slot.track.track, codec.payload_type, codec.rtx_payload_type, agreed)
 
 

@@ -55,6 +55,8 @@ log = logging.getLogger(__name__)
 
 REPAIR_S = 0.02
 """How often missing packets are looked at while there are any."""
+LEAST_PAUSE_S = 0.002
+"""Between two looks at what is paced."""
 LINK_FULL_BYTES = 1 << 20
 """With more waiting, the server is slow: qualities and beats are left out."""
 
@@ -210,6 +212,7 @@ class _Running:
         )
         self._door = self._open_door(door) if door else None
         self._repair: asyncio.TimerHandle | None = None
+        self._pacing: asyncio.TimerHandle | None = None
         self._lag_s = 0.0
         self.started = Started(
             udp_port=port,
@@ -263,6 +266,15 @@ class _Running:
     def _pump(self) -> None:
         if self._exchange.pump() and self._repair is None:
             self._repair = self._loop.call_later(REPAIR_S, self._repair_now)
+        if self._pacing is None and self._exchange.hurries:
+            self._release()
+
+    def _release(self) -> None:
+        """What is paced leaves by a timer of its own, which runs only while something waits."""
+        if self._pacing is not None:
+            self._pacing.cancel()
+        due = self._exchange.release()
+        self._pacing = self._loop.call_at(max(due, self._loop.time() + LEAST_PAUSE_S), self._release) if due else None
 
     def _repair_now(self) -> None:
         again = self._exchange.repair()
@@ -301,6 +313,8 @@ class _Running:
     def tick(self, lag_s: float) -> None:
         self._lag_s = max(self._lag_s, lag_s)
         self._exchange.tick()
+        if self._pacing is None:
+            self._release()
 
     def beat(self) -> Beat:
         lag, self._lag_s = self._lag_s, 0.0
@@ -312,8 +326,9 @@ class _Running:
         return self._forwarder.counters.totals() | self._exchange.gate.counters() | tcp
 
     def close(self) -> None:
-        if self._repair is not None:
-            self._repair.cancel()
+        for timer in (self._repair, self._pacing):
+            if timer is not None:
+                timer.cancel()
         self._exchange.close_all()
         if self._door is not None:
             for each in (self._door.socket, *self._door.connections):

@@ -240,8 +240,9 @@ class Forwarder(Protocol):
 
     def switch(self, route: int, source: int, lag: int | None) -> None:
         """Go on with another source of the same track (same codec, clock rate and header extensions) at its next key
-        frame, sound at its next packet; what is sent now goes on until then. 0 = send nothing from now on. The source
-        that is sent now takes an earlier call back.
+        frame, sound at its next packet; what is sent now goes on until then. The source that is sent now takes an
+        earlier call back. 0 = send nothing from now on: what still waits to be sent is dropped, and nothing that was
+        sent is sent again.
 
         The receiver sees one stream: sequence numbers go on by one, timestamps by what the two sources' clocks say,
         picture ids and TL0PICIDX of VP8 and VP9 by one.

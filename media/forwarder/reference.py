@@ -517,8 +517,6 @@ class ReferenceForwarder:
             if last is not None and (route is not last or isinstance(what, bytes) or len(run) == BATCH_PACKETS):
                 self._send_run(last, run)
                 run, last = [], None
-            if route.number not in self._routes:
-                continue
             if isinstance(what, bytes):
                 self._send_plain(route, what)
             else:
@@ -667,6 +665,7 @@ class ReferenceForwarder:
         closed = self._routes.pop(route, None)
         if closed is not None:
             self._take_back(closed)
+            self._drop_waiting(closed)
             closed.peer.routes.discard(route)
             closed.source.routes.pop(route, None)
             closed.source.regroup()
@@ -676,7 +675,8 @@ class ReferenceForwarder:
         self._take_back(asked)
         if not source:
             if asked.started:
-                self._shape(asked)
+                self._shape(asked).forget()
+                self._drop_waiting(asked)
             asked.paused = True
             asked.source.regroup()
             return
@@ -723,6 +723,11 @@ class ReferenceForwarder:
             source.routes[route.number] = route
             route.source = source
         source.regroup()
+
+    def _drop_waiting(self, route: Route) -> None:
+        pacer = route.peer.pacer
+        if pacer is not None:
+            pacer.drop(lambda waited: waited[0] is route)
 
     def _take_back(self, route: Route) -> None:
         if route.pending is not None:

@@ -63,3 +63,14 @@ def test_quiet_time_is_not_saved_up() -> None:
     for number in range(10):
         pacer.push(PICTURE, 1250, number)
     assert len(drain(pacer, 100.0, 100.001)) <= 3
+
+
+def test_what_is_dropped_takes_no_time() -> None:
+    pacer = Pacer[int](1_000_000, 0.0)
+    for number in range(40):
+        pacer.push(PICTURE, 1250, number)
+    assert pacer.pop(0.0) == 0
+    pacer.drop(lambda number: number < 39)
+    assert pacer.waiting_bytes == 1250
+    assert [what for _, what in drain(pacer, 0.0, 0.05)] == [39]
+    assert pacer.due() is None

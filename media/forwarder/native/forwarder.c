@@ -593,7 +593,7 @@ void route_free(struct route *route)
     struct source *source = route->source;
     take_back(route);
     if (route->peer->pacer)
-        pacer_forget(route->peer->pacer, route);
+        pacer_drop(route->peer->pacer, route);
     source->route_count = without(source->routes, source->route_count, route);
     regroup(source);
     shaper_free(route->shaper);
@@ -896,8 +896,13 @@ int switch_route(struct forwarder *forwarder, struct route *route, struct source
     SELF;
     take_back(route);
     if (!source) {
-        if (route->started && !shape(self, route))
-            return 0;
+        if (route->started) {
+            if (!shape(self, route))
+                return 0;
+            shaper_forget(route->shaper);
+            if (route->peer->pacer)
+                pacer_drop(route->peer->pacer, route);
+        }
         route->paused = 1;
         regroup(route->source);
     } else if (!route->started) {
@@ -1528,8 +1533,6 @@ static double drain(struct core *self, struct pacer *pacer, double now)
             send_run(self, last, run, count);
             count = 0, last = NULL;
         }
-        if (!waiting->route)
-            continue;
         if (waiting->plain) {
             send_plain(self, waiting->route, waiting->packet.bytes, waiting->packet.size);
         } else {

@@ -75,6 +75,17 @@ int pacer_push(struct pacer *pacer, enum priority priority, struct route *route,
     return 1;
 }
 
+/* What was dropped does not stand in front. */
+static void skip_dropped(struct queue *queue)
+{
+    while (queue->head < queue->tail) {
+        const struct waiting *waiting = (const struct waiting *)(const void *)(queue->bytes + queue->head);
+        if (waiting->route)
+            return;
+        queue->head += waiting->room;
+    }
+}
+
 const struct waiting *pacer_pop(struct pacer *pacer, double now)
 {
     if (pacer->free_at > now + BURST_S)
@@ -87,6 +98,7 @@ const struct waiting *pacer_pop(struct pacer *pacer, double now)
         double pushed = (double)(pacer->waiting_bytes * 8) / LONGEST_S;
         double rate = pacer->rate_bps > pushed ? pacer->rate_bps : pushed;
         queue->head += waiting->room;
+        skip_dropped(queue);
         pacer->waiting_bytes -= waiting->packet.size;
         pacer->free_at = (pacer->free_at > now ? pacer->free_at : now) + waiting->packet.size * 8 / rate;
         waiting->packet.bytes = (const uint8_t *)(waiting + 1);
@@ -103,13 +115,17 @@ double pacer_due(const struct pacer *pacer)
     return INFINITY;
 }
 
-void pacer_forget(struct pacer *pacer, const struct route *route)
+void pacer_drop(struct pacer *pacer, const struct route *route)
 {
-    for (int each = 0; each < PRIORITIES; each++)
+    for (int each = 0; each < PRIORITIES; each++) {
         for (size_t at = pacer->queues[each].head; at < pacer->queues[each].tail;) {
             struct waiting *waiting = (struct waiting *)(void *)(pacer->queues[each].bytes + at);
-            if (waiting->route == route)
+            if (waiting->route == route) {
                 waiting->route = NULL;
+                pacer->waiting_bytes -= waiting->packet.size;
+            }
             at += waiting->room;
         }
+        skip_dropped(&pacer->queues[each]);
+    }
 }

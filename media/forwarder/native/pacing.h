@@ -10,7 +10,7 @@ enum priority { SOUND, REPAIR, PICTURE, PRIORITIES };
 
 /* What waits: a packet that is still to be rewritten for its route, or (`plain`) a repair that is ready. */
 struct waiting {
-    struct route *route; /* NULL when it was closed meanwhile */
+    struct route *route; /* NULL when it was dropped */
     struct queued packet;
     int32_t plain;
     uint32_t room; /* of this record with its bytes, which follow it */
@@ -26,6 +26,6 @@ int pacer_push(struct pacer *, enum priority, struct route *, const struct queue
 const struct waiting *pacer_pop(struct pacer *, double now);
 /* When to ask again; infinity while nothing waits. */
 double pacer_due(const struct pacer *);
-void pacer_forget(struct pacer *, const struct route *);
+void pacer_drop(struct pacer *, const struct route *);
 
 #endif

@@ -249,6 +249,8 @@ void shaper_agree(struct shaper *shaper, uint8_t descriptor)
     shaper->floor = shaper_sent(shaper) + 1;
 }
 
+void shaper_forget(struct shaper *shaper) { shaper_agree(shaper, shaper->descriptor); }
+
 void shaper_limit(struct shaper *shaper, int32_t temporal, int32_t spatial)
 {
     shaper->wanted_temporal = temporal, shaper->wanted_spatial = spatial;

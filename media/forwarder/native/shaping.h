@@ -30,6 +30,7 @@ struct shaper;
 struct shaper *shaper_new(enum codec codec, uint32_t clock_rate, int64_t source, int64_t first, uint8_t descriptor);
 void shaper_free(struct shaper *);
 void shaper_agree(struct shaper *, uint8_t descriptor);
+void shaper_forget(struct shaper *);
 void shaper_resume(struct shaper *, int64_t number, uint32_t timestamp, const uint8_t *packet, size_t size, double at);
 void shaper_limit(struct shaper *, int32_t temporal, int32_t spatial);
 int64_t shaper_sent(const struct shaper *);

@@ -117,6 +117,24 @@ def test_what_waits_of_a_route_that_closes_is_not_sent(stage: Stage) -> None:
     assert stage.got() == []
 
 
+def test_a_pause_drops_what_waits_and_forgets_what_was_sent(stage: Stage) -> None:
+    stage.forwarder.pace(VIEWER, 10_000)
+    stage.frame(LOW, key=True, packets=40)
+    stage.forwarder.release(stage.now)
+    sent = stage.got()
+    stage.forwarder.switch(ROUTE, 0, None)
+    stage.forwarder.release(stage.now + 60)
+    assert stage.got() == []
+    stage.now += 60
+    stage.forwarder.resend(ROUTE, numbers(sent))
+    assert stage.forwarder.release(stage.now) is None
+    stage.forwarder.switch(ROUTE, LOW, 0)
+    stage.tick()
+    stage.frame(LOW, key=True)
+    stage.forwarder.release(stage.now)
+    assert (numbers(stage.got())[0] - numbers(sent)[0]) % (1 << 16) == 40
+
+
 @pytest.mark.parametrize("switched", [False, True])
 def test_padding_is_of_the_newest_packets(stage: Stage, switched: bool) -> None:
     assert stage.forwarder.pad(ROUTE, 1000) == 0
