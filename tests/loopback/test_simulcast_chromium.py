@@ -11,11 +11,9 @@ from media.messages import EncodingsWanted, SetViews, View
 from tests.fakes.browser import ARGUMENTS, CHROMIUM
 from tests.fakes.mediapages import serving_pages
 from tests.fakes.mediaserver import MemoryLink, running_worker
+from tests.fakes.thinline import ALL_LAYERS, WATCH
 
 pytestmark = pytest.mark.peer
-
-ALL_LAYERS = "--force-fieldtrials=WebRTC-LegacySimulcastLayerLimit/Disabled/"
-"""Three layers of a small picture too: a busy machine has no time to encode large ones."""
 
 LAYERS = """async codec => {
     const stream = await navigator.mediaDevices.getUserMedia({video: {width: 640, height: 360, frameRate: 15}});
@@ -26,16 +24,6 @@ LAYERS = """async codec => {
     const all = RTCRtpSender.getCapabilities("video").codecs;
     window.sender.setCodecPreferences(all.filter(c => c.mimeType === "video/" + codec || c.mimeType === "video/rtx"));
     return offer();
-}"""
-# Notes each decoded picture: when it was shown and how wide it is.
-WATCH = """() => {
-    window.shown = [];
-    const video = document.getElementById("v");
-    const note = (now, {width, presentedFrames}) => {
-        shown.push([now, width, presentedFrames]);
-        video.requestVideoFrameCallback(note);
-    };
-    video.requestVideoFrameCallback(note);
 }"""
 
 
