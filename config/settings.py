@@ -338,6 +338,33 @@ class SmsSettings(Section):
     language: Literal["zh", "en"] = "zh"
 
 
+class UplinkSettings(Section):
+    """One platform above, and what one mine owes to it. Whatever is sent goes through a durable outbox, in order."""
+
+    name: Slug
+    kind: Literal["push", "files"] = Field(description="push: AI-video API by HTTP; files: into a folder for upload")
+    site: Slug = Field(description="the mine")
+    mine: str = Field(pattern=r"^\d{12}$", description="its 12-digit code")
+    url: str | None = Field(default=None, description="push: everything before /camera, e.g. https://host/mine/ai")
+    token: str | None = Field(default=None, description="push: bearer token, if it never changes")
+    token_url: str | None = Field(default=None, description="push: where a token is fetched by POST")
+    token_request: dict[str, str] = Field(default_factory=dict, description="push: JSON body of that request")
+    token_field: str = Field(default="token", description="push: where the token is in the answer, e.g. data.token")
+    timeout_s: float = Field(default=0.0, ge=0, description="push: 0 = 15 s, with pictures 30 s")
+    status_interval_s: float = Field(default=300.0, gt=0, description="push: all cameras' states so often")
+    cooldown_s: float = Field(default=60.0, ge=0, description="push: per camera and case, from a push that was taken")
+    folder: Path | None = Field(default=None, description="files: where files are put, one folder per mine code in it")
+    file_interval_s: float = Field(default=300.0, gt=0, description="files: a snapshot so often")
+    file_types: tuple[Literal["RYSS", "JBSJ", "TFSS", "PSSS", "LJSS", "KYSS", "JCSS"], ...] = ("RYSS", "JBSJ")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "UplinkSettings":
+        needed = "url" if self.kind == "push" else "folder"
+        if getattr(self, needed) is None:
+            raise ValueError(f"an uplink of kind {self.kind} needs {needed}")
+        return self
+
+
 class DutySettings(Section):
     """Ringing and escalation. Without `chains`, red alerts climb to the top, and warnings ring at the mine."""
 
@@ -700,4 +727,5 @@ class Settings(Section):
     rules: RuleSettings = RuleSettings()
     cameras: tuple[CameraSettings, ...] = ()
     devices: tuple[DeviceSettings, ...] = ()
+    uplinks: tuple[UplinkSettings, ...] = ()
     sites: tuple[SiteSettings, ...] = ()

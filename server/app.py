@@ -44,6 +44,7 @@ from server.api.room import RoomDoor
 from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
+from server.api.uplinks import UplinkDoor
 from server.api.whip import WhipDoor
 from server.bus import Bus
 from server.bus.start import open_bus
@@ -79,6 +80,8 @@ from server.store.sites import SiteTree
 from server.streams import Streams
 from server.supervise import Health, supervise
 from server.telemetry import Notable, TelemetryIngest, quality_turned
+from server.uplink.quality import DataQuality
+from server.uplink.service import Uplinks
 from server.vision import VisionWorker
 from server.watchdog import watch
 
@@ -137,6 +140,8 @@ class Parts:
     rules: Rules
     parameters: Parameters
     incidents: IncidentService
+    uplinks: Uplinks
+    quality: DataQuality
     mine_files: MineFiles
     posts: DutyPosts
     vision: VisionWorker
@@ -207,9 +212,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         conductor.recording_of = recorded.state_of
         fetched = Ingest(settings, tree, conductor, streams)
         rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts, duty)
+        uplinks, quality = _upwards(settings, database, registry, alert_service, ingest, media, streams)
         phones, phone_media = _phones(settings, database, tree, conductor, sessions, streams, duty)
-        health, metrics = Health(), Metrics()
-        metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded, fetched))
+        health, metrics = _measured(conductor, media, vision, ingest, recorded, fetched)
         yield Parts(
             settings=settings,
             health=health,
@@ -241,6 +246,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             musters=musters,
             phone_media=phone_media,
             phones=phones,
+            uplinks=uplinks,
+            quality=quality,
         )
 
 
@@ -331,6 +338,8 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         running |= {"phones": parts.phones.run, "phone_media": parts.phone_media.run}
     if parts.settings.cameras:
         running["ingest"] = parts.ingest.run
+    if parts.settings.uplinks:
+        running["uplinks"] = parts.uplinks.run
     if parts.settings.analytics.posts:
         running |= {"posts": parts.posts.run, "vision": parts.vision.run}
     if parts.settings.mqtt.host is not None and "mqtt" in parts.settings.analytics.telemetry:
@@ -353,6 +362,42 @@ async def _take_in(parts: Parts) -> None:
     async with contextlib.aclosing(source.batches()) as batches:
         async for batch in batches:
             await parts.telemetry.store(batch)
+
+
+def _measured(
+    conductor: Conductor,
+    media: MediaClient,
+    vision: VisionWorker,
+    ingest: TelemetryIngest,
+    recorded: Recordings,
+    fetched: Ingest,
+) -> tuple[Health, Metrics]:
+    health, metrics = Health(), Metrics()
+    metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded, fetched))
+    return health, metrics
+
+
+def _upwards(
+    settings: Settings,
+    database: Database,
+    registry: Registry,
+    alerts: AlertService,
+    ingest: TelemetryIngest,
+    media: MediaClient,
+    streams: Streams,
+) -> tuple[Uplinks, DataQuality]:
+    """What mines owe to the platforms above, and how good their data are."""
+
+    def cameras(site: str) -> dict[str, bool] | None:
+        if not media.ready.is_set():
+            return None
+        return {name: bool(streams.cameras(site, name)) for name in registry.facts(site).cameras}
+
+    uplinks = Uplinks(settings.uplinks, database, ingest, facts=registry.facts, cameras=cameras)
+    quality = DataQuality(settings, registry.facts)
+    ingest.on_stored = _both(ingest.on_stored, _both(uplinks.stored, quality.stored))
+    alerts.on_change.append(uplinks.alert_changed)
+    return uplinks, quality
 
 
 def _both(
@@ -457,10 +502,12 @@ def application(parts: Parts) -> web.Application:
     plan = PlanDoor(parts.registry, parts.live, parts.minutes, _power(parts))
     consultation = ConsultationDoor(parts.sessions, parts.conductor, sessions)
     rules, incidents = RulesDoor(parts.parameters, parts.rules), IncidentDoor(parts.incidents)
+    upwards = UplinkDoor(parts.uplinks, parts.quality)
     muster = MusterDoor(parts.musters, parts.registry)
     phones = PhoneDoor(parts.phones if settings.phones.enabled else None)
     reports = ReportDoor(parts.sessions, sessions)
-    doors = (sessions, consultation, reports, whip, registry, *duty, plan, fetched, rules, incidents, muster, phones)
+    consultations = (sessions, consultation, reports)
+    doors = (*consultations, whip, registry, *duty, plan, fetched, rules, incidents, upwards, muster, phones)
     routes = Routes.of(*shared, *(one.routes() for one in doors))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(

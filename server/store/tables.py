@@ -554,6 +554,27 @@ incident_alerts = Table(
 )
 """An alert is in one incident at most."""
 
+uplink_outbox = Table(
+    "uplink_outbox",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("seq", Number, nullable=False),
+    Column("uplink", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("body", Json, nullable=False),
+    Column("made_at", Double, nullable=False),
+    Column("batch", Text, nullable=True),
+    Column("tries", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("sent_at", Double, nullable=True),
+    CheckConstraint("state IN ('waiting', 'sent', 'refused')", name="state"),
+    Index("ux_uplink_outbox_uplink_key", "uplink", "key", unique=True),
+    Index("ix_uplink_outbox_uplink_state_seq", "uplink", "state", "seq"),
+)
+"""What is to be sent upwards, by `seq`. `batch`: sent together, and together again when it has to be repeated."""
+
 rule_parameters = Table(
     "rule_parameters",
     metadata,

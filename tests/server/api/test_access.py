@@ -23,6 +23,7 @@ from server.api.report import ReportDoor
 from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
+from server.api.uplinks import UplinkDoor
 from server.api.whip import WhipDoor
 from server.identity.roles import ROLES, WITHOUT_LOGIN, Role
 from tests.fakes.serving import ROUTES, Served, serve
@@ -124,6 +125,8 @@ ALLOWED: dict[str, str] = {
     "POST /api/incidents/{id}/merge": "admin supervisor dispatcher",
     "POST /api/incidents/{id}/split": "admin supervisor dispatcher",
     "POST /api/incidents/{id}/close": "admin supervisor",
+    "GET /api/uplinks": PEOPLE,
+    "GET /api/quality": PEOPLE,
     "GET /api/rules": PEOPLE,
     "PUT /api/rules": "admin engineer",
     "GET /api/users": "admin",
@@ -174,6 +177,7 @@ DECLARED = Routes.of(
     RegistryDoor(NOTHING).routes(),  # type: ignore[arg-type]
     RulesDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     IncidentDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    UplinkDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     DutyDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     PlanDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     CameraDoor(NOTHING).routes(),  # type: ignore[arg-type]
