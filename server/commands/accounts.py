@@ -44,7 +44,8 @@ async def first_admin(settings: Settings) -> str | None:
         return await identity.ensure_first_admin()
 
 
-def _settings(path: Path | None) -> Settings:
+def settings_of(path: Path | None) -> Settings:
+    """Settings, or what is wrong with them and exit 2."""
     try:
         return load(path, os.environ)
     except SettingsError as error:
@@ -52,7 +53,8 @@ def _settings(path: Path | None) -> Settings:
         raise typer.Exit(2) from error
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
+def run_or_exit(work: Coroutine[Any, Any, None]) -> None:
+    """Run it; what is refused is said, with exit 1."""
     try:
         asyncio.run(work)
     except (IdentityError, StoreError) as error:
@@ -79,12 +81,12 @@ def user(
     password = typer.get_text_stream("stdin").readline().rstrip("\n") if password_stdin else None
 
     async def add() -> None:
-        async with opened(_settings(config)) as (identity, _):
+        async with opened(settings_of(config)) as (identity, _):
             secret = password or secrets.token_urlsafe(32)  # nobody knows it: such an account logs in by link
             made = await identity.add_user(login, secret, name=name, role=_role(role), site=site)
             typer.echo(made.user)
 
-    _run(add())
+    run_or_exit(add())
 
 
 def _role(name: str) -> Role:
@@ -102,7 +104,7 @@ def link(
     """Print a one-time log-in link."""
 
     async def make() -> None:
-        async with opened(_settings(config)) as (identity, database):
+        async with opened(settings_of(config)) as (identity, database):
             async with database.reading() as connection:
                 found = await rows.find_login(connection, login)
             if found is None:
@@ -110,7 +112,7 @@ def link(
                 raise typer.Exit(1)
             typer.echo(f"{base}/enter/{await identity.make_link(found[0].user)}")
 
-    _run(make())
+    run_or_exit(make())
 
 
 def token(
@@ -123,9 +125,9 @@ def token(
     """Print a token with which a program may publish by WHIP."""
 
     async def make() -> None:
-        async with opened(_settings(config)) as (identity, _):
+        async with opened(settings_of(config)) as (identity, _):
             made = identity.issue_device(room, name, hours * 3600)
             shown = json.dumps({"token": made.token, "room": made.room, "expires_at": made.expires_at})
             typer.echo(shown if as_json else made.token)
 
-    _run(make())
+    run_or_exit(make())

@@ -46,7 +46,7 @@ def examine(settings: Settings) -> list[Result]:
         _mqtt,
         _clock,
     ]
-    return [one(settings) for one in examined]
+    return [*(one(settings) for one in examined), *_phones(settings)]
 
 
 def _python(settings: Settings) -> Result:
@@ -88,6 +88,34 @@ def _port(host: str, port: int, kind: socket.SocketKind, what: str) -> Result:
         except OSError as error:
             return Result("warn", what, f"{name} {port} at {host}: {error.strerror} (a running server, perhaps)")
     return Result("pass", what, f"{name} {port} at {host} is free")
+
+
+def _phones(settings: Settings) -> list[Result]:
+    """SIP and RTP ports, and what stands in the way of calls, where phones are enabled."""
+    phones, media = settings.phones, settings.phone_media
+    if not phones.enabled:
+        return []
+    found = [
+        _port(phones.listen_host, phones.port, socket.SOCK_DGRAM, "SIP port"),
+        _port(phones.listen_host, phones.port, socket.SOCK_STREAM, "SIP port"),
+        _port(media.listen_host, media.rtp_port_min, socket.SOCK_DGRAM, "first RTP port"),
+        _port(media.listen_host, media.rtp_port_max, socket.SOCK_DGRAM, "last RTP port"),
+    ]
+    if phones.tls_port is not None:
+        found.append(_port(phones.listen_host, phones.tls_port, socket.SOCK_STREAM, "SIP port with TLS"))
+    if phones.listen_host == "0.0.0.0" and phones.advertise is None:
+        found.append(
+            Result("warn", "phones", "phones.advertise is not set: phones are told 0.0.0.0 and cannot call back")
+        )
+    room = (media.rtp_port_max - media.rtp_port_min + 1) // 2
+    if room < phones.max_calls:
+        words = f"{room} calls fit into the RTP ports, phones.max_calls is {phones.max_calls}"
+        found.append(Result("warn", "RTP ports", words))
+    for trunk in phones.trunks:
+        if trunk.inbound and not any(rule.source == trunk.name for rule in phones.rules):
+            words = f"{trunk.name}: no rule takes its calls, so each is refused (phones.rules)"
+            found.append(Result("warn", "trunk", words))
+    return found
 
 
 def _udp_loop(settings: Settings) -> Result:

@@ -14,7 +14,7 @@ from rich.table import Table
 from config.load import SettingsError, load
 from config.settings import Settings
 from server import observe
-from server.commands import accounts, verifyaudit
+from server.commands import accounts, phones, verifyaudit
 from server.tls import wants_tls
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 accounts.add_to(app)
 verifyaudit.add_to(app)
+phones.add_to(app)
 console = Console()
 
 ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="settings file (YAML)", show_default=False)]
@@ -82,6 +83,8 @@ def ports(config: ConfigFile = None) -> None:
         table.add_row(str(settings.media.udp_port), "TCP", host, "the same, for browsers whose network blocks UDP")
     if settings.mqtt.host is not None:
         table.add_row(str(settings.mqtt.port), "TCP out", settings.mqtt.host, "telemetry from the MQTT broker")
+    for row in phones.ports(settings):
+        table.add_row(*row)
     console.print(table)
 
 

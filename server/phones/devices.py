@@ -71,6 +71,9 @@ class Phones:
         wanted = set(sites)
         return [one for one in self._phones.values() if one.site in wanted]
 
+    def everything(self) -> list[Phone]:
+        return list(self._phones.values())
+
     async def add(self, phone: str, site: str, name: str, networks: Sequence[str], by: str) -> str:
         """A new phone; its secret, for this once.
 
