@@ -166,6 +166,8 @@ class _Server:
     flow: Flow
     merge: Key
     last: bytes = b""
+    tag: str = ""
+    """Ours in To, once an answer had one."""
     answered: bool = False
     due: float | None = None
 
@@ -228,6 +230,7 @@ class TransactionLayer:
         actions = server.machine.response(response.status, now)
         if Action.SEND in actions:
             server.last = data
+            server.tag = response.to.tag or server.tag
             server.answered = response.status >= 200
         return self._run(key, actions, now)
 
@@ -292,7 +295,8 @@ class TransactionLayer:
         if invite is None:
             self.stray += 1
             return [Send(flow, cancel.reply(481, tag=self.new_tag()).serialize())]
-        effects: list[Effect] = [Send(flow, cancel.reply(200, tag=self.new_tag()).serialize())]
+        tag = invite.tag or self.new_tag()  # that of the INVITE's answers (9.2)
+        effects: list[Effect] = [Send(flow, cancel.reply(200, tag=tag).serialize())]
         return effects if invite.answered else [*effects, Canceled(key)]
 
     def _response(self, response: Response, now: float) -> list[Effect]:

@@ -19,6 +19,7 @@ class FakePhoneMedia:
         self.rooms: dict[str, str] = {}
         self.refuses: PhoneMediaRefused | PhoneMediaDown | None = None
         self.plays_at_once = True
+        self.delay_s = 0.0
         self.playing: dict[str, str] = {}
 
     def did(self, *words: str) -> list[tuple[str, ...]]:
@@ -35,7 +36,7 @@ class FakePhoneMedia:
         self.listener.leg_ended(LegEnded(leg=leg, reason="failed", detail="a socket failed"))
 
     async def _do(self, *words: str) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.delay_s)
         if self.refuses is not None:
             raise self.refuses
         self.log.append(words)
