@@ -17,7 +17,9 @@ from web import vendor
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 LANGUAGES = ("zh", "en")
-MODULE_PAGES = frozenset({"login", "dispatch", "supervisor", "check", "guest", "duty", "plan", "muster", "registry"})
+MODULE_PAGES = frozenset(
+    {"login", "dispatch", "supervisor", "check", "guest", "duty", "plan", "muster", "registry", "phones"}
+)
 """Pages that need the vendor folder; without it they say so instead of staying blank."""
 PAGES = MODULE_PAGES | {"enter", "join", "error"}
 

@@ -38,6 +38,7 @@ class Pages:
         app.router.add_get("/plan", self.plan)
         app.router.add_get("/muster", self.muster)
         app.router.add_get("/registry", self.registry)
+        app.router.add_get("/phones", self.phones)
         app.router.add_static("/static", STATIC)
 
     async def home(self, request: web.Request) -> web.StreamResponse:
@@ -126,6 +127,9 @@ class Pages:
 
     async def registry(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "registry")
+
+    async def phones(self, request: web.Request) -> web.StreamResponse:
+        return await self._for_people(request, "phones")
 
     async def check(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "check")

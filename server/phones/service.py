@@ -319,7 +319,7 @@ class PhoneService:
             return Outcome(target, "refused", outcome.rule, status=outcome.status)
         return [
             _Goal(
-                f"trunk:{trunk.name}", f"电话 {masked(number)}", site, number, _uri_at(trunk, number), _flow_of(trunk),
+                f"trunk:{trunk.name}", f"☎ {masked(number)}", site, number, _uri_at(trunk, number), _flow_of(trunk),
                 media_profile(trunk), profile_of(trunk), self._shown_at(trunk), _caller_fields(trunk),
             )
         ]  # fmt: skip
@@ -591,7 +591,7 @@ class PhoneService:
             profile = media_profile(trunk, event.flow.host) if trunk is not None else Profile()
         leg = Leg(
             secrets.token_hex(12), "in", event.who, caller, rules.number_of(event.request.uri),
-            phone.name if phone is not None else f"电话 {masked(caller)}",
+            phone.name if phone is not None else f"☎ {masked(caller)}",
             phone.site if phone is not None else found.site, profile, agent, endpoint, self._media, self._note,
             self._referred, call=event.call, call_id=event.request.call_id, rule=found.rule,
         )  # fmt: skip

@@ -9,6 +9,7 @@ keep-alive every `KEEP_ALIVE_SECONDS` (RFC 5626 section 4.4.1).
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -33,6 +34,9 @@ CONNECT_SECONDS = 5.0
 KEEP_ALIVE_SECONDS = 25.0
 SILENT_SECONDS = 120.0
 """A connection over which nobody has said a whole message yet is cut off after this."""
+
+RECEIVE_BYTES = 4 << 20
+"""Room in the UDP socket for what comes while this process waits for its turn; the system may allow less."""
 
 log = logging.getLogger(__name__)
 
@@ -111,19 +115,19 @@ class SipEndpoint(asyncio.DatagramProtocol):
 
     async def websocket(self, request: web.Request) -> web.WebSocketResponse:
         """A browser's connection (RFC 7118): one message in each frame. The caller has checked who may come."""
-        socket = web.WebSocketResponse(protocols=("sip",), max_msg_size=MAX_BYTES, heartbeat=KEEP_ALIVE_SECONDS)
-        await socket.prepare(request)
+        page = web.WebSocketResponse(protocols=("sip",), max_msg_size=MAX_BYTES, heartbeat=KEEP_ALIVE_SECONDS)
+        await page.prepare(request)
         name = f"{'wss' if request.secure else 'ws'}{next(self._numbers)}"
         peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-        if peer is None or self._closed or self.crowded(str(peer[0])) or socket.ws_protocol != "sip":
-            await socket.close(code=1008 if socket.ws_protocol != "sip" else 1013)
-            return socket
+        if peer is None or self._closed or self.crowded(str(peer[0])) or page.ws_protocol != "sip":
+            await page.close(code=1008 if page.ws_protocol != "sip" else 1013)
+            return page
         one = WebSocket(Flow(str(peer[0]), peer[1], name))
         self.connections[name] = one
         try:
             async with asyncio.TaskGroup() as group:
-                writer = group.create_task(one.send_all(socket))
-                async for message in socket:
+                writer = group.create_task(one.send_all(page))
+                async for message in page:
                     if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                         break
                     data = message.data.encode() if isinstance(message.data, str) else message.data
@@ -134,7 +138,7 @@ class SipEndpoint(asyncio.DatagramProtocol):
                 writer.cancel()
         finally:
             self.forget(name, one)
-        return socket
+        return page
 
     def close(self) -> None:
         self._closed = True
@@ -316,15 +320,15 @@ class WebSocket:
             except asyncio.QueueFull:
                 self._queue.get_nowait()
 
-    async def send_all(self, socket: web.WebSocketResponse) -> None:
+    async def send_all(self, page: web.WebSocketResponse) -> None:
         while (data := await self._queue.get()) is not None:
             try:
-                await socket.send_str(data.decode())
+                await page.send_str(data.decode())
             except UnicodeDecodeError:
-                await socket.send_bytes(data)
+                await page.send_bytes(data)
             except ConnectionError:
                 return
-        await socket.close()
+        await page.close()
 
 
 @asynccontextmanager
@@ -346,6 +350,7 @@ async def serve(
             lambda: SipEndpoint(service, on_step), local_addr=(host, port)
         )
         stack.callback(transport.close)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         endpoint.port = transport.get_extra_info("sockname")[1]
         servers = [await loop.create_server(endpoint.new_connection, host, endpoint.port, backlog=128)]
         stack.callback(servers[0].close)

@@ -106,6 +106,8 @@ class DevServer:
         self.rota: dict[str, Any] = {}
         self.handovers: dict[str, Any] = {"items": [], "last_end": None, "next_end": None}
         self.checks: dict[str, Any] = {"items": [], "standings": []}
+        self.phones: dict[str, Any] = {}
+        """What GET below /api/phones answers, by path."""
         self.posted: list[tuple[str, Any]] = []
         """Bodies of requests that this server only remembers."""
         self.answered: list[str] = []
@@ -230,6 +232,8 @@ class DevServer:
         add("GET", "/api/rota", self._rota)
         self.mine.mount(app)
         add("POST", "/api/rota/{rest:.+}", self._remember)
+        add("GET", "/api/phones{rest:.*}", self._phones)
+        add("POST", "/api/phones{rest:.*}", self._phone_posted)
         add("POST", "/api/sessions", self._session_start)
         add("POST", "/api/sessions/{id}/{verb}", self._session_verb)
         add("GET", "/api/ws", self._socket)
@@ -330,6 +334,16 @@ class DevServer:
         alert.update(state="acknowledged", acknowledged=taken)
         await self.tell(self.note_alert(alert["id"], "acknowledged"))
         return web.json_response(alert)
+
+    async def _phones(self, request: web.Request) -> web.Response:
+        if request.path in self.phones:
+            return web.json_response(self.phones[request.path])
+        return web.json_response({"error": "phones_off", "text": {"zh": "未启用", "en": "off"}}, status=503)
+
+    async def _phone_posted(self, request: web.Request) -> web.Response:
+        self.posted.append((request.path, await request.json() if request.can_read_body else {}))
+        answer = self.phones.get(f"POST {request.path}", {})
+        return web.json_response(answer, status=201)
 
     async def _rota(self, _request: web.Request) -> web.Response:
         return web.json_response(self.rota)

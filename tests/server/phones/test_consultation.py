@@ -81,7 +81,7 @@ async def test_a_caller_by_the_trunk_enters_the_six_digits(make: Make) -> None:
         world.media.press(leg.id, "12*" + pin)
         await until(lambda: leg.state == "talking")
         (member,) = world.conductor.roster(room)[0]
-        assert member.person.name == "电话 ***1111"
+        assert member.person.name == "☎ ***1111"
         assert "13800001111" not in str(await world.entries(room, "member") + await world.entries(room))
         assert world.media.did("play", leg.id, "pin-ok")
 

@@ -196,6 +196,28 @@ export const api = {
   importFacts: (how, file) => call('POST', `/api/registry/import${query(how)}`, file),
   /** @param {string} site @param {string} plan @param {Blob} file */
   planPicture: (site, plan, file) => call('PUT', `/api/registry/plans/${id(plan)}/picture${query({ site })}`, file),
+  phones: () => call('GET', '/api/phones'),
+  /** @param {{phone: string, site: string, name: string, networks: string[]}} phone */
+  addPhone: (phone) => call('POST', '/api/phones', phone),
+  /** @param {string} phone @param {object} change */
+  changePhone: (phone, change) => call('PATCH', `/api/phones/${id(phone)}`, change),
+  /** @param {string} phone */
+  phoneSecret: (phone) => call('POST', `/api/phones/${id(phone)}/secret`),
+  /** @param {string} phone */
+  removePhone: (phone) => call('DELETE', `/api/phones/${id(phone)}`),
+  trunks: async () => items(await call('GET', '/api/phones/trunks')),
+  phoneCalls: async () => items(await call('GET', '/api/phones/calls')),
+  /** @param {string} one */
+  callTrace: (one) => call('GET', `/api/phones/calls/${id(one)}/trace`),
+  /** @param {string} one */
+  hangUp: (one) => call('POST', `/api/phones/calls/${id(one)}/hangup`),
+  /** @param {string} one @param {boolean} held */
+  holdCall: (one, held) => call('POST', `/api/phones/calls/${id(one)}/hold`, { held }),
+  refusedCalls: () => call('GET', '/api/phones/refused'),
+  /** @param {string} address */
+  liftBan: (address) => call('DELETE', `/api/phones/bans/${id(address)}`),
+  /** @param {{source: string, called: string, caller: string}} wanted */
+  explainCall: (wanted) => call('POST', '/api/phones/explain', wanted),
   /** @param {{site: string, device?: string, quantity?: string, start?: number, end?: number}} wanted */
   readings: async (wanted) => items(await call('GET', `/api/readings${query(wanted)}`)),
 };

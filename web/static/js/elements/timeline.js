@@ -39,6 +39,7 @@ const KINDS = {
   member: (body) => ['users', 'plain', words(`member.${body.change}`, { name: body.person?.name ?? '', site: app.siteName(body.person?.site, body.person?.level) }, body.change)],
   muster: (body) => ['siren', body.change === 'signed' || body.change === 'list' ? 'plain' : 'warning', `${words(`muster.change.${body.change}`, {}, body.change)}${body.drill ? ` (${t('muster.drill')})` : ''}${t('colon')}${app.siteName(body.site)} ${body.board.left === null ? t('muster.left_unknown') : t('muster.left', { n: body.board.left })}`],
   registry: (body) => ['layout-grid', 'plain', t('registry.changed', { n: body.version })],
+  call: (body) => ['phone', ['unreachable', 'refused', 'wrong_pin'].includes(body.change) ? 'warning' : 'plain', words(`call.change.${String(body.change).split(':')[0]}`, { name: body.name ?? '', result: words(`call.result.${body.result}`, {}, body.result) }, `${body.name} ${body.change}`)],
   link: (body) => [body.state === 'back' || body.state === 'up' ? 'wifi' : 'link-2-off', body.state === 'back' || body.state === 'up' ? 'plain' : 'warning', `${words(`linked.${body.what}`, {}, body.what)}${t('colon')}${words(`linked.state.${body.state}`, {}, body.state)}`],
 };
 

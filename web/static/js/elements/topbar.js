@@ -31,6 +31,7 @@ class Topbar extends Part {
       <nav class="tools">
         ${this.quiet ? nothing : html`<a class="tool" href="/plan" target="_blank" rel="noopener" aria-label=${t('page.plan')} title=${t('page.plan')}>${icon('map-pin')}</a><a class="tool" href="/muster" target="_blank" rel="noopener" aria-label=${t('page.muster')} title=${t('page.muster')}>${icon('users')}</a>`}
         ${this.quiet ? nothing : html`<a class="tool" href="/duty" target="_blank" rel="noopener" aria-label=${t('page.duty')} title=${t('page.duty')}>${icon('clipboard-list')}</a>`}
+        ${this.quiet || !['admin', 'engineer'].includes(app.me.role) ? nothing : html`<a class="tool" href="/phones" target="_blank" rel="noopener" aria-label=${t('page.phones')} title=${t('page.phones')}>${icon('phone')}</a>`}
         <button class="tool" @click=${() => switchLanguage(language.value === 'zh' ? 'en' : 'zh')} aria-label=${t('top.language')} title=${t('top.language')}>${language.value === 'zh' ? 'EN' : '中'}</button>
         <button class="tool" @click=${toggleTheme} aria-label=${t('top.theme')} title=${t('top.theme')}>${icon(theme.value === 'dark' ? 'sun' : 'moon')}</button>
         <button class="tool" @click=${showHelp} aria-label=${t('top.help')} title="${t('top.help')} ?">${icon('keyboard')}</button>
