@@ -35,6 +35,7 @@ KEEP_ALIVE_SECONDS = 25.0
 SILENT_SECONDS = 120.0
 """A connection over which nobody has said a whole message yet is cut off after this."""
 
+FREE_PORT_TRIES = 20
 RECEIVE_BYTES = 4 << 20
 """Room in the UDP socket for what comes while this process waits for its turn; the system may allow less."""
 
@@ -346,14 +347,24 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
-        transport, endpoint = await loop.create_datagram_endpoint(
-            lambda: SipEndpoint(service, on_step), local_addr=(host, port)
-        )
+        tries = FREE_PORT_TRIES if port == 0 else 1
+        while True:
+            transport, endpoint = await loop.create_datagram_endpoint(
+                lambda: SipEndpoint(service, on_step), local_addr=(host, port)
+            )
+            endpoint.port = transport.get_extra_info("sockname")[1]
+            try:
+                server = await loop.create_server(endpoint.new_connection, host, endpoint.port, backlog=128)
+                break
+            except OSError:  # a port that is free for UDP may be taken for TCP
+                transport.close()
+                tries -= 1
+                if tries == 0:
+                    raise
         stack.callback(transport.close)
+        stack.callback(server.close)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-        endpoint.port = transport.get_extra_info("sockname")[1]
-        servers = [await loop.create_server(endpoint.new_connection, host, endpoint.port, backlog=128)]
-        stack.callback(servers[0].close)
+        servers = [server]
         if tls is not None:
             second = await loop.create_server(
                 lambda: endpoint.new_connection("tls"), host, tls_port, ssl=tls, backlog=128
