@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 LANGUAGES = ("zh", "en")
 MODULE_PAGES = frozenset(
-    {"login", "dispatch", "supervisor", "check", "guest", "duty", "plan", "muster", "registry", "phones"}
+    {"login", "dispatch", "supervisor", "check", "guest", "duty", "plan", "muster", "registry", "phones", "review"}
 )
 """Pages that need the vendor folder; without it they say so instead of staying blank."""
 PAGES = MODULE_PAGES | {"enter", "join", "error"}

@@ -34,6 +34,7 @@ class Pages:
         app.router.add_get("/dispatch", self.dispatch)
         app.router.add_get("/supervisor", self.supervisor)
         app.router.add_get("/check", self.check)
+        app.router.add_get("/review", self.review)
         app.router.add_get("/duty", self.duty)
         app.router.add_get("/plan", self.plan)
         app.router.add_get("/muster", self.muster)
@@ -130,6 +131,9 @@ class Pages:
 
     async def phones(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "phones")
+
+    async def review(self, request: web.Request) -> web.StreamResponse:
+        return await self._for_people(request, "review")
 
     async def check(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "check")

@@ -106,6 +106,21 @@ export const api = {
   end: (session) => call('POST', `/api/sessions/${id(session)}/end`, {}),
   /** @param {string} session @param {{site?: string, level?: string, role?: string}} whom */
   invite: (session, whom) => call('POST', `/api/sessions/${id(session)}/invite`, whom),
+  /** @param {string} site @param {number} [before] @returns {Promise<{items: any[], next: number | null}>} */
+  sessions: (site, before) => call('GET', `/api/sessions${query({ site, before })}`),
+  /** None at all is no error. @param {string} session @returns {Promise<any[]>} */
+  recordings: async (session) => {
+    try {
+      return items(await call('GET', `/api/recordings${query({ session })}`));
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return [];
+      throw error;
+    }
+  },
+  /** @param {string} room @param {number} after @returns {Promise<{items: any[], next: number | null}>} */
+  timeline: (room, after) => call('GET', `/api/rooms/${id(room)}/timeline${query({ after, limit: 500 })}`),
+  /** @param {string} session @param {boolean} held @param {string} reason */
+  hold: (session, held, reason) => call('POST', `/api/sessions/${id(session)}/hold`, { held, reason }),
   /** @param {string} session @param {string} into */
   merge: (session, into) => call('POST', `/api/sessions/${id(session)}/merge`, { into }),
   /** @param {string} session @param {string} text */

@@ -46,8 +46,8 @@ const KINDS = {
 /** @param {unknown} zone */
 export const zoneName = (zone) => words(`zone.${zone}`, {}, String(zone || t('position.nowhere')));
 
-/** @param {unknown} name */
-const sourceName = (name) => (name === 'dispatch-room' ? t('tile.dispatch_room') : words(`camera.${name}`, {}, String(name ?? '')));
+/** What a source is called; a page's own camera goes without. @param {unknown} name */
+export const sourceName = (name) => (String(name ?? '').startsWith('desk') ? '' : name === 'dispatch-room' ? t('tile.dispatch_room') : words(`camera.${name}`, {}, String(name ?? '')));
 
 /** @param {Body} body */
 function sessionWords(body) {

@@ -30,6 +30,7 @@ class Topbar extends Part {
       <time class="now" title=${day(app.now())}>${clock(app.now())}</time>
       <nav class="tools">
         ${this.quiet ? nothing : html`<a class="tool" href="/plan" target="_blank" rel="noopener" aria-label=${t('page.plan')} title=${t('page.plan')}>${icon('map-pin')}</a><a class="tool" href="/muster" target="_blank" rel="noopener" aria-label=${t('page.muster')} title=${t('page.muster')}>${icon('users')}</a>`}
+        ${this.quiet ? nothing : html`<a class="tool" href="/review" target="_blank" rel="noopener" aria-label=${t('page.review')} title=${t('page.review')}>${icon('history')}</a>`}
         ${this.quiet ? nothing : html`<a class="tool" href="/duty" target="_blank" rel="noopener" aria-label=${t('page.duty')} title=${t('page.duty')}>${icon('clipboard-list')}</a>`}
         ${this.quiet || !['admin', 'engineer'].includes(app.me.role) ? nothing : html`<a class="tool" href="/phones" target="_blank" rel="noopener" aria-label=${t('page.phones')} title=${t('page.phones')}>${icon('phone')}</a>`}
         <button class="tool" @click=${() => switchLanguage(language.value === 'zh' ? 'en' : 'zh')} aria-label=${t('top.language')} title=${t('top.language')}>${language.value === 'zh' ? 'EN' : '中'}</button>

@@ -27,7 +27,7 @@ class Guest extends Part {
   render() {
     if (!this.started) return nothing;
     return html`
-      <lamproom-topbar></lamproom-topbar>
+      <lamproom-topbar quiet></lamproom-topbar>
       <main class="supervisor in-session">${app.session.value && !app.lobby.value ? html`<lamproom-session></lamproom-session>` : this.#door()}</main>
       <lamproom-help></lamproom-help>
       <lamproom-toasts></lamproom-toasts>

@@ -1,0 +1,207 @@
+// Consultations that were: their recordings on one clock, what happened beside them, the report, the case folder and
+// the hold on the evidence. Opened beside the page of the duty, which goes on ringing.
+import { app, boot } from '../app.js';
+import { api } from '../api.js';
+import { clock, day, timer } from '../format.js';
+import { language, switchLanguage, t } from '../i18n.js';
+import { lanesOf, marksOf } from '../playback.js';
+import { theme, toggleTheme } from '../theme.js';
+import { fetchTemplates, templates } from '../templates.js';
+import { describe } from '../elements/timeline.js';
+import { Part, html, icon, nothing } from '../elements/part.js';
+import '../elements/player.js';
+import '../elements/toasts.js';
+
+const MAX_ENTRIES = 5000;
+
+/** @typedef {Record<string, any>} Body */
+
+class Review extends Part {
+  static properties = { started: { state: true }, site: { state: true }, list: { state: true }, next: { state: true }, chosen: { state: true }, at: { state: true }, asking: { state: true } };
+
+  constructor() {
+    super();
+    this.site = '';
+    /** @type {Body[]} */
+    this.list = [];
+    /** @type {number | null} */
+    this.next = null;
+    /** What is shown. @type {{session: Body, lanes: import('../playback.js').Lane[], entries: Body[], marks: Body[]} | null} */
+    this.chosen = null;
+    this.at = 0;
+    this.asking = false;
+  }
+
+  watches() {
+    return [app.sites, templates, theme];
+  }
+
+  async connectedCallback() {
+    super.connectedCallback();
+    await boot();
+    this.started = true;
+    fetchTemplates();
+    try {
+      app.sites.set(await api.sites());
+      const asked = new URLSearchParams(location.search);
+      const session = asked.get('session');
+      if (session) await this.#choose(session);
+      const below = app.below(app.me.site).filter((one) => one.level === 'mine');
+      await this.#list(asked.get('site') || this.chosen?.session.site || (below[0]?.site ?? app.me.site));
+      if (!session && this.list.length) await this.#choose(this.list[0].session);
+    } catch (error) {
+      app.report(error);
+    }
+  }
+
+  /** @param {string} site */
+  async #list(site) {
+    this.site = site;
+    const page = await api.sessions(site);
+    this.list = page.items;
+    this.next = page.next;
+  }
+
+  async #more() {
+    try {
+      const page = await api.sessions(this.site, this.next ?? undefined);
+      this.list = [...this.list, ...page.items];
+      this.next = page.next;
+    } catch (error) {
+      app.report(error);
+    }
+  }
+
+  /** @param {string} id */
+  async #choose(id) {
+    try {
+      const [session, recordings, entries] = await Promise.all([api.session(id), api.recordings(id), this.#entries(`session:${id}`)]);
+      const marks = marksOf(entries).map((entry) => ({ at: entry.at, entry, tone: describe(entry)[1] }));
+      this.chosen = { session, lanes: lanesOf(recordings), entries: entries.filter((entry) => !['position', 'reading'].includes(entry.kind)), marks };
+      this.at = 0;
+      history.replaceState(null, '', `/review?session=${encodeURIComponent(id)}`);
+    } catch (error) {
+      app.report(error);
+    }
+  }
+
+  /** @param {string} room @returns {Promise<Body[]>} */
+  async #entries(room) {
+    /** @type {Body[]} */
+    const found = [];
+    /** @type {number | null} */
+    let after = 0;
+    while (after !== null && found.length < MAX_ENTRIES) {
+      const page = await api.timeline(room, after);
+      found.push(...page.items);
+      after = page.next;
+    }
+    return found;
+  }
+
+  updated() {
+    const current = this.querySelector('.entry.current');
+    if (current && current !== this.shownEntry) {
+      this.shownEntry = current;
+      current.scrollIntoView({ block: 'nearest' });
+    }
+  }
+
+  render() {
+    if (!this.started) return nothing;
+    return html`
+      <header class="topbar">
+        <a class="brand" href="/"><img src="/static/icon.svg" alt="" width="26" height="26" /><b>${t('app.name')}</b></a>
+        <span class="where"><b>${t('page.review')}</b></span>
+        ${app.simulated ? html`<span class="simulated">${t('simulated')}</span>` : nothing}
+        <span class="grow"></span>
+        <nav class="tools">
+          <button class="tool" @click=${() => switchLanguage(language.value === 'zh' ? 'en' : 'zh')} aria-label=${t('top.language')}>${language.value === 'zh' ? 'EN' : '中'}</button>
+          <button class="tool" @click=${toggleTheme} aria-label=${t('top.theme')}>${icon(theme.value === 'dark' ? 'sun' : 'moon')}</button>
+        </nav>
+      </header>
+      <main class="review">
+        ${this.#sessions()}
+        ${this.chosen ? this.#one(this.chosen) : html`<section class="panel"><p class="empty">${t('review.none')}</p></section>`}
+      </main>
+      <lamproom-toasts></lamproom-toasts>`;
+  }
+
+  #sessions() {
+    const sites = app.below(app.me.site);
+    return html`<section class="panel review-list" aria-label=${t('review.list')}>
+      <h2>${icon('history')} ${t('review.list')}</h2>
+      ${sites.length > 1 ? html`<p class="review-site"><select aria-label=${t('review.site')} @change=${(/** @type {Event} */ event) => this.#list(/** @type {HTMLSelectElement} */ (event.target).value).catch((error) => app.report(error))}>${sites.map((one) => html`<option value=${one.site} ?selected=${one.site === this.site}>${app.siteName(one.site)}</option>`)}</select></p>` : nothing}
+      <ul class="scroll">
+        ${this.list.length ? nothing : html`<li class="empty">${t('review.none')}</li>`}
+        ${this.list.map((one) => html`<li><button class="site-row review-row ${one.session === this.chosen?.session.session ? 'current' : ''}" @click=${() => this.#choose(one.session)}>
+          <span><b>${app.sessionName(one)}</b>${one.simulated ? html` <span class="simulated">${t('simulated')}</span>` : nothing}<br />
+          <span class="mono faint">${day(one.started_at)} ${clock(one.started_at)} · ${one.ended_at ? timer(one.ended_at - one.started_at) : t('review.open')}</span></span></button></li>`)}
+        ${this.next ? html`<li><button class="small" @click=${this.#more}>${t('review.more')}</button></li>` : nothing}
+      </ul>
+    </section>`;
+  }
+
+  /** @param {NonNullable<Review['chosen']>} chosen */
+  #one(chosen) {
+    const { session } = chosen;
+    const report = (/** @type {string} */ format) => `/api/sessions/${encodeURIComponent(session.session)}/report?format=${format}&lang=${language.value}`;
+    return html`<section class="review-one">
+      <header class="session-head">
+        <b class="session-name">${app.sessionName(session)}</b>
+        <span class="mono faint">${day(session.started_at)} ${clock(session.started_at)}–${session.ended_at ? clock(session.ended_at) : t('review.open')}</span>
+        <span class="badge ${session.held ? 'info' : 'warning'}">${icon('shield')} ${session.held ? t('review.held') : t('review.released')}</span>
+        <span class="grow"></span>
+        <a class="button" href=${report('pdf')}>${icon('clipboard-list')} ${t('review.report')} PDF</a>
+        <a class="button small" href=${report('csv')}>CSV</a><a class="button small" href=${report('json')} target="_blank" rel="noopener">JSON</a>
+        <a class="button" href="/api/sessions/${encodeURIComponent(session.session)}/case">${t('review.case')} ZIP</a>
+        ${chosen.lanes.length ? html`<a class="button small" href="/api/sessions/${encodeURIComponent(session.session)}/export">${t('review.export')} MKV</a>` : nothing}
+        ${app.me.role === 'admin' ? html`<button @click=${() => (this.asking = !this.asking)}>${session.held ? t('review.release') : t('review.hold')}</button>` : nothing}
+      </header>
+      ${this.asking ? this.#hold(session) : nothing}
+      ${session.summary ? html`<p class="review-summary">${session.summary}</p>` : nothing}
+      <lamproom-player .lanes=${chosen.lanes} .session=${session} .marks=${chosen.marks} @moved=${(/** @type {CustomEvent} */ event) => (this.at = event.detail)}></lamproom-player>
+      ${this.#entriesOf(chosen)}
+    </section>`;
+  }
+
+  /** @param {Body} session */
+  #hold(session) {
+    return html`<form class="review-hold" @submit=${(/** @type {SubmitEvent} */ event) => this.#sendHold(event, session)}>
+      <label>${t('review.reason')} <input name="reason" minlength="4" maxlength="500" required /></label>
+      <button class="danger" type="submit">${session.held ? t('review.release') : t('review.hold')}</button>
+      <button type="button" @click=${() => (this.asking = false)}>${t('cancel')}</button>
+    </form>`;
+  }
+
+  /** @param {SubmitEvent} event @param {Body} session */
+  async #sendHold(event, session) {
+    event.preventDefault();
+    const reason = String(new FormData(/** @type {HTMLFormElement} */ (event.target)).get('reason')).trim();
+    try {
+      await api.hold(session.session, !session.held, reason);
+      this.asking = false;
+      await this.#choose(session.session);
+    } catch (error) {
+      app.report(error);
+    }
+  }
+
+  /** What happened, the current one marked; a press goes there. @param {NonNullable<Review['chosen']>} chosen */
+  #entriesOf(chosen) {
+    const current = chosen.entries.findLast((entry) => entry.at <= this.at);
+    return html`<section class="panel timeline review-entries" aria-label=${t('timeline.title')}>
+      <h2>${icon('clock')} ${t('timeline.title')}</h2>
+      <ol class="scroll">${chosen.entries.map((entry) => {
+        const [name, tone, sentence] = describe(entry);
+        return html`<li class="entry ${tone} ${entry === current ? 'current' : ''}"><button class="tool" @click=${() => this.#seek(entry.at)}><time class="mono">${clock(entry.at)}</time></button>${icon(name)}<p>${sentence}</p></li>`;
+      })}</ol>
+    </section>`;
+  }
+
+  /** @param {number} at */
+  #seek(at) {
+    /** @type {any} */ (this.querySelector('lamproom-player'))?.seek(at);
+  }
+}
+customElements.define('lamproom-review', Review);
