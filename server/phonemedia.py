@@ -363,7 +363,9 @@ class PhoneMedia:
         client = joined.client
         if client.client not in self._conductor.clients or joined.room not in client.rooms:
             with contextlib.suppress(PhoneMediaRefused, PhoneMediaDown):
-                await self.leave(joined.leg)
+                await self._request(Leave(leg=joined.leg))
+            if self._joined.get(joined.leg) is joined:
+                await self._left(joined.leg)
             return
         own = client.tracks.get(joined.track)
         try:

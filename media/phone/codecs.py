@@ -17,6 +17,7 @@ from media.phone import g711, libopus
 from media.phone.audio import Samples, frame_samples, to_int16
 from media.phone.messages import CodecName
 
+OPUS_CLOCK_RATE = 48000
 OPUS_RATE = 16000
 """Phones speak and hear Opus wideband: what the mixer has."""
 OPUS_BITRATE = 24000
@@ -164,9 +165,6 @@ class _FfmpegEncoder:
         return b"".join(bytes(packet) for packet in self._context.encode(sound))
 
 
-OPUS_DECODED_RATE = 48000
-
-
 class _OpusDecoder:
     def __init__(self, inner: libopus.LibOpusDecoder) -> None:
         self._inner = inner
@@ -178,12 +176,12 @@ class _OpusDecoder:
             raise PayloadError(f"Opus refuses a payload of {len(payload)} bytes ({error}).") from error
 
 
-def opus_decoder(*, direct: bool = True) -> Decoder:
-    """To `OPUS_DECODED_RATE`, one channel. `direct`: by libopus itself where it is found."""
+def opus_decoder(*, direct: bool = True) -> tuple[Decoder, int]:
+    """One channel, and its rate: that of the mixer by libopus itself, where it is found, else 48,000."""
     library = libopus.load() if direct else None
     if library is not None:
-        return _OpusDecoder(libopus.LibOpusDecoder(library, OPUS_DECODED_RATE))
-    return _FfmpegDecoder("libopus", OPUS_DECODED_RATE)
+        return _OpusDecoder(libopus.LibOpusDecoder(library, OPUS_RATE)), OPUS_RATE
+    return _FfmpegDecoder("libopus", OPUS_CLOCK_RATE), OPUS_CLOCK_RATE
 
 
 def opus_encoder(rate: int, *, direct: bool = True) -> Encoder:
@@ -205,7 +203,7 @@ def decoder(name: CodecName) -> tuple[Decoder, int]:
         case "G722":
             return _FfmpegDecoder("g722", 16000), 16000
         case "opus":
-            return opus_decoder(), OPUS_DECODED_RATE
+            return opus_decoder()
 
 
 def encoder(name: CodecName) -> Encoder:

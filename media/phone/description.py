@@ -80,6 +80,8 @@ class Agreement:
     address: Address | None
     control: Address | None
     mux: bool
+    secure: bool
+    """RTP/SAVP."""
     ours: sdes.Crypto | None
     theirs: sdes.Crypto | None
     direction: Direction
@@ -195,11 +197,14 @@ def offer(
     direction: Direction,
     cryptos: Sequence[sdes.Crypto],
     payloads: Sequence[Payload],
+    before: Agreement | None = None,
 ) -> str:
-    """Our offer. `payloads` of an earlier agreement keep their payload types."""
+    """Our offer. `payloads` of an earlier agreement keep their payload types, and it stays RTP/SAVP if it was."""
     events = _our_events(payloads)
+    secure = profile.srtp == "require" if before is None else before.secure
+    mux = before is None or before.mux
     lines = _session_lines(local, version)
-    lines += _media_lines(local, profile, payloads, events, direction, secure=profile.srtp == "require", mux=True)
+    lines += _media_lines(local, profile, payloads, events, direction, secure=secure, mux=mux)
     lines += [crypto.line() for crypto in cryptos]
     return write(lines)
 
@@ -295,6 +300,7 @@ def answer(
         address=remote.address,
         control=remote.address if remote.mux else remote.control,
         mux=remote.mux,
+        secure=remote.secure,
         ours=ours,
         theirs=theirs,
         direction=mirrored(remote.direction, wanted),
@@ -320,7 +326,7 @@ def _our_key(theirs: sdes.Crypto | None, before: Agreement | None) -> sdes.Crypt
     if theirs is None:
         return None
     if before is not None and before.ours is not None and before.theirs is not None:
-        if (before.theirs.suite, before.theirs.key) == (theirs.suite, theirs.key):
+        if before.theirs.same_key(theirs):
             return replace(before.ours, tag=theirs.tag)
     return sdes.new(theirs.tag, theirs.suite)
 
@@ -354,6 +360,7 @@ def accept(
         address=remote.address,
         control=remote.address if remote.mux else remote.control,
         mux=remote.mux,
+        secure=remote.secure,
         ours=ours,
         theirs=theirs,
         direction=mirrored(remote.direction, offered),

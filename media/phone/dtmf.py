@@ -19,6 +19,8 @@ EVENTS = "0123456789*#ABCD"
 _PAYLOAD = struct.Struct("!BBH")
 LOST_END_S = 0.1
 END_REPEATS = 3
+OLD_S = 5.0
+"""A timestamp by no more than this behind is that of an old packet; by more, the sender began anew."""
 VOLUME_DBM0 = 10
 """Sent as is: -10 dBm0."""
 INFO_TWIN_S = 1.0
@@ -62,9 +64,8 @@ class EventReceiver:
             raise EventError(f"{len(payload)} bytes are no telephone event.")
         event, flags, duration = _PAYLOAD.unpack_from(payload)
         ended: list[Pressed] = []
-        if timestamp == self._last_told or (self._timestamp is not None and timestamp < self._timestamp):
-            return ended
-        if self._last_told is not None and timestamp < self._last_told:
+        newest = self._timestamp if self._timestamp is not None else self._last_told
+        if timestamp == self._last_told or (newest is not None and 0 < newest - timestamp < OLD_S * self._clock_rate):
             return ended
         if timestamp != self._timestamp:
             ended += self._end()

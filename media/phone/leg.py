@@ -107,7 +107,7 @@ class Leg:
             cryptos = (self.agreement.ours,) if self.agreement.ours is not None else ()
         self._offered = cryptos, payloads, direction
         self._version += 1
-        return description.offer(self._local, self._version, profile, direction, cryptos, payloads)
+        return description.offer(self._local, self._version, profile, direction, cryptos, payloads, self.agreement)
 
     def take_answer(self, sdp: str, now: float) -> None:
         """Raises:
@@ -165,9 +165,9 @@ class Leg:
         if agreement.theirs is None or agreement.ours is None:
             self._srtp_in = self._srtp_out = None
             return
-        if before is None or before.theirs != agreement.theirs:
+        if before is None or before.theirs is None or not before.theirs.same_key(agreement.theirs):
             self._srtp_in = _session(agreement.theirs, Policy.SSRC_ANY_INBOUND)
-        if before is None or before.ours is None or before.ours.key != agreement.ours.key:
+        if before is None or before.ours is None or not before.ours.same_key(agreement.ours):
             self._srtp_out = _session(agreement.ours, Policy.SSRC_ANY_OUTBOUND)
 
     @property

@@ -5,6 +5,7 @@ signal of `media.phone.tones`; one without either cannot be played.
 """
 
 import logging
+import re
 import wave
 from pathlib import Path
 
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 MAX_S = 60.0
 RATES = (8000, 16000, 48000)
 MAX_KEPT = 128
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class NoPrompt(Exception):
@@ -31,6 +33,15 @@ class Prompts:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._kept: dict[tuple[Path, int], tuple[float, Samples]] = {}
+
+    def preload(self) -> None:
+        """Read every recording at the rates of phones, before the first one is asked for. Blocks."""
+        if self._folder is None:
+            return
+        for path in sorted(self._folder.glob("*/*.wav"))[: MAX_KEPT // 2]:
+            if path.parent.name in ("zh", "en") and NAME.fullmatch(path.stem):
+                for rate in (8000, 16000):
+                    self._recorded(Prompt.model_validate({"name": path.stem, "language": path.parent.name}), rate)
 
     def samples(self, sound: Tone | Prompt, rate: int) -> Samples:
         """The whole sound.

@@ -34,6 +34,7 @@ class Receiver:
         self.packets = 0
         self._payloads: Mapping[int, CodecName] = {}
         self._events: int | None = None
+        self._event_rate = spec.clock_rate
         self._receiver = dtmf.EventReceiver(spec.clock_rate)
         self._decoders: dict[CodecName, tuple[Decoder, Resampler]] = {}
         self._names: dict[int, CodecName] = {}
@@ -46,11 +47,11 @@ class Receiver:
     def agree(self, agreement: Agreement) -> None:
         """Payload types, anew; the codec that is sent is the same."""
         self._payloads = {each.payload_type: each.codec for each in agreement.payloads}
-        if agreement.events is None:
-            self._events = None
-        else:
-            self._events, rate = agreement.events
-            self._receiver = dtmf.EventReceiver(rate)
+        before = self._events
+        self._events = agreement.events[0] if agreement.events is not None else None
+        if agreement.events is not None and (before is None or self._event_rate != agreement.events[1]):
+            self._event_rate = agreement.events[1]
+            self._receiver = dtmf.EventReceiver(self._event_rate)
         self._noise = agreement.noise
 
     def knows(self, payload_type: int) -> bool:
@@ -92,6 +93,7 @@ class Receiver:
         self._names.clear()
         self._timestamp = self._event_time = timestamp + (1 << 32)
         self.reception = Reception(self.clock_rate)
+        self._receiver = dtmf.EventReceiver(self._event_rate)
 
     def _event(self, timestamp: int, payload: bytes, now: float) -> list[dtmf.Pressed]:
         self._event_time = rtp.nearest(timestamp, self._event_time, 32)

@@ -1,7 +1,7 @@
 """The sound of browsers in a room: Opus access units in, frames at the mixer's rate out. Pure, but for the codec."""
 
 from media.phone.audio import Resampler, Samples
-from media.phone.codecs import OPUS_DECODED_RATE, PayloadError, duration, opus_decoder
+from media.phone.codecs import OPUS_CLOCK_RATE, PayloadError, duration, opus_decoder
 from media.phone.jitter import Packet
 from media.phone.playout import Playout
 from media.tap import AccessUnit
@@ -11,10 +11,8 @@ class RoomTrack:
     """One track, however many rooms it is heard in. Call `advance` once for each frame, then `frame` for each mixer."""
 
     def __init__(self) -> None:
-        self._decoder = opus_decoder()
-        self._playout = Playout(
-            OPUS_DECODED_RATE, OPUS_DECODED_RATE, lambda packet: self._decoder.decode(packet.payload)
-        )
+        decoder, self._rate = opus_decoder()
+        self._playout = Playout(OPUS_CLOCK_RATE, self._rate, lambda packet: decoder.decode(packet.payload))
         self.jitter = self._playout.jitter
         self._sequence = 0
         self._frame: Samples | None = None
@@ -45,6 +43,6 @@ class RoomTrack:
             return None
         if rate not in self._converted:
             if rate not in self._converters:
-                self._converters[rate] = Resampler(OPUS_DECODED_RATE, rate)
+                self._converters[rate] = Resampler(self._rate, rate)
             self._converted[rate] = self._converters[rate](self._frame)
         return self._converted[rate]

@@ -39,6 +39,10 @@ class Crypto:
     key: bytes
     """Master key and salt."""
 
+    def same_key(self, other: "Crypto") -> bool:
+        """Whether what is protected by the one goes on with the other, whatever its tag."""
+        return (self.suite, self.key) == (other.suite, other.key)
+
     def line(self) -> str:
         return f"a=crypto:{self.tag} {self.suite.name} inline:{base64.b64encode(self.key).decode()}"
 

@@ -11,7 +11,7 @@
 | any | anything else | refused |
 
 `learn_s` counts from the agreement. An agreement with another signalled address or port unlocks; a repetition of the
-same (hold, session timer) does not.
+same (hold, session timer) does not, but after `SILENT_S` without a packet it opens the window for another port.
 Media never goes to an address that nothing came from, but for what `Profile.unheard` says.
 """
 
@@ -20,6 +20,8 @@ from typing import Literal
 Address = tuple[str, int]
 
 SSRC_SILENT_S = 0.5
+SILENT_S = 2.0
+"""Who was silent for so long when the same agreement is made again may have another port since: NAT forgets."""
 
 Verdict = Literal["taken", "locked", "stranger", "ssrc"]
 
@@ -35,6 +37,8 @@ class SourceLock:
         self._until = float("-inf")
         self.locked: Address | None = None
         self._exact = False
+        self._again = False
+        """Another address may be learned in the window: see `SILENT_S`."""
         self.ssrc: int | None = None
         self._heard_at = float("-inf")
 
@@ -44,6 +48,8 @@ class SourceLock:
         same = signalled == self._signalled and symmetric == self._symmetric
         self._signalled, self._symmetric, self._host = signalled, symmetric, host
         if same:
+            if self.locked is not None and now - self._heard_at >= SILENT_S:
+                self._until, self._again = now + self._learn_s, True
             return False
         self._until = now + self._learn_s
         moved = self.locked is not None
@@ -57,7 +63,7 @@ class SourceLock:
             return self._known(ssrc, now)
         if not self._may_lock(address, now):
             return "stranger"
-        self.locked, self._exact = address, address == self._signalled
+        self.locked, self._exact, self._again = address, address == self._signalled, False
         self.ssrc, self._heard_at = ssrc, now
         return "locked"
 
@@ -75,11 +81,11 @@ class SourceLock:
         return "taken"
 
     def _may_lock(self, address: Address, now: float) -> bool:
-        if self._signalled is None or self._exact:
+        if self._signalled is None or (self._exact and not self._again):
             return False
         if address == self._signalled:
             return self.locked is None or now <= self._until
-        if self.locked is not None or now > self._until:
+        if (self.locked is not None and not self._again) or now > self._until:
             return False
         if address[0] == self._signalled[0]:
             return True

@@ -160,6 +160,16 @@ def test_a_repeated_offer_keeps_our_key_and_a_new_key_of_theirs_changes_it() -> 
     assert changed.ours.key != first.ours.key
 
 
+def test_our_hold_of_an_encrypted_call_stays_encrypted_with_the_same_key() -> None:
+    encrypted = sdp(f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}", audio="m=audio 4000 RTP/SAVP 8 101")
+    _, agreement = answered(encrypted)
+    assert agreement.ours is not None
+    text = description.offer(LOCAL, 2, Profile(), "sendonly", (agreement.ours,), agreement.payloads, agreement)
+    assert "m=audio 20000 RTP/SAVP 8 101" in text
+    assert agreement.ours.line() in text
+    assert "a=sendonly" in text
+
+
 @pytest.mark.parametrize(
     "line",
     [

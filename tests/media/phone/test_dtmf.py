@@ -124,3 +124,12 @@ def test_a_press_by_both_ways_is_one() -> None:
     assert twins.fresh("1", "info", 2.0)
     assert twins.fresh("2", "info", 2.1)
     assert twins.fresh("2", "info", 2.3)
+
+
+def test_a_sender_that_begins_anew_is_heard_again() -> None:
+    receiver = EventReceiver(8000)
+    sent = packets("1")
+    for timestamp, payload, _ in sent:
+        receiver.packet(timestamp + 1_000_000, payload, 0)
+    heard = [each.digit for timestamp, payload, _ in sent for each in receiver.packet(timestamp, payload, 1)]
+    assert heard == ["1"]

@@ -68,6 +68,7 @@ def test_another_ssrc_is_taken_only_after_silence() -> None:
 def test_the_same_agreement_again_keeps_the_lock_and_another_opens_it() -> None:
     source = lock()
     source.check(OTHER_PORT, 1, 1.0)
+    assert source.check(OTHER_PORT, 1, 99.0) == "taken"
     assert not source.agree(PHONE, symmetric=False, now=100.0)
     assert source.check(OTHER_PORT, 1, 100.1) == "taken"
     assert source.check(PHONE, 1, 100.1) == "stranger"
@@ -75,6 +76,18 @@ def test_the_same_agreement_again_keeps_the_lock_and_another_opens_it() -> None:
     assert source.destination() is None
     assert source.check(OTHER_PORT, 1, 200.1) == "stranger"
     assert source.check(("192.0.2.9", 6002), 1, 200.2) == "locked"
+
+
+def test_a_phone_whose_port_changed_in_silence_is_learned_anew_by_a_repeated_agreement() -> None:
+    source = lock()
+    source.check(PHONE, 1, 1.0)
+    source.agree(PHONE, symmetric=False, now=2.5)
+    assert source.check(OTHER_PORT, 1, 2.6) == "stranger"
+    source.agree(PHONE, symmetric=False, now=10.0)
+    assert source.destination() == PHONE
+    assert source.check(OTHER_PORT, 1, 10.5) == "locked"
+    assert source.check(STRANGER, 1, 10.6) == "stranger"
+    assert source.check(("192.0.2.1", 5000), 1, 10.7) == "stranger"
 
 
 def test_without_an_address_nobody_is_taken() -> None:
