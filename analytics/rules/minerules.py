@@ -22,6 +22,8 @@ LINK: Mapping[str, Spec] = {"mine_offline": Spec((("alarm", 0.0),), 0.0, ("link_
 SPECS: Mapping[str, Spec] = {**people.SPECS, **vehicles.SPECS, **counting.SPECS, **LINK}
 STAY_BREAK_S = 1800.0
 """After so long without a fix a stay underground begins anew."""
+LINK_MOMENTS, LINK_GAPS, LONGEST_GAP_S = 3, 2.5, 600.0
+"""After so many arrivals a mine is away when nothing came for so many times its usual gap, which is at most this."""
 COARSE_AFTER_S, COARSE_S = 300, 30
 """Over a longer time without samples every so many seconds are looked at, not each."""
 
@@ -63,7 +65,11 @@ class MineRules:
         self.counts = CountRules(self.board, one, facts.mine.positions == "precise")
         for device, current in (rated_a or {}).items():
             self.vehicles.rated(device, current)
+        self._watermark_s = max(one.watermark_s, period)
         self._second = int(now)
+        self._moments = 0
+        self._usual_gap_s = 0.0
+        """Longest time between two arrivals of late; a mine that sends files is not away between two of them."""
         self.last_at: float | None = None
         """Arrival of the newest sample of any kind."""
 
@@ -89,9 +95,15 @@ class MineRules:
         for one in sorted(samples, key=_arrival):
             found += self.tick(one.received_at)
             self.board.simulated = self.board.simulated or one.simulated
-            self.last_at = one.received_at
+            self._arrived(one.received_at)
             found += self._position(one) if isinstance(one, Position) else self._reading(one)
         return found
+
+    def _arrived(self, at: float) -> None:
+        if self.last_at is not None and at > self.last_at:
+            self._moments += 1
+            self._usual_gap_s = max(at - self.last_at, 0.99 * self._usual_gap_s)
+        self.last_at = at
 
     def _position(self, fix: Position) -> list[Finding]:
         taken = self.tracks.feed(fix)
@@ -103,7 +115,7 @@ class MineRules:
         return self.people.fix(track) + self.vehicles.person(track)
 
     def _reading(self, one: Reading) -> list[Finding]:
-        if one.quality == "bad" or abs(one.received_at - one.source_at) > self.settings.watermark_s:
+        if one.quality == "bad" or abs(one.received_at - one.source_at) > self._watermark_s:
             return []
         self.vehicles.reading(one)
         self.counts.reading(one)
@@ -122,9 +134,10 @@ class MineRules:
         return found
 
     def _link(self, now: float) -> list[Finding]:
-        if self.last_at is None:
+        if self.last_at is None or self._moments < LINK_MOMENTS:
             return []
-        silent_s, limit = now - self.last_at, self.settings.link_s
+        silent_s = now - self.last_at
+        limit = max(self.settings.link_s, LINK_GAPS * min(self._usual_gap_s, LONGEST_GAP_S))
         at = self.last_at + limit if silent_s > limit else now
         return self.board.judge("mine_offline", "mine", [over(silent_s > limit, silent_s, limit)], at)
 

@@ -102,6 +102,9 @@ class PeopleRules:
 
     def fix(self, track: Track) -> list[Finding]:
         """A believed position of a person."""
+        if track.out:  # its source says that it has left
+            track.zones, track.grouped, track.lost = (), False, False
+            return self._board.judge("tag_lost", track.tag, [over(False, 0.0, self.lost_s)], track.at)
         fenced = self._index.zones_at(track.x, track.y, track.z)
         track.zones = (*fenced, track.zone) if track.zone in self._by_name else fenced
         found: list[Finding] = []

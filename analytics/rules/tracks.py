@@ -93,6 +93,7 @@ class Tracks:
             known.since = fix.source_at
         believed = self._move(known, fix)
         known.at, known.received_at, known.out = fix.source_at, fix.received_at, False
+        known.out = fix.presence == "out"
         if fix.zone != known.zone:
             known.zone, known.zone_since = fix.zone, fix.source_at
         return known, believed
@@ -103,6 +104,7 @@ class Tracks:
             fix.tag, fix.kind == "person", fix.source_at, fix.received_at, fix.zone, *place, place,
             since=fix.source_at, zone_since=fix.source_at, anchor=place[:2], anchor_at=fix.source_at,
         )  # fmt: skip
+        track.out = fix.presence == "out"
         self.all[fix.tag] = track
         while len(self.all) > MAX_TAGS:
             self.all.popitem(last=False)

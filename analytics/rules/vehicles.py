@@ -6,7 +6,7 @@
 |---|---|---|
 | M1 `displaced` | tag | moved while its power is off: alarm |
 | M2 `collision` | `tag+tag` | on one track, by time: warning, alarm |
-| M2 `approach` | `tag+tag` | machine and person, by nearest approach: warning, alarm |
+| M2 `approach` | `tag+tag` | machine and person, by nearest approach: info, alarm |
 | M3 `person_near_machine` | `tag+tag` | within its rings while it runs: warning, alarm |
 | M4 `reverse_travel` | tag | alarm |
 | M5 `overspeed`, `runaway` | tag | warning, critical |
@@ -37,7 +37,7 @@ SPECS: Mapping[str, Spec] = {
         (("warning", 0.5), ("alarm", 0.0)), 2.0, ("collision_warning_s", "collision_alarm_s", "closing_mps")
     ),
     "approach": Spec(
-        (("warning", "cpa_warning_hold_s"), ("alarm", "cpa_alarm_hold_s")), 3.0,
+        (("info", "cpa_warning_hold_s"), ("alarm", "cpa_alarm_hold_s")), 3.0,
         ("cpa_warning_m", "cpa_warning_s", "cpa_alarm_m", "cpa_alarm_s"),
     ),
     "person_near_machine": Spec((("warning", "ring_s"), ("alarm", "ring_s")), 5.0),

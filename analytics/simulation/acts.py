@@ -529,7 +529,8 @@ def data_replayed(scene: Scene) -> Act | None:
     fault = Fault(replayed=True)
     return Act(
         "data_replayed", "fan-main", 860.0, lambda: scene.plant.faults.update({"fan-main": fault}),
-        end=lambda: _mended(scene, "fan-main"), also=("energy_mismatch",),
+        end=lambda: _mended(scene, "fan-main"),
+        also=("energy_mismatch", "main_fan_stop", "stuck_data", "current_unbalance"),
     )  # fmt: skip
 
 

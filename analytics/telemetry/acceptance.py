@@ -106,6 +106,12 @@ class Register:
     persons: dict[str, tuple[str, float, bool]] = field(default_factory=dict)
     """Card → digest of the name, its source time, completed by RYXX."""
     stations: dict[str, Station] = field(default_factory=dict)
+    calling: set[str] = field(default_factory=set)
+    """Cards that called for help in the newest file."""
+    calling_at: float = 0.0
+    running_at: float = 0.0
+    running: dict[str, str] = field(default_factory=dict)
+    """Reader → the state that was told last."""
 
     def take(self, file: MineFile) -> list[str]:
         """Remember; returns warnings."""
@@ -225,6 +231,8 @@ def samples(
     """Readings, positions, and how many values were none."""
     if file.type == "RYSS":
         return _people(file, site, register, now)
+    if file.type == "JZSS":
+        return _readers(file, site, register, now), [], 0
     if file.type in ("RYXX", "RYQY", "RYJZ", "JZSS", "JBSJ") or not file.type.endswith("SS"):
         return [], [], 0
     readings: list[Reading] = []
@@ -260,8 +268,28 @@ def _measured(record: Record, value: float) -> tuple[str, float, str] | None:
     return quantity, value * scale, ours.unit
 
 
+def _readers(file: MineFile, site: str, register: Register, now: float) -> list[Reading]:
+    """States of readers that turned since the last file; of one never heard of only a fault."""
+    found: list[Reading] = []
+    if file.at < register.running_at:
+        return found
+    register.running_at = file.at
+    for record in file.records:
+        station, run = record["station"] or "", record["run"] or "9"
+        before = register.running.get(station, "0")
+        if len(register.running) < MAX_KNOWN or station in register.running:
+            register.running[station] = run
+        if run != before:
+            found.append(Reading(site, station, "station_run", float(run), "1", file.at, now))
+    return found
+
+
 def _people(file: MineFile, site: str, register: Register, now: float) -> tuple[list[Reading], list[Position], int]:
     positions: list[Position] = []
+    calls_now: list[Reading] = []
+    """Of whom calls for help, and of whom did in the last file."""
+    newest = file.at >= register.calling_at
+    register.calling_at = max(file.at, register.calling_at)
     for record in file.records:
         card, inside = record["card"] or "", record["flag"] == UNDERGROUND
         station = register.stations.get(record["station"] or "")
@@ -269,10 +297,14 @@ def _people(file: MineFile, site: str, register: Register, now: float) -> tuple[
         zone = (record["area"] or "") if inside else ""
         presence = PRESENCE.get(record["flag"] or "", "")
         positions.append(Position(site, card, "person", x, y, z, zone, file.at, now, 0, card, presence=presence))
+        calling = record["status"] == "求救"
+        if newest and (calling or card in register.calling):
+            calls_now.append(Reading(site, card, "sos", float(calling), "1", file.at, now))
+            (register.calling.add if calling else register.calling.discard)(card)
     underground = sum(record["flag"] == UNDERGROUND for record in file.records)
     calls = sum(record["status"] == "求救" for record in file.records)
     readings = [
         Reading(site, PEOPLE_DEVICE, quantity, float(count), "1", file.at, now)
         for quantity, count in (("headcount_underground", underground), ("persons_calling_for_help", calls))
     ]
-    return readings, positions, 0
+    return readings + calls_now, positions, 0

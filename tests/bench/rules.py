@@ -11,9 +11,10 @@ Three parts:
 - *covert*: months of stopped mines at one sample a minute: compliant ones, with and without a list of permits, and
   ones that produce covertly in six shapes.
 
-An alert is right when its rule and subject were played, from 15 s before to 60 s after, or when what was played names
-the rule as one that may speak of it too. Seeds are to be ones that nobody has looked at while writing the rules. The
-mine is simulated by this very project: figures tell rules apart and find what gets worse; a real mine will give others.
+What was played is found when an alert about it is raised or stands. An alert is right when its rule and subject were
+played, from 15 s before to 60 s after, or when what was played names the rule as one that may speak of it too. Seeds
+are to be ones that nobody has looked at while writing the rules. The mine is simulated by this very project: figures
+tell rules apart and find what gets worse; a real mine will give others.
 """
 
 import argparse
@@ -88,7 +89,7 @@ def scene(seed: int, seconds: float, kinds: Sequence[str] | None, scores: dict[s
         began = time.process_time()
         new = rules.feed(moment.readings, moment.positions) + rules.tick(moment.now)
         busy += time.process_time() - began
-        found += ((one, moment.now) for one in new if one.change in ("raised", "again"))
+        found += ((one, moment.now) for one in new if one.change in ("raised", "again", "cleared"))
     weigh(played.truth, found, scores, seed)
     return busy
 
@@ -96,33 +97,36 @@ def scene(seed: int, seconds: float, kinds: Sequence[str] | None, scores: dict[s
 def weigh(
     truth: Sequence[Truth], found: Sequence[tuple[Finding, float]], scores: dict[str, Score], seed: int
 ) -> None:  # fmt: skip
-    told: set[str] = set()
-    for finding, _ in found:
+    standing: dict[str, tuple[Finding, float]] = {}
+    alerts: list[tuple[Finding, float, float]] = []
+    """Alerts: the finding that made it one, when it came, when it was over."""
+    for finding, now in found:
         score = scores[finding.rule]
-        if finding.severity == "info":
-            score.advice += 1
-            continue
-        if finding.change == "again" and finding.key in told:
-            continue  # the same alert, graver
-        told.add(finding.key)
-        score.alerts += 1
-        score.right += any(fits(one, finding) for one in truth)
-        if finding.change == "raised":
-            told.discard(finding.key)
-            told.add(finding.key)
+        if finding.change == "cleared":
+            if (opened := standing.pop(finding.key, None)) is not None:
+                alerts.append((*opened, now))
+        elif finding.severity == "info":
+            score.advice += finding.change == "raised"
+        elif finding.key not in standing:  # later ones are the same alert, graver
+            standing[finding.key] = (finding, now)
+            score.alerts += 1
+            score.right += any(fits(one, finding) for one in truth)
+    alerts += ((*opened, float("inf")) for opened in standing.values())
     for one in truth:
         score = scores[one.kind]
         score.played += 1
         about = [
-            (finding, now) for finding, now in found
-            if finding.severity != "info" and (finding.rule, finding.subject) == (one.kind, one.subject)
-            and one.start - EARLY_S <= finding.at <= one.end + LATE_S
+            (began, over) for finding, began, over in alerts
+            if (finding.rule, finding.subject) == (one.kind, one.subject)
+            and finding.at <= one.end + LATE_S and over >= one.start - EARLY_S
         ]  # fmt: skip
-        if about:
-            score.found += 1
-            score.delays_s.append(max(0.0, about[0][1] - one.start))
-        else:
+        if not about:
             score.missed.append(f"{seed}: {one.subject} at {one.start - truth[0].start:.0f} s")
+            continue
+        score.found += 1
+        began = min(began for began, _ in about)
+        if began >= one.start - EARLY_S:  # else one stood already, and nobody can say how long it would have taken
+            score.delays_s.append(max(0.0, began - one.start))
 
 
 @dataclass

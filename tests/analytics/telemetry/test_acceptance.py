@@ -198,12 +198,23 @@ def test_i19_no_file_is_no_count(desk: Desk) -> None:
 
 def test_i20_the_headcount_is_those_with_flag_1(desk: Desk) -> None:
     judged = desk.take(ryss(T0, [person(1, "0"), person(2), person(3), person(4, "2"), person(5, status="求救")]))
-    counts = {one.quantity: one.value for one in judged.readings}
+    counts = {one.quantity: one.value for one in judged.readings if one.device == "positioning"}
     assert counts == {"headcount_underground": 3.0, "persons_calling_for_help": 1.0}
     assert {one.tag: one.zone for one in judged.positions} == {
         card(1): "", card(2): AREA, card(3): AREA, card(4): "", card(5): AREA,
     }  # fmt: skip
     assert all(one.label == one.tag for one in judged.positions)
+
+
+def test_a_call_for_help_is_told_of_its_card_until_a_newer_file_ends_it(desk: Desk) -> None:
+    calls = [
+        one for one in desk.take(ryss(T0, [person(1), person(2, status="求救")])).readings if one.quantity == "sos"
+    ]
+    assert [(one.device[-1], one.value) for one in calls] == [("2", 1.0)]
+    older = desk.take(ryss(T0 - 600, [person(2)]))
+    assert [one for one in older.readings if one.quantity == "sos"] == []
+    ended = desk.take(ryss(T0 + 300, [person(1), person(2)]))
+    assert [(one.device[-1], one.value) for one in ended.readings if one.quantity == "sos"] == [("2", 0.0)]
 
 
 # --- equipment ---
