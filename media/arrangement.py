@@ -29,6 +29,8 @@ class Arrangement:
         self._forwarder = forwarder
         self._wish_keyframe = wish_keyframe
         self.views: Mapping[str, View] = {}
+        self.silent: frozenset[str] = frozenset()
+        """Sound that nobody would hear among louder voices."""
         self.missing_bps = 0.0
         """What the next step of the most important track that got too little would cost."""
 
@@ -42,7 +44,7 @@ class Arrangement:
 
     def hides(self, track: str) -> bool:
         """Whether the subscriber does not show this track now."""
-        return self.views.get(track, _PLAIN).height == 0
+        return track in self.silent or self.views.get(track, _PLAIN).height == 0
 
     def arrange(self, subscriptions: Mapping[str, Subscription], budget_bps: float | None, *, congested: bool) -> None:
         """Give each track what it is to get now.
@@ -53,7 +55,7 @@ class Arrangement:
         demands: list[Demand] = []
         for track, subscription in subscriptions.items():
             view = self.views.get(track, _PLAIN)
-            if subscription.track.video and self.hides(track):
+            if track in self.silent or (subscription.track.video and self.hides(track)):
                 self._pause(subscription)
             else:
                 demands.append(self._demand(subscription, view, congested=congested))

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from media import rtcp, rtp
+from media.codecmatch import AUDIO_LEVEL
 from media.door import Gate
 from media.errors import CommandRefused, PacketError, RefusalId
 from media.forwarder.interface import Forwarder, Handed, Kind
@@ -22,6 +23,7 @@ from media.messages import (
     PlainTrack,
     Quality,
     Reply,
+    SpeakerChanged,
     TrackInfo,
     TrackState,
     View,
@@ -32,7 +34,8 @@ from media.publisher import Publisher
 from media.router import Change, Connect, Disconnect, Router
 from media.rtpparameters import Kind as TrackKind
 from media.rtpparameters import LocalTransport, PublishedMedia
-from media.subscriber import Subscriber
+from media.speaker import Voice, loudest
+from media.subscriber import LARGE_ROOM, LOUDEST, Subscriber
 from media.subscription import new_wanted
 from media.tapping import Reader
 from media.transport.icelite import Credentials, new_credentials
@@ -45,6 +48,7 @@ TICKS_PER_S = 10
 _REPORT_TICKS = TICKS_PER_S
 _QUALITY_TICKS = 2 * TICKS_PER_S
 _ARRANGE_TICKS = TICKS_PER_S
+_SPEAKER_TICKS = 3
 _STEP_S = 0.005
 """Between the parts of a probe."""
 
@@ -82,6 +86,9 @@ class Exchange:
         self._tracks: dict[str, tuple[Publisher, IncomingTrack]] = {}
         self._by_source: dict[int, tuple[Publisher, IncomingTrack, Encoding]] = {}
         self._tick = 0
+        self._voices: dict[str, Voice] = {}
+        """By track; of those whose packets carry levels."""
+        self._audible: list[str] = []
         self._hurried: set[Subscriber] = set()
         """Those that are paced or probed."""
         self.gate = Gate()
@@ -416,6 +423,7 @@ class Exchange:
             self._follow_encodings(publisher, now)
             if publisher.heard_at() > publisher.transport.last_heard:
                 publisher.transport.heard(publisher.heard_at())
+        self._listen(now)
         for subscriber in self._subscribers.values():
             routes = [each.route for each in subscriber.subscriptions.values() if each.track.video]
             subscriber.unsettled |= subscriber.downlink.look(routes, subscriber.arrangement.missing_bps, now)
@@ -459,9 +467,31 @@ class Exchange:
                 rids = tuple(track.encodings[index].rid for index in sorted(track.wanted.indices))
                 self._emit(EncodingsWanted(track=track.info.track, peer=track.info.peer, rids=rids))
 
+    def _listen(self, now: float) -> None:
+        """Follow the voices: who speaks, and who is loud enough to be heard in a large room."""
+        for publisher in self._publishers.values():
+            for track in publisher.tracks.values():
+                if track.video or AUDIO_LEVEL not in track.media.extensions:
+                    continue
+                levels = self._forwarder.levels(track.source)
+                voice = self._voices.get(track.info.track)
+                if voice is None and levels:
+                    voice = self._voices[track.info.track] = Voice()
+                if voice is not None:
+                    voice.heard(levels, now)
+        audible = loudest(self._voices, now)
+        changed = set(audible[:LOUDEST]) != set(self._audible[:LOUDEST]) or set(audible) != set(self._audible)
+        self._audible = audible
+        for subscriber in self._subscribers.values():
+            subscriber.unsettled |= changed and len(subscriber.subscriptions) > LARGE_ROOM
+            if self._tick % _SPEAKER_TICKS or not (self._voices or subscriber.dominance.speaker):
+                continue
+            if subscriber.dominance.decide(self._voices, subscriber.sounds, now):
+                self._emit(SpeakerChanged(peer=subscriber.transport.name, track=subscriber.dominance.speaker))
+
     def _arrange(self, subscriber: Subscriber, now: float) -> None:
         if subscriber.transport.state in ("connected", "disconnected"):
-            subscriber.arrange(now)
+            subscriber.arrange(now, self._audible, self._voices)
 
     @property
     def hurries(self) -> bool:
@@ -537,6 +567,7 @@ class Exchange:
         for encoding in track.encodings:
             self._by_source.pop(encoding.source, None)
         track.taps.clear()
+        self._voices.pop(track.info.track, None)
         track.state = "ended"
         self._apply(self._router.unpublish(track.info.track))
         self._track_changed(track)

@@ -250,6 +250,15 @@ class EncodingsWanted(Message):
     rids: tuple[str, ...]
 
 
+class SpeakerChanged(Message):
+    """Of the sound that a subscribing peer gets, whose is the dominant voice now."""
+
+    type: Literal["speaker_changed"] = "speaker_changed"
+    peer: str
+    track: str = ""
+    """"" = nobody's."""
+
+
 class TrackQuality(Message):
     track: str
     packets: int
@@ -283,7 +292,8 @@ class Beat(Message):
 
 
 AnyAnswer = Annotated[
-    Reply | Refused | PeerState | TrackState | EncodingsWanted | Quality | Beat, Field(discriminator="type")
+    Reply | Refused | PeerState | TrackState | EncodingsWanted | SpeakerChanged | Quality | Beat,
+    Field(discriminator="type"),
 ]
 
 COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from media import rtp
+from media.codecmatch import AUDIO_LEVEL
 from media.feedback import UplinkBitrate
 from media.forwarder.interface import Forwarder, SourceCounters, SourceSpec
 from media.incoming import Encoding, IncomingTrack, TrackStateId, lag, ordered
@@ -88,6 +89,8 @@ class Publisher:
         )
         for encoding in encodings:
             self._forwarder.open_source(encoding.source, self.transport.number, spec)
+            if media.kind == "audio":
+                self._forwarder.note_levels(encoding.source, media.extensions.get(AUDIO_LEVEL, 0))
         self.tracks[media.mid] = track
         return track
 

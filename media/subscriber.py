@@ -5,7 +5,7 @@ reports back, and its requests for repairs and key frames.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from media import rtp
 from media.arrangement import Arrangement
@@ -30,11 +30,14 @@ from media.rtcp import (
 )
 from media.rtpparameters import SendingMedia, WantedTrack
 from media.sourcetime import middle
+from media.speaker import Dominance
 from media.subscription import Subscription, new_wanted
 from media.transport.peer import PeerTransport
 
 REPORTS_REMEMBERED = 8
 """Sender reports whose echo still gives a round-trip time."""
+LARGE_ROOM, LOUDEST = 6, 3
+"""Somebody who may hear more voices than this gets the loudest few."""
 MAX_NACKED = 512
 """Packets of one NACK that are looked at."""
 
@@ -61,6 +64,7 @@ class Subscriber:
         self._wanted: dict[str, WantedTrack] = {}
         self.arrangement = Arrangement(forwarder, wish_keyframe)
         self.downlink = Downlink(forwarder, transport.number)
+        self.dominance = Dominance()
         self.unsettled = True
         """What it gets is to be arranged anew."""
         self._cname = f"{random.getrandbits(64):016x}"
@@ -102,11 +106,26 @@ class Subscriber:
 
     # --- what the subscriber says -----------------------------------------------------------------------------------
 
-    def arrange(self, now: float) -> None:
-        """Give each track what it is to get."""
+    @property
+    def sounds(self) -> list[str]:
+        """Tracks that it may hear."""
+        return [track for track, each in self.subscriptions.items() if not each.track.video]
+
+    def arrange(self, now: float, audible: Sequence[str], levelled: Collection[str]) -> None:
+        """Give each track what it is to get.
+
+        Args:
+            audible: tracks whose sound is to be heard now, the loudest first.
+            levelled: tracks of whose loudness anything is known.
+        """
         self.unsettled = False
         self.downlink.arranged()
         congested = self.downlink.congested(now)
+        sounds = [track for track in self.sounds if track in levelled]
+        self.arrangement.silent = frozenset()
+        if len(sounds) > LARGE_ROOM:
+            heard = [track for track in audible if track in sounds][:LOUDEST]
+            self.arrangement.silent = frozenset(sounds).difference(heard)
         self.arrangement.arrange(self.subscriptions, self.downlink.budget_bps(now), congested=congested)
 
     def rtcp(self, packets: Sequence[Packet], now: float) -> None:

@@ -29,6 +29,7 @@ from media.messages import (
     Quality,
     Refused,
     Reply,
+    SpeakerChanged,
     Started,
     TrackState,
 )
@@ -64,6 +65,7 @@ class MediaListener(Protocol):
     def peer_changed(self, event: PeerState) -> None: ...
     def track_changed(self, event: TrackState) -> None: ...
     def encodings_wanted(self, event: EncodingsWanted) -> None: ...
+    def speaker_changed(self, event: SpeakerChanged) -> None: ...
     def quality(self, event: Quality) -> None: ...
     def media_restarted(self) -> None: ...
 
@@ -196,6 +198,8 @@ class MediaClient:
                 listener.track_changed(message)
             case EncodingsWanted():
                 listener.encodings_wanted(message)
+            case SpeakerChanged():
+                listener.speaker_changed(message)
             case Quality():
                 listener.quality(message)
 

@@ -29,6 +29,7 @@ from media.messages import (
     Quality,
     Reply,
     SetViews,
+    SpeakerChanged,
     Subscribe,
     Tap,
     TrackState,
@@ -447,6 +448,12 @@ class Streams:
         if own.active and client.kind == "browser" and client.connection is not None:
             message = room.Encodings(track=own.track, active=own.active)
             client.connection.outbox.put_state(f"encodings/{own.track}", message)
+
+    def speaker_changed(self, event: SpeakerChanged) -> None:
+        """Told to the page that hears it."""
+        found = self._peers.get(event.peer)
+        if found is not None and found[0].connection is not None:
+            found[0].connection.outbox.put_state("speaker", room.Speaker(track=event.track))
 
     def quality(self, event: Quality) -> None:
         found = self._peers.get(event.peer)

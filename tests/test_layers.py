@@ -71,6 +71,7 @@ SANS_IO = [
     "media/sdpmedia.py",
     "media/sdptransport.py",
     "media/subscribing.py",
+    "media/speaker.py",
     "media/tap.py",
     "media/transport/icelite.py",
     "media/transportcc.py",

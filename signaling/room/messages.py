@@ -378,6 +378,14 @@ class Encodings(Message):
     active: tuple[str, ...]
 
 
+class Speaker(Message):
+    """Whose voice dominates among those that this client hears; newest wins."""
+
+    type: Literal["speaker"] = "speaker"
+    track: str
+    """Of sound; empty = nobody's."""
+
+
 class Watched(Message):
     type: Literal["watched"] = "watched"
     id: str
@@ -454,6 +462,7 @@ AnyNotice = Annotated[
     | Published
     | Offer
     | Encodings
+    | Speaker
     | Watched
     | MediaState
     | Quality

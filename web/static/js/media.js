@@ -56,6 +56,8 @@ export class MediaClient {
   streams = new Store(new Map());
   /** Why a wanted track does not come. @type {Map<string, {zh: string, en: string}>} */
   refused = new Map();
+  /** Track of the voice that dominates now; empty for nobody's. */
+  speaker = new Store('');
   /** Touched when something of our own changed. */
   own = new Store(0);
 
@@ -103,7 +105,13 @@ export class MediaClient {
       this.#taken.set(track, active);
       this.#tune();
     });
+    room.addEventListener('speaker', (event) => this.speaker.set(/** @type {CustomEvent} */ (event).detail.track));
     room.addEventListener('media_state', (event) => this.#told(/** @type {CustomEvent} */ (event).detail));
+  }
+
+  /** Whether this is the voice that dominates now. @param {Record<string, any> | null | undefined} track */
+  speaks(track) {
+    return Boolean(track && !track.muted && !track.silenced && track.track === this.speaker.value);
   }
 
   // --- publishing ---
@@ -366,6 +374,7 @@ export class MediaClient {
     this.#watchPeer?.close();
     this.#watchPeer = null;
     this.#generation = -1;
+    this.speaker.set('');
     this.streams.value.clear();
     this.streams.touch();
   }

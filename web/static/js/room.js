@@ -353,6 +353,7 @@ export class RoomClient extends EventTarget {
     live: (message) => this.#tell('live', message),
     offer: (message) => this.#tell('offer', message),
     encodings: (message) => this.#tell('encodings', message),
+    speaker: (message) => this.#tell('speaker', message),
     media_state: (message) => this.#tell('media_state', message),
     quality: (message) => this.#tell('quality', message),
   };

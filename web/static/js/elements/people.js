@@ -27,7 +27,7 @@ class People extends Part {
   }
 
   watches() {
-    return [app.rooms, app.session, app.sites, app.tick];
+    return [app.rooms, app.session, app.sites, app.tick, app.media.speaker];
   }
 
   render() {
@@ -50,7 +50,9 @@ class People extends Part {
   #people() {
     /** @type {Map<string, Body>} */
     const users = new Map();
-    for (const member of app.sessionRoom?.members ?? []) {
+    const voice = app.sessionRoom?.tracks.find((track) => app.media.speaks(track))?.client;
+    for (const { ...member } of app.sessionRoom?.members ?? []) {
+      member.speaking ||= member.client === voice;
       const known = users.get(member.person.user);
       if (known) {
         known.pages += 1;

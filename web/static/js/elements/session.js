@@ -33,7 +33,9 @@ export function sessionTiles() {
   if (!view) return [];
   // The mine's own page shows its fixed camera beside the consultation.
   const fixed = app.me.level === 'mine' || app.isGuest ? [] : app.sessionCamera().filter((track) => !view.tracks.some((one) => one.track === track.track));
-  return tilesOf([...view.tracks, ...fixed], view.members, app.room.client, true, (site) => app.siteOf(site)?.level ?? '');
+  const tiles = tilesOf([...view.tracks, ...fixed], view.members, app.room.client, true, (site) => app.siteOf(site)?.level ?? '');
+  for (const tile of tiles) tile.speaking ||= app.media.speaks(tile.audio);
+  return tiles;
 }
 
 /** @param {number} number from 1 */
@@ -62,7 +64,7 @@ class Session extends Part {
   }
 
   watches() {
-    return [app.rooms, app.session, app.tick, app.media.own, app.sites, app.deviceErrors, app.talking, focusedTile, layout, sideTab, templates];
+    return [app.rooms, app.session, app.tick, app.media.own, app.media.speaker, app.sites, app.deviceErrors, app.talking, focusedTile, layout, sideTab, templates];
   }
 
   /** The tile in the large place: one's own choice, the chair's for all, a shared screen, or who speaks.

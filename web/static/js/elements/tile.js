@@ -23,7 +23,7 @@ class TileElement extends Part {
   watches() {
     return this.own
       ? [app.media.own, app.media.publishState, app.deviceErrors, app.room.link, app.rooms, quality]
-      : [app.media.streams, app.media.watchState, app.rooms, app.room.link, quality, app.sites, cards];
+      : [app.media.streams, app.media.speaker, app.media.watchState, app.rooms, app.room.link, quality, app.sites, cards];
   }
 
   disconnectedCallback() {
@@ -40,7 +40,7 @@ class TileElement extends Part {
       this.plays = false;
       if (stream) video.play().catch(() => {}); // a muted picture may always play; a change of source interrupts it
     }
-    if (!this.own && this.tile?.video) app.views.show(this, this.tile.video.track, this.focused || this.tile.screen);
+    if (!this.own && this.tile?.video) app.views.show(this, this.tile.video.track, this.focused || this.tile.screen || this.#speaks());
     else app.views.forget(this);
     const audio = this.querySelector('audio');
     const sound = this.#sound();
@@ -71,7 +71,7 @@ class TileElement extends Part {
     const tile = this.tile;
     const simulated = this.own ? app.simulated : tile?.simulated;
     const name = this.own ? t('tile.self') : this.#name();
-    return html`<figure class="tile ${why ? 'blank' : ''} ${this.focused ? 'focused' : ''} ${tile?.screen ? 'screen' : ''} ${tile?.speaking ? 'speaking' : ''}">
+    return html`<figure class="tile ${why ? 'blank' : ''} ${this.focused ? 'focused' : ''} ${tile?.screen ? 'screen' : ''} ${this.#speaks() ? 'speaking' : ''}">
       <video muted playsinline autoplay class=${this.own && !tile?.screen ? 'mirror' : ''} @resize=${this.#draws} @playing=${this.#draws} @emptied=${() => (this.plays = false)}></video>
       <audio autoplay></audio>
       ${why ? html`<div class="why" role="status">${icon(why.icon, 'large')}<p>${why.text}</p></div>` : nothing}
@@ -81,6 +81,7 @@ class TileElement extends Part {
         ${this.number > 0 && this.number < 10 ? html`<kbd>${this.number}</kbd>` : nothing}
         ${this.#levelChip()}
         <span class="name">${name}</span>
+        ${this.#speaks() ? html`<span class="speaks" role="img" aria-label=${t('tile.speaks')} title=${t('tile.speaks')}>${icon('volume-2')}</span>` : nothing}
         ${this.#floor()}
         ${this.#muted() ? html`<span class="mute" title=${t('tile.muted')}>${icon('mic-off')}</span>` : nothing}
         ${this.#quality()}
@@ -131,6 +132,10 @@ class TileElement extends Part {
     if (this.own && app.session.value && !heard(app.floor, app.me.user)) return true;
     if (this.own) return app.media.published.get('microphone')?.muted;
     return this.tile?.audio?.muted || this.tile?.audio?.silenced;
+  }
+
+  #speaks() {
+    return !this.own && Boolean(this.tile?.speaking || app.media.speaks(this.tile?.audio));
   }
 
   /** Why there is no picture. @returns {{icon: string, text: string} | null} */
