@@ -5,22 +5,28 @@ media worker, and lets it go on. A microphone that is shown in several consultat
 Single tracks that a moderator stopped by hand stay stopped beside that.
 
 A track is judged when it is published, before anybody is told that it is there; and whenever the consultation changes.
+What is stopped reaches nobody: not browsers, phones or the recorder.
+
+Whoever holds the talk key, or has priority, and has been without a connection for `LOST_S`, has let go.
 """
 
 import asyncio
-from collections.abc import Callable
 
 import structlog
 
 from server.clients import Client, OwnTrack
 from server.conductor import Conductor
-from server.sessions.machine import State
+from server.sessions.errors import SessionError
+from server.sessions.machine import FloorLost, State
 from server.sessions.service import SessionService
+from server.store.errors import StoreError
 from server.streams import StreamError, Streams
 
 log = structlog.get_logger()
 
 RETRY_S = 0.5
+LOST_S = 3.0
+LOOK_S = 1.0
 
 
 class Moderation:
@@ -35,8 +41,6 @@ class Moderation:
         self._lock = asyncio.Lock()
         self._stopped: set[str] = set()
         """Tracks that a moderator stopped by hand."""
-        self.on_heard: Callable[[Client, bool], None] = lambda client, heard: None
-        """A client's microphone is (not) to be heard any more: for who mixes sound elsewhere."""
 
     def changed(self, state: State) -> None:
         """A consultation has another state."""
@@ -44,6 +48,38 @@ class Moderation:
         self._wake.set()
 
     async def run(self) -> None:
+        """Everything that goes on by itself."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._apply_changes())
+            group.create_task(self._free_floors())
+
+    async def _free_floors(self) -> None:
+        """Takes the floor back from those who are gone without a word, which would leave everybody else silent."""
+        lost: dict[tuple[str, str], int] = {}
+        while True:
+            await asyncio.sleep(LOOK_S)
+            held = {
+                (state.session, state.floor.holder.user)
+                for state in self._sessions.open_states()
+                if state.floor.holder is not None and (state.floor.priority or state.floor.mode == "talk")
+            }
+            lost = {key: lost.get(key, 0) + 1 for key in held if not self._is_connected(*key)}
+            for (session, user), looks in list(lost.items()):
+                if looks * LOOK_S > LOST_S:
+                    del lost[session, user]
+                    try:
+                        await self._sessions.handle(session, FloorLost(user))
+                    except (SessionError, StoreError) as error:
+                        log.info("floor_not_freed", session=session, reason=str(error))
+
+    def _is_connected(self, session: str, user: str) -> bool:
+        """Whether some page or phone of this user is there; a phone has no socket."""
+        return any(
+            client.person.user == user and (client.kind != "browser" or client.connection is not None)
+            for client in self._conductor.in_room(f"session:{session}")
+        )
+
+    async def _apply_changes(self) -> None:
         """Applies what changed; what failed is tried again."""
         while True:
             await self._wake.wait()
@@ -108,6 +144,3 @@ class Moderation:
                 log.warning("track_not_silenced", track=own.track, reason=error.error)
                 self._dirty.add(room)
                 self._wake.set()
-            return
-        if own.kind == "audio":
-            self.on_heard(client, not wanted)

@@ -124,6 +124,7 @@ class Streams:
             reply = await self._ask(client, "publish", PublishPlain(peer=peer, tracks=tracks))
             client.publish_peer = peer
             self._take_tracks(client, reply, publications, sites)
+            await self.on_published(client)
         assert reply.door is not None
         return reply.door
 

@@ -1,10 +1,11 @@
 """What is left of a consultation: its report, its case folder, and the hold on its evidence."""
 
 import asyncio
+import contextlib
 import json
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -130,7 +131,8 @@ class ReportDoor:
         wish = query(request, ReportQuery)
         state = await self._evidence_of(context, request)
         await self._audit(context, request, "report.read", state, {"format": wish.format})
-        report = build(await gather(context.database, state, context.settings.consultation.report_within_s))
+        facts = await gather(context.database, state, context.settings.consultation.report_within_s)
+        report = await asyncio.to_thread(build, facts)
         name = _file_name(state.session)
         headers = {"Cache-Control": "private, no-store"}
         if wish.format == "json":
@@ -181,14 +183,18 @@ class ReportDoor:
         response.headers["Content-Disposition"] = f'attachment; filename="case-{_file_name(state.session)}.zip"'
         response.headers["Cache-Control"] = "private, no-store"
         await response.prepare(request)
-        async for piece in case.folder(self._items(context, state, facts), manifest):
-            await response.write(piece)
+        async with (
+            contextlib.aclosing(self._items(context, state, facts)) as items,
+            contextlib.aclosing(case.folder(items, manifest)) as pieces,
+        ):
+            async for piece in pieces:
+                await response.write(piece)
         await response.write_eof()
         return response
 
-    async def _items(self, context: Context, state: State, facts: Facts) -> AsyncIterator[case.Item]:
+    async def _items(self, context: Context, state: State, facts: Facts) -> AsyncGenerator[case.Item, None]:
         at = facts.at
-        report = build(facts)
+        report = await asyncio.to_thread(build, facts)
         text = json.dumps({**report, "sha256": data_hash(report)}, ensure_ascii=False, indent=1)
         yield case.Item("report.json", at, lambda: case.text(text))
         languages: tuple[Language, ...] = ("zh", "en")

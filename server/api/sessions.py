@@ -9,6 +9,7 @@ from pydantic import Field
 from server.api.context import Context
 from server.api.http import ApiProblem, Input, Output, Query, Routes, query, require, visitor
 from server.conductor import Conductor
+from server.identity.roles import holds
 from server.identity.service import Visitor
 from server.posts import DutyPosts
 from server.sessions.errors import SessionError
@@ -162,6 +163,8 @@ class SessionDoor:
         state = await self.of_mine(context, request)
         tree = context.tree
         site = body.site
+        if visitor(request).user.user in state.floor.barred:
+            raise ApiProblem("not_allowed", "Who was put out of a consultation invites nobody.")
         if site is None and body.level is not None:
             site = next((one for one in tree.ancestors(state.site) if tree.level(one) == body.level), None)
         if site is None or not (tree.reaches(site, state.site) or tree.reaches(state.site, site)):
@@ -171,7 +174,10 @@ class SessionDoor:
 
     async def end(self, context: Context, request: web.Request, _body: None) -> dict[str, object]:
         state = await self.of_mine(context, request)
-        return (await self.sessions.handle(state.session, Ended(actor_of(context, visitor(request))))).as_dict()
+        by, moderates = actor_of(context, visitor(request)), holds(visitor(request).user.role, "moderate")
+        if not state.floor.may_end(by.standing, state.people(), moderates=moderates):
+            raise ApiProblem("not_allowed", "The chair, or who moderates from the same level or above, ends it.")
+        return (await self.sessions.handle(state.session, Ended(by))).as_dict()
 
     async def visible(self, context: Context, request: web.Request) -> State:
         state = await self.sessions.get(request.match_info["session"])

@@ -6,12 +6,13 @@ bounded by one piece of a file, whatever the size of the folder.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
 import time
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -23,7 +24,7 @@ PIECE_BYTES = 1 << 18
 MANIFEST = "manifest.json"
 SUMS = "manifest.sha256"
 
-Chunks = AsyncIterator[bytes]
+Chunks = AsyncGenerator[bytes, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,13 @@ async def folder(items: AsyncIterator[Item], facts: dict[str, Any]) -> Chunks:
         async for item in items:
             digest, size = hashlib.sha256(), 0
             with archive.open(_info(item.path, item.at), "w", force_zip64=True) as file:
-                async for chunk in item.chunks():
-                    digest.update(chunk)
-                    size += len(chunk)
-                    file.write(chunk)
-                    if piece := sink.take():
-                        yield piece
+                async with contextlib.aclosing(item.chunks()) as chunks:
+                    async for chunk in chunks:
+                        digest.update(chunk)
+                        size += len(chunk)
+                        file.write(chunk)
+                        if piece := sink.take():
+                            yield piece
             one: dict[str, Any] = {"path": item.path, "bytes": size, "sha256": digest.hexdigest()}
             if item.expected:
                 one["as_recorded"] = item.expected == one["sha256"]

@@ -126,6 +126,14 @@ class Floor:
             return "locked"
         return ""
 
+    def may_end(self, by: Standing, people: "People", *, moderates: bool) -> bool:
+        """Whether this person may end it for everybody: who governs, or anybody who was not put out, when the chair is
+        empty."""
+        if by.user in self.barred:
+            return False
+        empty = self.chair is None or self.chair.user not in people
+        return empty or self.governs(by, moderates=moderates)
+
     # --- people come and go ---
 
     def came(self, one: Standing) -> None:
@@ -145,6 +153,14 @@ class Floor:
             self._give_back()
             changes.append("floor")
         return changes
+
+    def lost(self, user: str) -> "Change | None":
+        """Who has the floor is gone without a word, and may come back without it."""
+        if self.holder is None or self.holder.user != user:
+            return None
+        gone = self.holder
+        self._give_back()
+        return Change("floor_released", gone)
 
     def _give_back(self) -> None:
         self.holder, self.before, self.priority = self.before, None, False

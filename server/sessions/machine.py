@@ -263,6 +263,13 @@ class Acted:
 
 
 @dataclass(frozen=True, slots=True)
+class FloorLost:
+    """Who has the floor is gone without a word."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
 class Summed:
     """What came of it, in words; the last ones count."""
 
@@ -349,6 +356,7 @@ Event = (
     | TrackNoted
     | Knocked
     | Acted
+    | FloorLost
     | Summed
     | MergedFrom
     | MergedInto
@@ -406,6 +414,9 @@ class Session:
                 return self._merge_from(event, now, at)
             case MergedInto():
                 return self._merge_into(event, now, at)
+            case FloorLost(user):
+                gone = self.state.floor.lost(user)
+                return [] if gone is None else [self._floor_entry(gone, None)]
             case Knocked() | Acted():
                 return self._act(event, at)
             case _:

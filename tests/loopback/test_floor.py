@@ -130,8 +130,11 @@ async def test_the_talk_key_lets_one_be_heard_and_a_higher_level_takes_the_floor
     for one in (mine, county):  # everybody sees who took it
         seen = await one.event("session", lambda body: body["change"] == "preempted")
         assert seen.body["about"]["level"] == "city"  # type: ignore[index]
-    await city.close()  # gone without a word: the floor comes free when the server has noticed
-    assert await floor(county, room, "mode", value="open") == ""
+    await city.cut()  # gone without a word: the floor comes free when the server has noticed
+    await county.event("session", lambda body: body["change"] == "floor_released")
+    assert await floor(mine, room, "talk") == ""
+    async with (await people.http("dispatcher")).post(f"/api/sessions/{room.removeprefix('session:')}/end") as answer:
+        assert answer.status == 403, "the chair is there, and ends it"
 
 
 async def test_who_is_removed_is_out_and_cannot_come_back(people: People) -> None:

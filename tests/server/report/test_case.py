@@ -4,14 +4,14 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from server.report.case import PIECE_BYTES, Item, folder, text
 
 MANY = 600
 
 
-async def large() -> AsyncIterator[bytes]:
+async def large() -> AsyncGenerator[bytes, None]:
     """150 MB in pieces."""
     for number in range(MANY):
         yield bytes([number % 251]) * PIECE_BYTES

@@ -173,6 +173,25 @@ def test_whoever_leaves_gives_floor_and_hand_back() -> None:
     assert floor.is_chair("u2"), "the chair is kept for who may come back"
 
 
+def test_who_is_gone_without_a_word_has_let_go_of_the_floor() -> None:
+    floor = chaired_by(COUNTY)
+    do(floor, COUNTY, "mode", value="talk")
+    do(floor, MINE, "talk")
+    assert floor.lost("u2") is None
+    assert floor.lost("u1") == Change("floor_released", Place.of(MINE, AT))
+    assert do(floor, CITY, "talk") == "floor"
+
+
+def test_who_may_end_it_for_everybody() -> None:
+    floor = chaired_by(COUNTY)
+    ends = {one.user for one in ALL if floor.may_end(one, PEOPLE, moderates=one.role == "supervisor")}
+    assert ends == {"u2", "u3", "u4"}
+    without = {user: one for user, one in PEOPLE.items() if user != "u2"}
+    assert floor.may_end(MINE, without, moderates=False), "an empty chair keeps nobody in"
+    do(floor, COUNTY, "remove", "u1")
+    assert not floor.may_end(MINE, without, moderates=False)
+
+
 def test_a_locked_door_opens_for_those_who_were_in_and_for_levels_above_the_chair() -> None:
     floor = chaired_by(COUNTY)
     do(floor, COUNTY, "lock")

@@ -20,6 +20,11 @@ export function governs(floor, me) {
   return ['admin', 'supervisor'].includes(me.role) && rank(me.level) >= (floor.chair ? rank(floor.chair.level) : 0);
 }
 
+/** Whether it may be ended for everybody: by who governs, or by anybody when the chair is empty. @param {Body} floor @param {Body} me @param {Set<string>} present users */
+export function mayEnd(floor, me, present) {
+  return governs(floor, me) || !floor.chair || !present.has(floor.chair.user);
+}
+
 /** Whether the chair may be taken. @param {Body} floor @param {Body} me @param {Set<string>} present users */
 export function mayTakeChair(floor, me, present) {
   if (floor.chair?.user === me.user || !['admin', 'supervisor', 'dispatcher'].includes(me.role)) return false;

@@ -4,7 +4,7 @@ import { Part, html, icon, nothing } from './part.js';
 import { repeat } from 'lit/directives/repeat.js';
 import { app, LEVELS } from '../app.js';
 import { api } from '../api.js';
-import { heard, rank } from '../floor.js';
+import { heard, mayEnd, rank } from '../floor.js';
 import { clock, timer } from '../format.js';
 import { t, has } from '../i18n.js';
 import { memory, Store } from '../state.js';
@@ -219,7 +219,7 @@ class Session extends Part {
       ${app.deviceErrors.value.microphone ? html`<p class="bar-note">${icon('mic-off')} ${t(`device.microphone.${app.deviceErrors.value.microphone}`)}</p>` : nothing}
       <span class="grow"></span>
       <button class="leave" @click=${() => app.leaveSession()}>${icon('log-out')} ${t('bar.leave')}</button>
-      ${app.mayCall ? html`<button class="danger" @click=${() => (this.sure = true)}>${icon('phone-off')} ${t('bar.end')}</button>` : nothing}
+      ${app.mayCall && mayEnd(floor, app.me, new Set((app.sessionRoom?.members ?? []).map((member) => member.person.user))) ? html`<button class="danger" @click=${() => (this.sure = true)}>${icon('phone-off')} ${t('bar.end')}</button>` : nothing}
     </footer>`;
   }
 
