@@ -5,6 +5,7 @@ proves itself with a digest, in every INVITE and MESSAGE, and only from the addr
 else is a stranger: no answer at all (or 403). A phone that is not registered from where it calls cannot call.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from config.settings import PhonesSettings, TrunkSettings
 from server.phones import rules
 from server.phones.pace import Pace, scanner
 from signaling.sip.callevents import Account, Profile
-from signaling.sip.digest import DigestServer, Secrets, Verdict
+from signaling.sip.digest import Algorithm, DigestServer, Secrets, Verdict
 from signaling.sip.errors import MessageError
 from signaling.sip.gate import Admitted, Misdeed, Turned
 from signaling.sip.message import Request
@@ -38,6 +39,32 @@ class Device:
 
 
 Devices = Callable[[str], Device | None]
+MAX_REMEMBERED = 5000
+UNANSWERED = 2
+"""REGISTERs without an answer to the challenge after which a phone is offered MD5 alone."""
+
+
+class Weak:
+    """Phones that know only MD5, and give up when a challenge names anything else (RFC 8760 came late): those that
+    asked again without an answer to the first challenge. An answer with SHA-256 takes it back."""
+
+    def __init__(self) -> None:
+        self._bare: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    def saw(self, user: str, host: str, given: str) -> None:
+        """A REGISTER with this Authorization ("" for none)."""
+        key = (user, host)
+        if "sha-256" in given.lower():
+            self._bare.pop(key, None)
+        elif not given:
+            self._bare[key] = self._bare.get(key, 0) + 1
+            self._bare.move_to_end(key)
+            if len(self._bare) > MAX_REMEMBERED:
+                self._bare.popitem(last=False)
+
+    def algorithms(self, user: str, host: str) -> tuple[Algorithm, ...] | None:
+        """What to offer; None = all."""
+        return ("MD5",) if self._bare.get((user, host), 0) >= UNANSWERED else None
 
 
 class PhoneGate:
@@ -60,6 +87,8 @@ class PhoneGate:
         self._devices = devices
         self._calls = calls
         self.rates = pace
+        self.weak = Weak()
+        registrar.algorithms = self.weak.algorithms
 
     # --- the user agent asks ---
 
@@ -99,6 +128,8 @@ class PhoneGate:
         """An unknown user is challenged as a known one is: nobody learns which names there are."""
         to = request.to.uri
         device = self._devices(to.user or "") if isinstance(to, SipUri) else None
+        if device is not None:
+            self.weak.saw(device.phone, flow.host, request.headers.first("Authorization") or "")
         if device is not None and device.networks and not rules.within(flow.host, device.networks):
             return self._stranger("The phone registers from an address that its entry does not allow.", "address")
         return Admitted("register")
@@ -114,7 +145,9 @@ class PhoneGate:
         if judged.verdict is not Verdict.OK:
             wrong = judged.verdict is Verdict.WRONG
             stale = judged.verdict is Verdict.STALE
-            fields = tuple(("WWW-Authenticate", one) for one in self._digest.challenge(now, flow.host, stale))
+            offered = self.weak.algorithms(device.phone, flow.host)
+            challenges = self._digest.challenge(now, flow.host, stale, offered)
+            fields = tuple(("WWW-Authenticate", one) for one in challenges)
             if wrong:
                 return Turned("wrong_digest", "The digest is wrong.", 401, fields, "wrong_digest")
             return Turned("challenge", "The phone has to prove itself.", 401, fields, quiet=True)

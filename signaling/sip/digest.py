@@ -124,7 +124,9 @@ class DigestServer:
         self._forgotten = float("-inf")
         self._used: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    def challenge(self, now: float, peer: str, stale: bool = False) -> list[str]:
+    def challenge(
+        self, now: float, peer: str, stale: bool = False, algorithms: tuple[Algorithm, ...] | None = None
+    ) -> list[str]:
         """Values for WWW-Authenticate (or Proxy-Authenticate), the strongest first (RFC 8760 section 2.3).
 
         `peer` is whom the nonce is good for: the IP address, and whatever else must not change.
@@ -133,7 +135,10 @@ class DigestServer:
         nonce = (head + self._seal(head, peer)).hex()
         end = ", stale=true" if stale else ""
         realm = quote(self.realm)
-        return [f'Digest realm={realm}, nonce="{nonce}", algorithm={one}, qop="auth"{end}' for one in self.algorithms]
+        return [
+            f'Digest realm={realm}, nonce="{nonce}", algorithm={one}, qop="auth"{end}'
+            for one in algorithms or self.algorithms
+        ]
 
     def judge(self, values: list[str], method: str, peer: str, secrets: Secrets, now: float) -> Judged:
         """`values`: the Authorization lines. Raises MessageError (400) for malformed ones."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from signaling.sip.address import Address
-from signaling.sip.digest import DigestServer, Secrets, Verdict
+from signaling.sip.digest import Algorithm, DigestServer, Secrets, Verdict
 from signaling.sip.errors import MessageError
 from signaling.sip.grammar import number, unquote
 from signaling.sip.message import Request, Response
@@ -60,6 +60,8 @@ class Registrar:
     new_tag: Callable[[], str]
     min_expires: int = MIN_EXPIRES
     max_expires: int = MAX_EXPIRES
+    algorithms: Callable[[str, str], tuple[Algorithm, ...] | None] = lambda user, host: None
+    """(user, IP address) to what a challenge offers; None = all."""
     wrong: int = field(default=0, init=False)
     """Wrong digests, for the limits and the alarm of whoever runs this."""
     _bindings: dict[str, list[Binding]] = field(default_factory=dict, init=False)
@@ -117,7 +119,8 @@ class Registrar:
         user = to.address_of_record().user or ""
         if judged.verdict is not Verdict.OK:
             self.wrong += judged.verdict is Verdict.WRONG
-            challenges = self.digest.challenge(now, flow.host, judged.verdict is Verdict.STALE)
+            offered = self.algorithms(user, flow.host)
+            challenges = self.digest.challenge(now, flow.host, judged.verdict is Verdict.STALE, offered)
             fields = [("WWW-Authenticate", value) for value in challenges]
             return request.reply(401, *fields, tag=self.new_tag())
         caller = request.from_.uri

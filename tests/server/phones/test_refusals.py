@@ -313,6 +313,30 @@ async def test_a_transfer_is_refused_to_strangers_and_to_numbers_that_are_not_al
     assert state.session
 
 
+async def test_a_phone_that_gives_up_at_sha_256_is_offered_md5_alone(make: Make) -> None:
+    world = await make()
+    await world.add("desk")
+    raw = Raw("127.0.0.5", world.port)
+
+    async def offered(number: int) -> list[str]:
+        data = request(
+            "REGISTER", "sip:lamproom", To="<sip:desk@lamproom>", From="<sip:desk@lamproom>;tag=x",
+            Via=f"SIP/2.0/UDP 127.0.0.5;rport;branch=z9hG4bKweak{number}", CSeq=f"{number} REGISTER",
+        )  # fmt: skip
+        raw._socket.sendto(data, ("127.0.0.1", world.port))
+        (answer,) = await raw.heard(0.3)
+        return ["SHA-256" if "SHA-256" in one else "MD5" for one in answer.headers.lines("WWW-Authenticate")]
+
+    assert await offered(1) == ["SHA-256", "MD5"]
+    assert await offered(2) == ["MD5"]
+    async with world.phone("desk", host="127.0.0.5") as phone:
+        await phone.register()  # ours answers MD5 too; another address is not taken for the weak phone's
+    raw.close()
+    raw = Raw("127.0.0.6", world.port)
+    assert await offered(7) == ["SHA-256", "MD5"]
+    raw.close()
+
+
 def test_a_flood_of_new_addresses_does_not_lift_bans() -> None:
     pace = Pace(1.0, 5, 300.0, 600.0)
     pace.ban("192.0.2.1", "scanner", 0.0)
