@@ -88,7 +88,7 @@ class PhoneGate:
         self._calls = calls
         self.rates = pace
         self.weak = Weak()
-        registrar.algorithms = self.weak.algorithms
+        registrar.algorithms = self._offered
 
     # --- the user agent asks ---
 
@@ -124,6 +124,10 @@ class PhoneGate:
 
     # --- who ---
 
+    def _offered(self, phone: str, host: str) -> tuple[Algorithm, ...] | None:
+        """MD5 alone only where the settings offer both."""
+        return self.weak.algorithms(phone, host) if len(self._digest.algorithms) > 1 else None
+
     def _register(self, request: Request, flow: Flow) -> Admitted | Turned:
         """An unknown user is challenged as a known one is: nobody learns which names there are."""
         to = request.to.uri
@@ -145,7 +149,7 @@ class PhoneGate:
         if judged.verdict is not Verdict.OK:
             wrong = judged.verdict is Verdict.WRONG
             stale = judged.verdict is Verdict.STALE
-            offered = self.weak.algorithms(device.phone, flow.host)
+            offered = self._offered(device.phone, flow.host)
             challenges = self._digest.challenge(now, flow.host, stale, offered)
             fields = tuple(("WWW-Authenticate", one) for one in challenges)
             if wrong:
