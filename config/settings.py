@@ -81,6 +81,9 @@ class MediaSettings(Section):
 
     listen_host: IpAddress = Field(default="127.0.0.1", description="address the UDP port is bound to")
     udp_port: int = Field(default=8443, ge=0, le=65535, description="one port for all; 0 = any free port")
+    workers: int = Field(
+        default=1, ge=1, le=16, description="media workers: a core for each, on `udp_port` and those behind it"
+    )
     tcp: bool = Field(default=True, description="ICE over TCP on the same number, for networks that block UDP")
     advertise: tuple[IpAddress, ...] = Field(
         default=(), description="addresses told to browsers; default listen_host, or every local address for 0.0.0.0"
@@ -98,6 +101,17 @@ class MediaSettings(Section):
         default="auto",
         description="what moves packets: the accelerator in C, the code in Python, or the first that works",
     )
+
+    @model_validator(mode="after")
+    def _ports(self) -> "MediaSettings":
+        if self.udp_ports[-1] > 65535:
+            raise ValueError("udp_port leaves no room for a port for each of the workers")
+        return self
+
+    @property
+    def udp_ports(self) -> tuple[int, ...]:
+        """One for each worker; 0 = any free port."""
+        return tuple(self.udp_port + number if self.udp_port else 0 for number in range(self.workers))
 
 
 class PhoneMediaSettings(Section):

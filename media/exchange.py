@@ -18,7 +18,9 @@ from media.incoming import Encoding, IncomingTrack
 from media.messages import (
     DoorPass,
     EncodingsWanted,
+    KeyframeNeeded,
     Message,
+    Outlet,
     PeerState,
     PlainTrack,
     Quality,
@@ -121,7 +123,9 @@ class Exchange:
         self._mux.guarded(described, lambda: described.describe(answer.remote, now))
         return Reply(request=request, sdp=answer.sdp, tracks=tracks)
 
-    def publish_plain(self, request: int, peer: str, tracks: Sequence[PlainTrack], stream: str) -> Reply:
+    def publish_plain(
+        self, request: int, peer: str, tracks: Sequence[PlainTrack], stream: str, *, piped: bool = False
+    ) -> Reply:
         """Raises:
         CommandRefused: there is no door, or this peer is another one.
         """
@@ -136,7 +140,9 @@ class Exchange:
                 raise CommandRefused("invalid", "This media worker has no door.")
             self._check_new(peer)
             number = self._mux.number()
-            transport = PlainTransport(number, peer, self.gate.admit(number, ssrcs), self._forwarder, now)
+            token = self.gate.admit(number, ssrcs)
+            ask = partial(self._ask_beyond, peer) if piped else None
+            transport = PlainTransport(number, peer, token, self._forwarder, now, ask)
             publisher = Publisher(transport, self._forwarder, self._numbers, self._keyframe_interval_s)
             self._publishers[peer] = self._by_number[number] = publisher
             self._emit(PeerState(peer=peer, state="connected"))
@@ -302,6 +308,40 @@ class Exchange:
             self._need_keyframe(tapped, encoding)
         tapped.taps.attach(self._forwarder)
         return Reply(request=request)
+
+    def pipe(self, request: int, track: str, outlets: Sequence[Outlet]) -> Reply:
+        """Raises:
+        CommandRefused: `unknown_track`.
+        """
+        _, piped = self._track(track)
+        codec = piped.media.codecs[0]
+        encoding = piped.taps.pipe(codec.payload_type, outlets)
+        if encoding is not None:
+            self._need_keyframe(piped, encoding)
+        piped.taps.attach(self._forwarder)
+        plain = PlainTrack(
+            mid=piped.info.mid,
+            kind=piped.info.kind,
+            codec=codec.name,
+            clock_rate=codec.clock_rate,
+            channels=codec.channels,
+            payload_type=codec.payload_type,
+            ssrc=1,
+            parameters=tuple(codec.parameters),
+        )
+        return Reply(request=request, plain=plain)
+
+    def need_keyframe(self, request: int, track: str) -> Reply:
+        """Raises:
+        CommandRefused: `unknown_track`.
+        """
+        _, needed = self._track(track)
+        for encoding in needed.taps.demand():
+            self._need_keyframe(needed, encoding)
+        return Reply(request=request)
+
+    def _ask_beyond(self, peer: str, track: str) -> None:
+        self._emit(KeyframeNeeded(track=track, peer=peer))
 
     def statistics(self, request: int, tcp: dict[str, str]) -> Reply:
         """What is connected, for people who look for a fault. `tcp`: clients behind loopback addresses."""

@@ -87,6 +87,8 @@ class PublishPlain(Command):
     peer: str
     tracks: Annotated[tuple[PlainTrack, ...], Field(max_length=16)]
     stream: str = ""
+    piped: bool = False
+    """They are tracks of another media worker: `KeyframeNeeded` tells when one needs a key frame."""
 
 
 class Subscribe(Command):
@@ -163,6 +165,37 @@ class Tap(Command):
     reader: Literal["vision", "record", "phone"] = "vision"
 
 
+class DoorPass(Message):
+    """Where a peer hands in its packets, and what each datagram begins with."""
+
+    address: str
+    token: str
+    """Hexadecimal."""
+
+
+class Outlet(Message):
+    """The door of another media worker, and what it calls a track there."""
+
+    door: DoorPass
+    ssrc: int = Field(gt=0, lt=1 << 32)
+
+
+class Pipe(Command):
+    """Sends a track's packets in at the doors of other media workers of this machine: the whole list of them.
+    Answered by `Reply.plain`: what to announce there."""
+
+    type: Literal["pipe"] = "pipe"
+    track: str
+    outlets: Annotated[tuple[Outlet, ...], Field(max_length=64)] = ()
+
+
+class NeedKeyframe(Command):
+    """Somebody beyond a pipe cannot go on without a key frame of this track."""
+
+    type: Literal["need_keyframe"] = "need_keyframe"
+    track: str
+
+
 class GetStatistics(Command):
     """Answered by `Reply.statistics`."""
 
@@ -170,7 +203,19 @@ class GetStatistics(Command):
 
 
 AnyCommand = Annotated[
-    Configure | Publish | PublishPlain | Subscribe | SetViews | Accept | Play | Close | Mute | Tap | GetStatistics,
+    Configure
+    | Publish
+    | PublishPlain
+    | Subscribe
+    | SetViews
+    | Accept
+    | Play
+    | Close
+    | Mute
+    | Tap
+    | Pipe
+    | NeedKeyframe
+    | GetStatistics,
     Field(discriminator="type"),
 ]
 
@@ -188,14 +233,6 @@ class Started(Message):
     """Which implementation moves the packets, in words for `doctor`."""
 
 
-class DoorPass(Message):
-    """Where a peer hands in its packets, and what each datagram begins with."""
-
-    address: str
-    token: str
-    """Hexadecimal."""
-
-
 class Reply(Message):
     type: Literal["reply"] = "reply"
     request: int
@@ -208,6 +245,7 @@ class Reply(Message):
     refused_tracks: dict[str, str] = {}
     """track id to the reason why this client cannot get it (no common codec, gone, ...)."""
     started: Started | None = None
+    plain: PlainTrack | None = None
     statistics: dict[str, object] = {}
 
 
@@ -259,6 +297,14 @@ class SpeakerChanged(Message):
     """"" = nobody's."""
 
 
+class KeyframeNeeded(Message):
+    """A piped track needs a key frame of the media worker that it comes from."""
+
+    type: Literal["keyframe_needed"] = "keyframe_needed"
+    track: str
+    peer: str
+
+
 class TrackQuality(Message):
     track: str
     packets: int
@@ -292,7 +338,7 @@ class Beat(Message):
 
 
 AnyAnswer = Annotated[
-    Reply | Refused | PeerState | TrackState | EncodingsWanted | SpeakerChanged | Quality | Beat,
+    Reply | Refused | PeerState | TrackState | EncodingsWanted | SpeakerChanged | KeyframeNeeded | Quality | Beat,
     Field(discriminator="type"),
 ]
 

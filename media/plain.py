@@ -1,5 +1,7 @@
 """A publishing peer that has no transport of its own: its packets come through the door (`media.door`)."""
 
+from collections.abc import Callable
+
 from media.forwarder.interface import Forwarder
 from media.messages import PlainTrack
 from media.rtpparameters import Codec, PublishedMedia
@@ -7,14 +9,25 @@ from media.transport.peer import State
 
 
 class PlainTransport:
-    """Stands where a `PeerTransport` stands. Reports and requests for key frames go nowhere: there are no keys."""
+    """Stands where a `PeerTransport` stands. Reports go nowhere: there are no keys; nor do requests for key
+    frames, unless the tracks are those of another media worker."""
 
-    def __init__(self, number: int, name: str, token: bytes, forwarder: Forwarder, now: float) -> None:
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        token: bytes,
+        forwarder: Forwarder,
+        now: float,
+        ask_keyframe: Callable[[str], None] | None = None,
+    ) -> None:
+        """`ask_keyframe` takes the id of a track that needs one."""
         self.number = number
         self.name = name
         self.token = token
         self.state: State = "connected"
         self.last_heard = now
+        self.ask_keyframe = ask_keyframe
         self._forwarder = forwarder
         forwarder.open_peer(number)
 

@@ -215,6 +215,10 @@ class Publisher:
         if not encoding.ssrc or not encoding.keyframes.due(now):
             return
         self._forwarder.counters.keyframe_requests += 1
+        if isinstance(self.transport, PlainTransport):
+            if self.transport.ask_keyframe is not None:
+                self.transport.ask_keyframe(track.info.track)
+            return
         request: Packet = Pli(self._ssrc, encoding.ssrc)
         if "nack pli" not in track.codec.feedback and "ccm fir" in track.codec.feedback:
             encoding.firs += 1

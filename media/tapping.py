@@ -4,23 +4,25 @@ A recorder gets the best encoding that is being sent, the vision worker the seco
 the height. When that one ends, the reader goes on with another at its next key frame, in the same count of time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from media.forwarder.interface import Forwarder
 from media.keyframes import Payload, is_keyframe_start
+from media.messages import Outlet
+from media.pipe import PipeSender
 from media.tapsender import TapSender
 
 if TYPE_CHECKING:
     from media.incoming import Encoding
 
-Reader = Literal["vision", "record", "phone"]
+Reader = Literal["vision", "record", "phone", "pipe"]
 Lag = Callable[["Encoding", "Encoding"], int | None]
 
 
 class _Tap:
-    def __init__(self, sender: TapSender, encoding: "Encoding") -> None:
+    def __init__(self, sender: TapSender | PipeSender, encoding: "Encoding") -> None:
         self.sender = sender
         self.encoding = encoding
         self.next: Encoding | None = None
@@ -50,6 +52,18 @@ class Taps:
         self.remove(reader)
         tap = _Tap(TapSender(address, self._track, self._codec), self._wanted(reader))
         self._taps[reader] = tap
+        return tap.encoding
+
+    def pipe(self, payload_type: int, outlets: Sequence[Outlet]) -> "Encoding | None":
+        """Lead the track to these doors, and to no others. Gives the encoding of which a key frame is now needed."""
+        tap = self._taps.get("pipe")
+        if not outlets:
+            self.remove("pipe")
+            return None
+        if tap is None:
+            tap = self._taps["pipe"] = _Tap(PipeSender(payload_type), self._wanted("pipe"))
+        assert isinstance(tap.sender, PipeSender)
+        tap.sender.lead(outlets)
         return tap.encoding
 
     def remove(self, reader: Reader) -> None:

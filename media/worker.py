@@ -34,6 +34,8 @@ from media.messages import (
     GetStatistics,
     Message,
     Mute,
+    NeedKeyframe,
+    Pipe,
     Play,
     Publish,
     PublishPlain,
@@ -289,7 +291,9 @@ class _Running:
             case Publish():
                 return exchange.publish(request, command.peer, command.sdp, command.allow)
             case PublishPlain():
-                return exchange.publish_plain(request, command.peer, command.tracks, command.stream)
+                return exchange.publish_plain(
+                    request, command.peer, command.tracks, command.stream, piped=command.piped
+                )
             case Subscribe():
                 return exchange.subscribe(request, command.peer, command.tracks, command.ice_restart)
             case SetViews():
@@ -304,11 +308,18 @@ class _Running:
                 return exchange.mute(request, command.track, command.muted)
             case Tap():
                 return exchange.tap(request, command.track, command.address, command.reader)
+            case Pipe() | NeedKeyframe():
+                return self._pipe(command)
             case GetStatistics():
                 tcp = self._tcp.names() if self._tcp is not None else {}
                 return exchange.statistics(request, tcp)
             case _:
                 raise CommandRefused("invalid", f"The worker does not know the command {command.type}.")
+
+    def _pipe(self, command: Pipe | NeedKeyframe) -> Reply:
+        if isinstance(command, Pipe):
+            return self._exchange.pipe(command.request, command.track, command.outlets)
+        return self._exchange.need_keyframe(command.request, command.track)
 
     def tick(self, lag_s: float) -> None:
         self._lag_s = max(self._lag_s, lag_s)

@@ -56,7 +56,8 @@ from server.identity.service import Identity
 from server.incidents.service import IncidentService
 from server.ingest import Ingest
 from server.measures import Measures
-from server.media import MediaClient
+from server.media import Media, MediaClient
+from server.mediapool import MediaPool
 from server.minefiles import MineFiles
 from server.minutes import Minutes
 from server.moderation import Moderation
@@ -113,7 +114,7 @@ LONGEST_DELAY_S = dict.fromkeys(
     2.0,
 )
 """Units without which nobody is called or seen are started again soon, however often they fail."""
-LONGEST_DELAY_S["media"] = 0.3
+LONGEST_DELAY_S |= dict.fromkeys(("media", *(f"media{number}" for number in range(1, 17))), 0.3)
 """A start costs half a second, and everybody's pictures wait for it."""
 
 DEFAULT_SITE = SiteSettings(site="mine", level="mine", name_zh="本矿", name_en="Our mine")
@@ -133,7 +134,7 @@ class Parts:
     duty: DutyOffice
     sessions: SessionService
     conductor: Conductor
-    media: MediaClient
+    media: MediaClient | MediaPool
     streams: Streams
     moderation: Moderation
     telemetry: TelemetryIngest
@@ -195,7 +196,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         await conductor.prepare()
         identity.on_revoked(conductor.revoke)
         tcp = media_tcp(settings)
-        media = MediaClient(settings.media.model_copy(update={"tcp": tcp != "off"}), shares_port=tcp == "shared")
+        media = _media(settings, tcp)
         streams = Streams(conductor, media)
         media.listener = streams
         conductor.on_removed, conductor.on_rooms_changed = streams.client_removed, streams.recheck
@@ -323,7 +324,7 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "sessions": parts.sessions.run,
         "streams": parts.streams.run,
         "moderation": parts.moderation.run,
-        "media": parts.media.run,
+        **_media_units(parts.media),
         "retention": lambda: _retain(parts),
         "minutes": parts.minutes.run,
         "musters": parts.musters.run,
@@ -347,6 +348,18 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
     return running
 
 
+def _media(settings: Settings, tcp: str) -> MediaClient | MediaPool:
+    several = MediaPool if settings.media.workers > 1 else MediaClient
+    return several(settings.media.model_copy(update={"tcp": tcp != "off"}), shares_port=tcp == "shared")
+
+
+def _media_units(media: MediaClient | MediaPool) -> dict[str, Callable[[], Awaitable[None]]]:
+    if isinstance(media, MediaClient):
+        return {"media": media.run}
+    workers = {f"media{number}": worker.run for number, worker in enumerate(media.workers, 1)}
+    return {"media": media.run, **workers}
+
+
 async def _take_in(parts: Parts) -> None:
     """From the MQTT broker into the store; the broker is told only then. Losses and gaps are told to the screens."""
 
@@ -366,7 +379,7 @@ async def _take_in(parts: Parts) -> None:
 
 def _measured(
     conductor: Conductor,
-    media: MediaClient,
+    media: Media,
     vision: VisionWorker,
     ingest: TelemetryIngest,
     recorded: Recordings,
@@ -383,13 +396,13 @@ def _upwards(
     registry: Registry,
     alerts: AlertService,
     ingest: TelemetryIngest,
-    media: MediaClient,
+    media: Media,
     streams: Streams,
 ) -> tuple[Uplinks, DataQuality]:
     """What mines owe to the platforms above, and how good their data are."""
 
     def cameras(site: str) -> dict[str, bool] | None:
-        if not media.ready.is_set():
+        if not media.serves:
             return None
         return {name: bool(streams.cameras(site, name)) for name in registry.facts(site).cameras}
 

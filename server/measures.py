@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 
 from server.conductor import Conductor
 from server.ingest import Ingest
-from server.media import MediaClient
+from server.media import Media
 from server.recording import Recordings
 from server.supervise import Health
 from server.telemetry import TelemetryIngest
@@ -21,7 +21,7 @@ class Measures(Collector):
     def __init__(
         self,
         conductor: Conductor,
-        media: MediaClient,
+        media: Media,
         vision: VisionWorker,
         telemetry: TelemetryIngest,
         health: Health,
@@ -68,7 +68,7 @@ class Measures(Collector):
 
     def _media_worker(self) -> Iterator[Metric]:
         beat = self._media.beat
-        yield GaugeMetricFamily("lamproom_media_worker_up", "The media worker serves", int(self._media.ready.is_set()))
+        yield GaugeMetricFamily("lamproom_media_worker_up", "The media worker serves", int(self._media.serves))
         if beat is None:
             return
         yield GaugeMetricFamily("lamproom_media_loop_lag_seconds", "Lag of the worker's event loop", beat.loop_lag_s)

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from media.messages import (
     Beat,
     Configure,
     EncodingsWanted,
+    KeyframeNeeded,
     PeerState,
     Quality,
     Refused,
@@ -67,7 +68,33 @@ class MediaListener(Protocol):
     def encodings_wanted(self, event: EncodingsWanted) -> None: ...
     def speaker_changed(self, event: SpeakerChanged) -> None: ...
     def quality(self, event: Quality) -> None: ...
-    def media_restarted(self) -> None: ...
+    def media_restarted(self, gone: Collection[str] | None) -> None:
+        """These peers are no more; None = all."""
+
+
+class Media(Protocol):
+    """All media workers together: one (`MediaClient`) or several (`server.mediapool`)."""
+
+    listener: MediaListener | None
+
+    @property
+    def serves(self) -> bool:
+        """Whether every worker takes commands."""
+
+    @property
+    def beat(self) -> Beat | None: ...
+
+    def place(self, peer: str, room: str) -> None:
+        """This new peer is for what goes on in that room."""
+
+    def generation(self, peer: str) -> int:
+        """Grows when the worker of this peer is another one."""
+
+    async def request(self, command: AnyCommand) -> Reply:
+        """Raises:
+        MediaRefused: the worker refused it.
+        MediaDown: the worker is not there or did not answer in time.
+        """
 
 
 class MediaClient:
@@ -87,6 +114,18 @@ class MediaClient:
         self.beat: Beat | None = None
         self.pid: int | None = None
         self.ready = asyncio.Event()
+        self.on_keyframe_needed: Callable[[KeyframeNeeded], None] = lambda event: None
+        self._generation = 0
+
+    @property
+    def serves(self) -> bool:
+        return self.ready.is_set()
+
+    def place(self, peer: str, room: str) -> None:
+        """There is one place only."""
+
+    def generation(self, peer: str) -> int:
+        return self._generation
 
     @property
     def tcp_intake(self) -> str:
@@ -113,8 +152,9 @@ class MediaClient:
                     if not future.done():
                         future.set_exception(MediaDown("The media worker ended."))
                 self._pending.clear()
+                self._generation += 1
                 if self.listener is not None:
-                    self.listener.media_restarted()
+                    self.listener.media_restarted(None)
 
     async def request(self, command: AnyCommand) -> Reply:
         """Send a command and wait for its answer.
@@ -186,6 +226,8 @@ class MediaClient:
                 self._resolve(message)
             case Beat():
                 self.beat = message
+            case KeyframeNeeded():
+                self.on_keyframe_needed(message)
             case _ if self.listener is not None:
                 self._tell(self.listener, message)
 

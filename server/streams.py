@@ -9,7 +9,7 @@ between, a peer that nobody owns is closed, and the end of an old peer never tou
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,7 +37,7 @@ from media.messages import (
 )
 from server.clients import Client, OwnTrack
 from server.conductor import GONE, Conductor
-from server.media import MediaClient, MediaDown, MediaRefused
+from server.media import Media, MediaDown, MediaRefused
 from signaling.room import messages as room
 from signaling.room.problems import text
 
@@ -71,7 +71,7 @@ class Camera:
 class Streams:
     """Media of all clients."""
 
-    def __init__(self, conductor: Conductor, media: MediaClient) -> None:
+    def __init__(self, conductor: Conductor, media: Media) -> None:
         self._conductor = conductor
         self._media = media
         self._peers: dict[str, tuple[Client, Literal["publish", "watch"]]] = {}
@@ -79,8 +79,6 @@ class Streams:
         self._wake = asyncio.Event()
         self._to_close: list[str] = []
         self._recheck = False
-        self._worker = 0
-        """Counts the media workers there have been."""
         self.on_camera: Callable[[Camera], None] = lambda camera: None
         """A camera of a site began."""
         self.on_camera_gone: Callable[[Camera], None] = lambda camera: None
@@ -102,7 +100,7 @@ class Streams:
                 self._drop_peer(client.publish_peer)
                 self._forget_tracks(client)
                 client.publish_peer = None
-            peer = client.publish_peer or client.next_peer("p")
+            peer = client.publish_peer or self._new_peer(client, "p", _first_room(publications))
             reply = await self._ask(client, "publish", Publish(peer=peer, sdp=sdp))
             client.publish_peer = peer
             self._take_tracks(client, reply, publications, sites)
@@ -120,7 +118,7 @@ class Streams:
         self._check_publications(client, publications)
         sites = {mid: client.rooms[one.rooms[0]].grant.site for mid, one in publications.items()}
         async with client.media:
-            peer = client.publish_peer or client.next_peer("p")
+            peer = client.publish_peer or self._new_peer(client, "p", _first_room(publications))
             reply = await self._ask(client, "publish", PublishPlain(peer=peer, tracks=tracks))
             client.publish_peer = peer
             self._take_tracks(client, reply, publications, sites)
@@ -132,18 +130,30 @@ class Streams:
         self, client: Client, direction: Literal["publish", "watch"], command: Publish | PublishPlain | Subscribe | Play
     ) -> Reply:
         """A command about a peer of a client, known or new. If it fails, a new peer is closed again."""
-        peer, worker, known = command.peer, self._worker, command.peer in self._peers
+        peer, known = command.peer, command.peer in self._peers
+        worker = self._media.generation(peer)
         self._peers[peer] = (client, direction)
         booked = known
         try:
             reply = await self._request(command)
-            if worker != self._worker or client.client not in self._conductor.clients:
+            if worker != self._media.generation(peer) or client.client not in self._conductor.clients:
                 raise StreamError("media_down", "The media worker or the client went away meanwhile.")
             booked = True
         finally:
             if not booked:
                 self._drop_peer(peer)
         return reply
+
+    def _new_peer(self, client: Client, direction: str, room: str) -> str:
+        """Where the room's others are."""
+        peer = client.next_peer(direction)
+        self._media.place(peer, room)
+        return peer
+
+    def _room_of(self, tracks: tuple[str, ...]) -> str:
+        """The room where the first of these is shown."""
+        found = self._conductor.find_track(tracks[0]) if tracks else None
+        return found[1].publication.rooms[0] if found is not None else ""
 
     def _check_publications(self, client: Client, publications: Publications) -> None:
         for publication in publications.values():
@@ -263,7 +273,7 @@ class Streams:
         tracks = tuple(track for track in client.wanted if self._may_watch(client, track))
         if not tracks and client.watch_peer is None:
             return {}
-        peer = client.watch_peer or client.next_peer("w")
+        peer = client.watch_peer or self._new_peer(client, "w", self._room_of(tracks))
         reply = await self._ask(client, "watch", Subscribe(peer=peer, tracks=tracks, ice_restart=ice_restart))
         known, client.watch_peer = client.watch_peer, peer
         if known is None and client.views:
@@ -296,7 +306,7 @@ class Streams:
 
     async def play(self, client: Client, sdp: str, tracks: tuple[str, ...]) -> Reply:
         """WHEP: one offer, one answer."""
-        peer = client.next_peer("w")
+        peer = self._new_peer(client, "w", self._room_of(tracks))
         reply = await self._ask(client, "watch", Play(peer=peer, sdp=sdp, tracks=tracks))
         client.watch_peer, client.sending = peer, frozenset(tracks)
         self._conductor.room_changed(*client.rooms)
@@ -358,7 +368,7 @@ class Streams:
         except MediaRefused as error:
             log.debug("peer_not_closed", peer=peer, reason=str(error))
         except MediaDown:
-            if self._media.ready.is_set():  # it is there and did not answer in time: ask again
+            if self._media.serves:  # it is there and did not answer in time: ask again
                 self._to_close.append(peer)
 
     async def run(self) -> None:
@@ -463,24 +473,28 @@ class Streams:
         tracks = {one.track: one.model_dump(exclude={"track"}) for one in event.tracks}
         found[0].connection.outbox.put_live(f"quality/{event.peer}", room.Quality(tracks=tracks))
 
-    def media_restarted(self) -> None:
-        """The worker died: every peer is gone. Browsers are told to begin anew, programs are dropped and come back;
-        a telephone's call goes on, and `server.phonemedia` publishes it anew."""
-        self._worker += 1
-        self._peers.clear()
-        self._to_close.clear()
+    def media_restarted(self, gone: Collection[str] | None) -> None:
+        """A worker died with these peers, or with all. Browsers are told to begin anew, programs are dropped and come
+        back; a telephone's call goes on, and `server.phonemedia` publishes it anew."""
+        lost = set(self._peers) if gone is None else self._peers.keys() & set(gone)
+        for peer in lost:
+            del self._peers[peer]
+        self._to_close = [] if gone is None else [peer for peer in self._to_close if peer not in set(gone)]
         for client in list(self._conductor.clients.values()):
-            had: list[tuple[Literal["publish", "watch"], str | None]]
-            had = [("publish", client.publish_peer), ("watch", client.watch_peer)]
-            self._forget_tracks(client)
-            client.publish_peer = client.watch_peer = None
-            client.sending = frozenset()
-            for direction, peer in had:
-                if peer is not None and client.connection is not None:
+            had: list[Literal["publish", "watch"]] = []
+            if client.publish_peer is not None and (gone is None or client.publish_peer in lost):
+                self._forget_tracks(client)
+                client.publish_peer = None
+                had.append("publish")
+            if client.watch_peer is not None and (gone is None or client.watch_peer in lost):
+                client.watch_peer, client.sending = None, frozenset()
+                self._dirty.pop(client.client, None)
+                had.append("watch")
+            for direction in had:
+                if client.connection is not None:
                     client.connection.outbox.put(_closed(direction, "media_down"))
-            if client.kind in ("whip", "whep"):
+            if had and client.kind in ("whip", "whep"):
                 client.lost_at = GONE
-        self._dirty.clear()
 
     def tell_peers(self, client: Client) -> None:
         """After a resume: which of the two peers did not live through it, and which layers are taken."""
@@ -491,6 +505,10 @@ class Streams:
         for direction, peer in (("publish", client.publish_peer), ("watch", client.watch_peer)):
             if peer is None:
                 client.connection.outbox.put(_closed("publish" if direction == "publish" else "watch", "closed"))
+
+
+def _first_room(publications: Publications) -> str:
+    return next((one.rooms[0] for one in publications.values()), "")
 
 
 async def _nothing(_client: Client) -> None:

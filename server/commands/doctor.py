@@ -75,7 +75,9 @@ def _http_port(settings: Settings) -> Result:
 
 
 def _udp_port(settings: Settings) -> Result:
-    return _port(settings.media.listen_host, settings.media.udp_port, socket.SOCK_DGRAM, "media port")
+    host = settings.media.listen_host
+    tried = [_port(host, number, socket.SOCK_DGRAM, "media port") for number in settings.media.udp_ports]
+    return next((one for one in tried if one.state != "pass"), tried[0])
 
 
 def _port(host: str, port: int, kind: socket.SocketKind, what: str) -> Result:

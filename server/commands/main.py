@@ -77,7 +77,8 @@ def ports(config: ConfigFile = None) -> None:
     table.add_row(
         str(settings.server.listen_port), "TCP", settings.server.listen_host, f"pages, API, WebSocket ({scheme})"
     )
-    table.add_row(str(settings.media.udp_port), "UDP", settings.media.listen_host, "pictures and sound of all browsers")
+    for number in settings.media.udp_ports:
+        table.add_row(str(number), "UDP", settings.media.listen_host, "pictures and sound of all browsers")
     if (tcp := media_tcp(settings)) != "off":
         host = settings.server.listen_host if tcp == "shared" else settings.media.listen_host
         table.add_row(str(settings.media.udp_port), "TCP", host, "the same, for browsers whose network blocks UDP")

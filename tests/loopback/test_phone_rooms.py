@@ -21,6 +21,7 @@ from media.phone.messages import (
     Started,
 )
 from server.clients import Client
+from server.media import MediaClient
 from server.phonemedia import PhoneMediaDown, PhoneMediaRefused
 from signaling.room import messages as m
 from tests.fakes.people import People
@@ -148,6 +149,7 @@ async def test_a_call_outlives_the_media_worker(server: PhoneServer, people: Peo
         client = await call(server, telephone, room)
         track = await track_of(county, client)
         media = server.parts.media
+        assert isinstance(media, MediaClient)
         assert media.pid is not None
         os.kill(media.pid, signal.SIGKILL)
         roster = await county.hear(
