@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Annotated, Literal, TypeVar
 
 from aiohttp import web
@@ -29,8 +29,6 @@ Target = Annotated[str, Field(pattern=r"^(site|phone):[a-z0-9][a-z0-9._-]{0,62}$
 
 
 T = TypeVar("T")
-MAX_RINGS = 50
-"""Rings that people have going at once."""
 
 
 class BindingBody(Output):
@@ -253,7 +251,6 @@ class PhoneDoor:
     """`service` None: phones are switched off."""
 
     service: PhoneService | None
-    _rings: set[asyncio.Task[object]] = field(default_factory=set)
 
     def routes(self) -> Routes:
         routes = Routes()
@@ -467,17 +464,16 @@ class PhoneDoor:
         service, session = self._on(), request.match_info["session"]
         state = self._session(service, request, session)
         who = visitor(request).user
-        if len(self._rings) >= MAX_RINGS:
-            raise ApiProblem("too_fast", "Too many phones are being rung.")
-        ring = service.ring(body.target, session=state.session, alert=state.alert, by=who.name, menu=body.menu)
-        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(ring)
-        self._rings.add(task)
-        task.add_done_callback(self._rings.discard)
         async with context.database.transaction() as connection:
             await audit.append(
-                connection, at=time.time(), actor=who.user, action="call.ring", object=body.target[:40],
+                connection, at=time.time(), actor=who.user, action="call.ring", object=body.target[:60],
                 site=state.site, address=request.remote or "", detail={"session": session},
             )  # fmt: skip
+        _checked(
+            lambda: service.begin_ring(
+                body.target, session=state.session, alert=state.alert, by=who.name, menu=body.menu
+            )
+        )
         return RingBody(target=body.target, state="ringing")
 
     def _session(self, service: PhoneService, request: web.Request, session: str) -> State:

@@ -195,7 +195,14 @@ async def stay(service: "PhoneService", leg: Leg, state: State) -> None:
             over = service.sessions.get_open(state.session) is None
             await goodbye(service, leg, "session_over" if over else "removed")
         elif membership.grant.expires_at - time.time() < RENEW_S:
-            await service.conductor.enter(client, _grant(leg, client.person, room))
+            await _renew(service, leg, client, room)
+
+
+async def _renew(service: "PhoneService", leg: Leg, client: Client, room: str) -> None:
+    try:
+        await service.conductor.enter(client, _grant(leg, client.person, room))
+    except (SessionError, StoreError) as error:
+        log.warning("phone_not_renewed", call=leg.id, reason=str(error))
 
 
 async def _enter(service: "PhoneService", leg: Leg, state: State) -> None:

@@ -24,6 +24,8 @@ from signaling.sip.uri import SipUri
 PIN_DIGITS = 6
 HOME = "0"
 """What a desk phone dials to come into the consultation that its site is called to."""
+PHONE_CALLS = 4
+"""Calls of one desk phone at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Weak:
 
 
 class PhoneGate:
-    """`calls(trunk)`: how many a trunk has now."""
+    """`calls(peer)`: how many a trunk or a phone (`trunk:...`, `phone:...`) has now."""
 
     def __init__(
         self,
@@ -111,9 +113,11 @@ class PhoneGate:
             return self._register(request, flow)
         caller = request.from_.uri
         device = self._devices(caller.user or "") if isinstance(caller, SipUri) else None
-        if device is not None and not device.disabled and self._registrar.bindings(device.phone, now):
-            return self._phone(device, request, flow, now)
         trunk = self._trunk(flow)
+        bindings = self._registrar.bindings(device.phone, now) if device is not None and not device.disabled else []
+        # An extension of the exchange may be called as a phone of ours is: what comes by the trunk is the trunk's.
+        if device is not None and bindings and (trunk is None or any(one.flow.host == flow.host for one in bindings)):
+            return self._phone(device, request, flow, now)
         if trunk is None:
             return self._stranger(f"This {request.method} comes from nobody that is known here.")
         return self._from_trunk(trunk, request)
@@ -160,18 +164,24 @@ class PhoneGate:
         self.rates.proved(flow.host, now)
         if not any(one.flow.host == flow.host for one in self._registrar.bindings(device.phone, now)):
             return Turned("not_registered", "The phone calls from another address than it registered from.", 403)
+        if request.method == "MESSAGE":
+            return NO_TEXTS
         if request.method == "INVITE":
+            if self._calls(f"phone:{device.phone}") >= PHONE_CALLS:
+                return Turned("phone_busy", f"The phone has {PHONE_CALLS} calls, its most.", 503, _LATER)
             found = self.dispatch(f"phone:{device.phone}", request)
             if found.refused:
                 return Turned(found.rule, found.why, found.status)
         return Admitted(f"phone:{device.phone}", PHONE_PROFILE)
 
     def _from_trunk(self, trunk: TrunkSettings, request: Request) -> Admitted | Turned:
+        if request.method == "MESSAGE":
+            return NO_TEXTS
         if request.method != "INVITE":
             return Admitted(f"trunk:{trunk.name}", profile_of(trunk))
         if not trunk.inbound:
             return Turned("trunk_outbound_only", f"The trunk {trunk.name} takes no calls.", 403)
-        if self._calls(trunk.name) >= trunk.max_calls:
+        if self._calls(f"trunk:{trunk.name}") >= trunk.max_calls:
             why = f"The trunk {trunk.name} has {trunk.max_calls} calls, its most."
             return Turned("trunk_busy", why, 503, _LATER)
         found = self.dispatch(f"trunk:{trunk.name}", request)
@@ -205,6 +215,7 @@ class PhoneGate:
 
 _LATER = (("Retry-After", RETRY_AFTER),)
 PHONE_PROFILE = Profile()
+NO_TEXTS = Turned("texts", "Texts are not taken.", 403)
 
 
 def profile_of(trunk: TrunkSettings) -> Profile:

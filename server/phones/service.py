@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import structlog
@@ -69,7 +70,8 @@ TEND_S = 0.5
 REFRESH_S = 5.0
 FORGET_S = 3600.0
 CALLS_KEPT_S = 90 * 86400.0
-PARTING_S = 1.0
+MAX_BEGUN = 50
+"""Rings of people that go on at once."""
 DIGESTS: dict[str, tuple[Algorithm, ...]] = {"sha256": ("SHA-256",), "both": ("SHA-256", "MD5"), "md5": ("MD5",)}
 
 log = structlog.get_logger()
@@ -147,6 +149,8 @@ class PhoneService:
         self._probes: dict[str, Probe] = {}
         self._dialled: tuple[datetime.date | None, dict[str, int]] = (None, {})
         self._group: asyncio.TaskGroup | None = None
+        """Of the calls of now; None from the moment that it ends."""
+        self._begun = 0
         self._run_state: tuple[UserAgent, SipEndpoint, PhoneGate, Registrar] | None = None
 
     # --- what others ask ---
@@ -289,8 +293,9 @@ class PhoneService:
         )
 
     def _goals(self, target: str, site: str) -> list[_Goal] | Outcome:
-        if self._run_state is None:
+        if self._run_state is None or self._group is None:
             return Outcome(target, "unreachable", "phones_off")
+        site = site if site in self.tree else ""
         kind, _, name = target.partition(":")
         if kind == "tel":
             return self._goal_by_trunk(target, name, site)
@@ -313,7 +318,7 @@ class PhoneService:
         )
 
     def _goal_by_trunk(self, target: str, wanted: str, site: str) -> list[_Goal] | Outcome:
-        busy = {trunk.name: self._calls_of(trunk.name) for trunk in self.settings.trunks}
+        busy = {trunk.name: self._calls_of(f"trunk:{trunk.name}") for trunk in self.settings.trunks}
         trunk, number, outcome = rules.dial(wanted, self.settings.trunks, busy, self._today())
         if trunk is None:
             return Outcome(target, "refused", outcome.rule, status=outcome.status)
@@ -406,6 +411,21 @@ class PhoneService:
             }  # fmt: skip
             self.conductor.note([state.room], "call", body)
 
+    def begin_ring(self, target: str, *, session: str, alert: str | None, by: str, menu: bool) -> None:
+        """Ring without waiting for what comes of it: that stands in the timeline. Raises PhoneError."""
+        if self._group is None:
+            raise PhoneError("phones_off", "Phones are not running.")
+        if self._begun >= MAX_BEGUN:
+            raise PhoneError("too_fast", f"{MAX_BEGUN} rings are going on.")
+        self._begun += 1
+        self._group.create_task(self._begin(target, session, alert, by, menu))
+
+    async def _begin(self, target: str, session: str, alert: str | None, by: str, menu: bool) -> None:
+        try:
+            await self.ring(target, session=session, alert=alert, by=by, menu=menu)
+        finally:
+            self._begun -= 1
+
     # --- running ---
 
     async def run(self) -> None:
@@ -438,7 +458,7 @@ class PhoneService:
             try:
                 async with asyncio.TaskGroup() as group:
                     self._group = group
-                    group.create_task(self._tend())
+                    group.create_task(self._tend_group())
             finally:
                 self._part(endpoint, agent)
                 self._run_state = self._group = None
@@ -465,6 +485,12 @@ class PhoneService:
                     agent, registrar, address, flow, profile_of(trunk).account, random.random, secrets.token_hex(12),
                     trunk.register_every_s,
                 )  # fmt: skip
+
+    async def _tend_group(self) -> None:
+        try:
+            await self._tend()
+        finally:
+            self._group = None  # no call begins any more
 
     async def _tend(self) -> None:
         """Registrations of ours, probes, phones that another process changed, old records."""
@@ -521,7 +547,7 @@ class PhoneService:
             self.trace.note(sent, data, f"{flow.host}:{flow.port}", flow.transport, time.time())
 
     def _stepped(self) -> None:
-        if self._run_state is None or self._group is None:
+        if self._run_state is None:
             return
         for event in self._run_state[0].heard():
             self._heard(event)
@@ -546,7 +572,7 @@ class PhoneService:
         elif isinstance(event, RegistrationChanged):
             self._registered(event)
         elif isinstance(event, Texted):
-            log.info("sip_text_dropped", who=event.who)
+            log.debug("sip_text", who=event.who)  # the gate lets none in
         elif (leg := self._by_call.get(event.call)) is not None:
             if isinstance(event, Ended):
                 self._by_call.pop(event.call, None)
@@ -573,13 +599,17 @@ class PhoneService:
     def _registered(self, event: RegistrationChanged) -> None:
         if event.agent:
             self._agents[event.user] = event.agent
+        if event.contacts and event.flow.host:
+            self.rates.proved(event.flow.host, asyncio.get_running_loop().time())
         if not event.contacts:
             self._agents.pop(event.user, None)
         log.debug("phone_registered", phone=event.user, contacts=event.contacts, address=event.flow.host)
 
     def _incoming(self, event: Incoming) -> None:
         assert self._run_state is not None
-        assert self._group is not None
+        if self._group is None:  # the server is being stopped
+            self._run_state[1].step(partial(self._run_state[0].reject, event.call, 503))
+            return
         agent, endpoint, gate, _ = self._run_state
         found = gate.dispatch(event.who, event.request)
         phone = self.phones.get(event.who.removeprefix("phone:")) if event.who.startswith("phone:") else None
@@ -742,8 +772,8 @@ class PhoneService:
 
     # --- caps ---
 
-    def _calls_of(self, trunk: str) -> int:
-        return sum(leg.peer == f"trunk:{trunk}" for leg in self.legs.values())
+    def _calls_of(self, peer: str) -> int:
+        return sum(leg.peer == peer for leg in self.legs.values())
 
     def _today(self) -> dict[str, int]:
         today = datetime.date.today()
@@ -771,7 +801,8 @@ class PhoneService:
             {
                 "name": one.name, "host": one.host, "port": one.port, "transport": one.transport,
                 "networks": list(rules.networks_of(one)), "inbound": one.inbound, "outbound": one.outbound,
-                "prefixes": list(one.prefixes), "calls": self._calls_of(one.name), "max_calls": one.max_calls,
+                "prefixes": list(one.prefixes), "calls": self._calls_of(f"trunk:{one.name}"),
+                "max_calls": one.max_calls,
                 "dialled_today": today.get(one.name, 0), "max_dialled_per_day": one.max_dialled_per_day,
                 "up": self._probes[one.name].up if one.name in self._probes else None,
                 "registration": self._registrations[one.name].state if one.name in self._registrations else "",

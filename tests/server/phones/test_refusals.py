@@ -347,6 +347,43 @@ def test_a_flood_of_new_addresses_does_not_lift_bans() -> None:
     assert not pace.banned("192.0.2.1", 301.0)
 
 
+def test_an_address_that_proved_itself_is_not_banned_for_what_others_send_in_its_name() -> None:
+    pace = Pace(1.0, 5, 300.0, 600.0)
+    pace.proved("192.0.2.1", 0.0)
+    for _ in range(200):
+        pace.noted("malformed", "192.0.2.1", 1.0)
+        pace.noted("wrong_digest", "192.0.2.1", 1.0)
+    pace.ban("192.0.2.1", "scanner", 1.0)
+    assert not pace.banned("192.0.2.1", 2.0)
+    assert pace.bans(2.0) == []
+
+
+async def test_a_phone_has_four_calls_at_most_and_sends_no_texts(make: Make) -> None:
+    world = await make()
+    await world.add("desk")
+    await world.session("mine")
+    async with world.phone("desk") as desk:
+        await desk.register()
+        calls = [desk.dial("0") for _ in range(5)]
+        ended = await desk.ended(calls[4])
+        assert (ended.status, world.rules()) == (503, ["phone_busy"])
+        answer = await desk.ask("MESSAGE", account=desk.account)
+        assert answer is not None
+        assert answer.status == 403
+
+
+async def test_an_extension_of_the_exchange_may_be_named_as_a_phone_is(make: Make) -> None:
+    world = await make()
+    await world.add("13800001111")
+    await world.session()
+    async with world.phone("13800001111", host="127.0.0.5") as desk, world.phone("pbx", host="127.0.0.3") as pbx:
+        await desk.register()
+        pbx.address = replace(pbx.address, uri=SipUri("127.0.0.3", "13800001111"))
+        pbx.dial("5001")
+        await until(lambda: any(leg.state == "talking" for leg in world.service.legs.values()))
+        assert [leg.peer for leg in world.service.legs.values()] == ["trunk:pbx"]
+
+
 def test_an_address_that_proved_itself_has_a_larger_bucket() -> None:
     pace = Pace(1.0, 5, 300.0, 600.0)
     assert [pace.take("a", 0.0) for _ in range(6)] == [True] * 5 + [False]
