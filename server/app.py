@@ -215,7 +215,9 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts, duty)
         uplinks, quality = _upwards(settings, database, registry, alert_service, ingest, media, streams)
         phones, phone_media = _phones(settings, database, tree, conductor, sessions, streams, duty)
-        health, metrics = _measured(conductor, media, vision, ingest, recorded, fetched)
+        health, metrics = _measured(
+            conductor, media, vision, ingest, recorded, fetched, phone_media if settings.phones.enabled else None
+        )
         yield Parts(
             settings=settings,
             health=health,
@@ -384,9 +386,10 @@ def _measured(
     ingest: TelemetryIngest,
     recorded: Recordings,
     fetched: Ingest,
+    phones: PhoneMedia | None,
 ) -> tuple[Health, Metrics]:
     health, metrics = Health(), Metrics()
-    metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded, fetched))
+    metrics.registry.register(Measures(conductor, media, vision, ingest, health, recorded, fetched, phones))
     return health, metrics
 
 

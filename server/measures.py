@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from server.conductor import Conductor
 from server.ingest import Ingest
 from server.media import Media
+from server.phonemedia import PhoneMedia
 from server.recording import Recordings
 from server.supervise import Health
 from server.telemetry import TelemetryIngest
@@ -27,7 +28,9 @@ class Measures(Collector):
         health: Health,
         recordings: Recordings,
         ingest: Ingest,
+        phones: PhoneMedia | None,
     ) -> None:
+        """`phones`: None where they are not enabled."""
         self._conductor = conductor
         self._media = media
         self._vision = vision
@@ -35,12 +38,15 @@ class Measures(Collector):
         self._health = health
         self._recordings = recordings
         self._ingest = ingest
+        self._phones = phones
 
     def collect(self) -> Iterator[Metric]:
         yield from self._clients()
         yield from self._media_worker()
         yield from self._vision_worker()
         yield from self._recorder()
+        if self._phones is not None:
+            yield from self._phone_worker(self._phones)
         cameras = GaugeMetricFamily("lamproom_fetched_cameras", "Cameras that are fetched, by state", labels=["state"])
         for state, number in Counter(self._ingest.states).items():
             cameras.add_metric([state], number)
@@ -86,6 +92,28 @@ class Measures(Collector):
             yield GaugeMetricFamily("lamproom_vision_rss_bytes", "Memory of the worker", self._vision.beat.rss_mb * 1e6)
             yield CounterMetricFamily("lamproom_vision_cpu_seconds", "Processor time", self._vision.beat.cpu_s)
             yield GaugeMetricFamily("lamproom_vision_cameras", "Cameras analysed", self._vision.beat.cameras)
+
+    def _phone_worker(self, phones: PhoneMedia) -> Iterator[Metric]:
+        yield GaugeMetricFamily("lamproom_phone_worker_up", "The phone worker serves", int(phones.ready.is_set()))
+        if (beat := phones.beat) is None:
+            return
+        yield GaugeMetricFamily("lamproom_phone_legs", "Calls with sound", beat.legs)
+        yield CounterMetricFamily("lamproom_phone_cpu_seconds", "Processor time of the phone worker", beat.cpu_s)
+        ticks = CounterMetricFamily(
+            "lamproom_phone_ticks", "Frames of 20 ms that the worker was late for", labels=["how"]
+        )
+        ticks.add_metric(["late"], beat.late_ticks)
+        ticks.add_metric(["skipped"], beat.skipped_ticks)
+        yield ticks
+        ports = GaugeMetricFamily("lamproom_phone_ports", "Pairs of RTP ports, by state", labels=["state"])
+        for state in ("free", "quarantined"):
+            ports.add_metric([state], beat.counters.get(f"ports_{state}", 0))
+        yield ports
+        dropped = CounterMetricFamily("lamproom_phone_packets_dropped", "By reason", labels=["reason"])
+        for name, value in beat.counters.items():
+            if name.startswith("dropped_"):
+                dropped.add_metric([name.removeprefix("dropped_")], value)
+        yield dropped
 
     def _recorder(self) -> Iterator[Metric]:
         beat = self._recordings.beat

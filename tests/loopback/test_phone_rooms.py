@@ -25,7 +25,7 @@ from server.media import MediaClient
 from server.phonemedia import PhoneMediaDown, PhoneMediaRefused
 from signaling.room import messages as m
 from tests.fakes.people import People
-from tests.fakes.phoneserver import PhoneServer, ToneTrack, listen, phone_server
+from tests.fakes.phoneserver import PhoneServer, ToneTrack, listen, phone_server, sip_server
 from tests.fakes.roomclient import RoomClient
 from tests.fakes.rtpphone import RtpPhone, phone
 from tests.fakes.sound import dominant, level, share_at, tone
@@ -212,3 +212,15 @@ async def test_the_listener_hears_everything_and_of_a_dead_worker(tmp_path: Path
                 await asyncio.sleep(0.02)
         with pytest.raises(PhoneMediaDown):
             await server.phones.make_offer("other")
+
+
+async def test_metrics_tell_of_the_phone_worker(tmp_path: Path) -> None:
+    async with sip_server(tmp_path) as server, phone() as telephone:
+        telephone.take(await server.phones.answer_offer("leg", telephone.sdp()))
+        async with asyncio.timeout(5):
+            while server.phones.beat is None or not server.phones.beat.legs:
+                await asyncio.sleep(0.05)
+        text = server.parts.metrics.text().decode()
+        assert "lamproom_phone_worker_up 1.0" in text
+        assert "lamproom_phone_legs 1.0" in text
+        assert 'lamproom_phone_ports{state="free"}' in text
