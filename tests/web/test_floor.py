@@ -217,3 +217,30 @@ async def test_a_guest_comes_by_a_link_waits_at_the_door_and_is_let_in(browser: 
         finally:
             for page in (mine, county):
                 await page.context.close()
+
+
+async def test_two_consultations_at_once_are_changed_over_and_merged(browser: Browser, tmp_path: Path) -> None:
+    async with Instance(tmp_path) as server:
+        mine, county = await called(browser, server)
+        try:
+            # The county opens a second one; it does not begin by itself, and the first goes on.
+            await county.keyboard.press("c")
+            await county.locator("lamproom-call .note").wait_for()
+            await county.locator("lamproom-call select").last.select_option("fire")
+            await county.locator("button.start").click()
+            await county.locator(".session-name", has_text="矿井火灾").wait_for()
+            await mine.locator("dialog.incoming .decline").click()
+            await mine.locator(".session-name", has_text="红旗煤矿").wait_for()
+            await county.locator("button.other").click()  # back to the first
+            await county.locator("button.other", has_text="矿井火灾").click()  # and over again
+
+            # The county chairs the second and stands above the mine that chairs the first.
+            await people(county)
+            await county.locator(".people-tools button", has_text="并入").click()
+            await mine.locator(".session-name", has_text="矿井火灾").wait_for()
+            await expect(county.locator("button.other")).to_have_count(0)
+            await county.locator(".person", has_text="李调度").first.wait_for()
+            await expect(county.locator(".watching")).to_have_text("2")
+        finally:
+            for page in (mine, county):
+                await page.context.close()

@@ -497,6 +497,7 @@ class App {
       before?.track.stop();
       track.addEventListener('ended', () => this.#lostDevice(slot, track));
       this.media.publish(slot, track, this.#nameOf(slot), this.#roomsOf(slot));
+      if (slot === 'microphone' && this.floor.mode === 'talk') this.media.setMuted('microphone', true); // heard while the key is held
     } catch (error) {
       const reason = error instanceof DeviceError ? error.reason : 'failed';
       if (slot === 'screen' && reason === 'denied') return; // somebody changed their mind

@@ -42,7 +42,8 @@ class CallDialog extends Part {
     this.#alert = alert;
     this.template = templates.value.items.find((one) => one.rules.includes(alert?.rule))?.key ?? '';
     this.#key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
-    this.site = alert?.site ?? site;
+    const mines = app.sites.value.filter((one) => one.level === 'mine');
+    this.site = alert?.site ?? (site || app.currentSession?.site || (mines.length === 1 ? mines[0].site : ''));
     this.levels = this.#possible();
     await this.updateComplete;
     this.querySelector('dialog')?.showModal();
@@ -50,7 +51,8 @@ class CallDialog extends Part {
     this.left = COUNTDOWN_S;
     clearInterval(this.#timer);
     // A supervisor without a chosen mine has to choose first.
-    if (this.site) this.#timer = setInterval(() => (this.left > 1 ? (this.left -= 1) : this.#start()), 1000);
+    // Within a consultation it is a second one, and never begins by itself.
+    if (this.site && !app.session.value) this.#timer = setInterval(() => (this.left > 1 ? (this.left -= 1) : this.#start()), 1000);
     else this.left = 0;
   }
 
@@ -93,6 +95,7 @@ class CallDialog extends Part {
         })}
       </fieldset>
       <button class="start" ?disabled=${this.busy || !this.site} @click=${this.#start}>${icon('phone')} ${this.busy ? t('call.calling') : t('call.start')}</button>
+      ${app.session.value ? html`<p class="note">${icon('info')} ${t('call.second')}</p>` : nothing}
       <p class="faint" role="status">${this.left > 0 ? t('call.countdown', { n: this.left }) : t('call.no_countdown')}</p>
     </dialog>`;
   }

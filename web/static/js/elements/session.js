@@ -117,11 +117,20 @@ class Session extends Part {
       <b class="session-name">${app.sessionName(session)}</b>
       ${session ? html`<span class="mono faint">${timer(app.now() - session.started_at)}</span>` : nothing}
       ${session?.simulated ? html`<span class="simulated">${t('simulated')}</span>` : nothing}
+      ${this.#watching(view)}
       ${this.#clocks(session)}
       ${this.#others()}
       <span class="grow"></span>
       ${this.#invitations(session)}
     </header>`;
+  }
+
+  /** Who receives pictures or sound now: nobody watches unseen. @param {any} view */
+  #watching(view) {
+    const people = (view?.members ?? []).filter((/** @type {any} */ member) => member.watching).map((/** @type {any} */ member) => member.person);
+    const names = [...new Map(people.map((/** @type {any} */ one) => [one.user, `${one.role === 'guest' ? t('role.guest') : app.siteName(one.site, one.level)} ${one.name}`])).values()];
+    const words = t('session.watching', { n: names.length, names: names.join(t('comma')) });
+    return html`<button class="small watching" title=${words} aria-label=${words} @click=${() => sideTab.set('people')}>${icon('eye')} ${names.length}</button>`;
   }
 
   /** Legal clocks: so much time is left to report upwards. @param {any} session */
