@@ -231,7 +231,7 @@ class RetentionSettings(Section):
     released_days: int = Field(
         default=30,
         ge=1,
-        description="recordings and timeline of an ended consultation, after it was released from hold",
+        description="recordings and timeline of a consultation, from its end and its release from hold on",
     )
     picture_days: int = Field(default=730, ge=30, description="pictures of alerts that are over")
     timeline_days: int = Field(default=730, ge=30, description="entries of the rooms of sites")

@@ -452,7 +452,9 @@ def _notable(states: RunStates) -> Notable:
 
 async def _retain(parts: Parts) -> None:
     kept = parts.settings.store
-    retention = Retention(parts.settings.retention, parts.database, parts.tree, parts.settings.server.data_dir)
+    data_dir = parts.settings.server.data_dir
+    forget = parts.recordings.forget_session
+    retention = Retention(parts.settings.retention, parts.database, parts.tree, data_dir, forget)
     while True:
         now = time.time()
         await parts.telemetry.forget(

@@ -20,7 +20,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -110,7 +110,6 @@ class Recordings:
         self, settings: Settings, database: Database, conductor: Conductor, sessions: SessionService, streams: Streams
     ) -> None:
         self._settings = settings.recording
-        self._released_days = settings.retention.released_days
         self._folder = folder_of(settings)
         self._database = database
         self._conductor = conductor
@@ -383,12 +382,19 @@ class Recordings:
     # --- retention ----------------------------------------------------------------------------------------------------
 
     async def forget(self, at: float) -> int:
-        """Remove recordings that are older than they are kept; held ones never. Returns how many."""
+        """Remove routine recordings that are older than they are kept; held ones never. Returns how many."""
         before = at - self._settings.routine_days * 86400.0
-        released_before = at - self._released_days * 86400.0
         async with self._database.reading() as connection:
             old = await rows.outdated(connection, "routine", before)
-            old += await rows.outdated(connection, "session", released_before)
+        return await self._forget(old, at)
+
+    async def forget_session(self, session: str, at: float) -> int:
+        """Remove the recordings of a consultation that was released, and whose time is over. Returns how many."""
+        async with self._database.reading() as connection:
+            found = await rows.of_session(connection, session)
+        return await self._forget([one for one in found if not one["held"] and one["state"] != "recording"], at)
+
+    async def _forget(self, old: Sequence[dict[str, Any]], at: float) -> int:
         for row in old:
             recording = str(row["recording"])
             await asyncio.to_thread(_remove, self._folder, recording)

@@ -4,8 +4,7 @@
 |---|---|---|
 | log-ins and links that have ended | `login_days` | |
 | pictures of alerts that are over | `picture_days` | a held or open consultation names the alert |
-| recordings of consultations (by `server.recording`) | `released_days` | held |
-| the timeline and the guests of a consultation | `released_days` | held, or open |
+| recordings, timeline and guests of a consultation | `released_days` from its end and its release on | held, or open |
 | timelines of sites | `timeline_days` | within a held or open consultation there or below, or an alert that stands |
 | the audit, oldest first | `audit_days` | younger than the oldest held or open consultation |
 
@@ -13,9 +12,10 @@ Timelines and audit are chains: what goes leaves a span that keeps them provable
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 from sqlalchemy import delete, func, select
@@ -55,11 +55,20 @@ class Kept:
 class Retention:
     """One pass at a time; `Recordings.forget` and `TelemetryIngest.forget` do theirs."""
 
-    def __init__(self, settings: RetentionSettings, database: Database, tree: SiteTree, data_dir: Path) -> None:
+    def __init__(
+        self,
+        settings: RetentionSettings,
+        database: Database,
+        tree: SiteTree,
+        data_dir: Path,
+        forget_recordings: Callable[[str, float], Awaitable[int]],
+    ) -> None:
+        """`forget_recordings`: of a consultation, `Recordings.forget_session`."""
         self._settings = settings
         self._database = database
         self._tree = tree
         self._data_dir = data_dir
+        self._forget_recordings = forget_recordings
 
     async def run_once(self, at: float) -> dict[str, int]:
         """Remove what is due. Returns how many rows of each kind went.
@@ -77,11 +86,11 @@ class Retention:
         }
 
     async def kept(self, at: float) -> list[Kept]:
-        """Consultations that are held or open, and alerts that stand."""
+        """Consultations that are held, open or released only lately, and alerts that stand."""
         found = []
         async with self._database.reading() as connection:
             for (state,) in await connection.execute(select(sessions.c.state)):
-                if state["ended_at"] is None or state.get("held", True):
+                if not self._is_due(state, at):
                     named = frozenset({*state.get("alerts", {}), *([state["alert"]] if state["alert"] else [])})
                     start = float(state["started_at"]) - BEFORE_INCIDENT_S
                     if named:
@@ -93,6 +102,13 @@ class Retention:
             for row in await connection.execute(standing):
                 found.append(Kept(row.site, row.opened_at - BEFORE_INCIDENT_S, at, alerts=frozenset({row.alert})))
         return found
+
+    def _is_due(self, state: dict[str, Any], at: float) -> bool:
+        """Whether a consultation ended, and was released, long enough ago."""
+        if state["ended_at"] is None or state.get("held", True):
+            return False
+        since = max(float(state["ended_at"]), float(state.get("released_at") or 0.0))
+        return since < at - self._settings.released_days * DAY_S
 
     # --- log-ins, pictures ---
 
@@ -132,14 +148,15 @@ class Retention:
     # --- timelines ---
 
     async def _sessions(self, at: float) -> int:
-        """Whole timelines of consultations that ended long ago and were released."""
+        """Recordings, guests and the whole timeline of consultations that ended, and were released, long ago."""
         before = at - self._settings.released_days * DAY_S
         query = select(sessions.c.state).where(sessions.c.open.is_(False), sessions.c.ended_at < before)
         async with self._database.reading() as connection:
             states = [state for (state,) in await connection.execute(query)]
         gone = 0
         for state in states:
-            if not state.get("held", True):
+            if self._is_due(state, at):
+                gone += await self._forget_recordings(state["session"], at)
                 async with self._database.transaction() as connection:
                     await connection.execute(delete(guests).where(guests.c.session == state["session"]))
                 gone += await self._prune(f"session:{state['session']}", at, before=at, kept=())

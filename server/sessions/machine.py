@@ -161,6 +161,8 @@ class State:
     merged_from: list[str] = field(default_factory=list)
     held: bool = True
     """Its evidence is not removed by retention."""
+    released_at: float | None = None
+    """When it was released from the hold."""
 
     @property
     def room(self) -> str:

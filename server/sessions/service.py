@@ -200,10 +200,10 @@ class SessionService:
             if state is None:
                 raise SessionError("not_found", f"There is no consultation {session_id}.")
             changed = copy.deepcopy(state)
-            changed.held = held
+            changed.held, changed.released_at = held, None if held else time.time()
             await self._database.finish(self._write_hold(changed, by, reason, address))
             if (session := self._open.get(session_id)) is not None:
-                session.state.held = held
+                session.state.held, session.state.released_at = held, changed.released_at
             return changed
 
     async def _write_hold(self, state: State, by: Actor, reason: str, address: str) -> None:

@@ -179,3 +179,9 @@ async def test_retention_removes_old_routine_recordings_and_no_held_one(tmp_path
         assert [row["class"] for row in await all_of_it.listed()] == ["session"]
         folders = {entry.name for entry in os.scandir(tmp_path / "recordings") if entry.is_dir()}
         assert folders == {found["session"]["recording"]}
+        session = found["session"]["session"]
+        assert await all_of_it.recordings.forget_session(session, at) == 0  # held
+        await all_of_it.sessions.hold(session, BY, False, "结案", "")
+        assert await all_of_it.recordings.forget_session(session, at) == 1
+        assert await all_of_it.listed() == []
+        assert not any(entry.is_dir() for entry in os.scandir(tmp_path / "recordings"))

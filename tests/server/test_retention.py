@@ -26,11 +26,33 @@ SETTINGS = RetentionSettings(rows_per_pass=100)
 OLD = NOW - 1000 * DAY_S
 
 
+FORGOTTEN: list[str] = []
+"""Consultations whose recordings were to be removed."""
+
+
+async def forget_recordings(name: str, _at: float) -> int:
+    FORGOTTEN.append(name)
+    return 0
+
+
+def retention(database: Database, tree: SiteTree, folder: Path) -> Retention:
+    FORGOTTEN.clear()
+    return Retention(SETTINGS, database, tree, folder, forget_recordings)
+
+
 async def session(
-    database: Database, name: str, started_at: float, *, held: bool, ended: bool = True, alert: str = ""
+    database: Database,
+    name: str,
+    started_at: float,
+    *,
+    held: bool,
+    ended: bool = True,
+    alert: str = "",
+    released_at: float | None = None,
 ) -> None:
     """A consultation about mine-a with three entries."""
     state = State(name, "mine-a", "t", "王", "liulin", started_at, alert=alert or None, held=held)
+    state.released_at = released_at
     live = Session(state, 20.0, 0.0)
     news = live.handle(Started(BY), 0.0, started_at)
     if ended:
@@ -98,13 +120,13 @@ async def test_old_entries_go_and_those_of_held_and_open_times_stay(
     await session(database, "held", OLD + 2 * DAY_S, held=True)
     async with database.transaction() as connection:
         await chain.checkpoint(connection, NOW)
-    gone = await Retention(SETTINGS, database, tree, tmp_path).run_once(NOW)
+    gone = await retention(database, tree, tmp_path).run_once(NOW)
     assert gone["entries"] == 2 * 4 + 5  # of mine-a and the county above it, without the held day; of mine-b all
     assert len(await left(database, "site:mine-b")) == 1
     assert [at for at in await left(database, "site:mine-a") if at == OLD + 2 * DAY_S]
     assert len(await left(database, "session:held")) == 3
     assert await holds(database) == []
-    again = await Retention(SETTINGS, database, tree, tmp_path).run_once(NOW)
+    again = await retention(database, tree, tmp_path).run_once(NOW)
     assert again["entries"] == 0
 
 
@@ -115,9 +137,12 @@ async def test_a_released_consultation_goes_and_a_held_or_open_one_does_not(
     await session(database, "released", OLD + 1, held=False)
     await session(database, "open", OLD + 2, held=False, ended=False)
     await session(database, "young", NOW - DAY_S, held=False)
-    await Retention(SETTINGS, database, tree, tmp_path).run_once(NOW)
-    found = {name: len(await left(database, f"session:{name}")) for name in ("held", "released", "open", "young")}
-    assert found == {"held": 3, "released": 0, "open": 2, "young": 3}
+    await session(database, "by-mistake", OLD + 3, held=False, released_at=NOW - DAY_S)
+    await retention(database, tree, tmp_path).run_once(NOW)
+    names = ("held", "released", "open", "young", "by-mistake")
+    found = {name: len(await left(database, f"session:{name}")) for name in names}
+    assert found == {"held": 3, "released": 0, "open": 2, "young": 3, "by-mistake": 3}
+    assert FORGOTTEN == ["released"]
     assert await holds(database) == []
 
 
@@ -129,7 +154,7 @@ async def test_pictures_of_alerts_that_are_over_go_unless_a_held_consultation_na
     named = await picture(database, tmp_path, "named", OLD)
     young = await picture(database, tmp_path, "young", NOW - DAY_S)
     await session(database, "held", OLD, held=True, alert="named")
-    gone = await Retention(SETTINGS, database, tree, tmp_path).run_once(NOW)
+    gone = await retention(database, tree, tmp_path).run_once(NOW)
     assert gone["pictures"] == 1
     assert [path.exists() for path in (over, standing, named, young)] == [False, True, True, True]
     async with database.reading() as connection:
@@ -151,7 +176,7 @@ async def test_the_audit_loses_its_oldest_rows_but_not_those_since_a_held_consul
         await session(database, "held", very_old + 3600 + 100, held=True)
     async with database.transaction() as connection:
         await audit.append(connection, at=NOW - DAY_S, actor="u", action="young", object="o", site="mine-a")
-    gone = await Retention(SETTINGS, database, tree, tmp_path).run_once(NOW)
+    gone = await retention(database, tree, tmp_path).run_once(NOW)
     assert gone["audit"] == (100 if held else 250)
     assert await holds(database) == []
     async with database.transaction() as connection:  # and what is left is still guarded
@@ -170,4 +195,4 @@ async def test_ended_log_ins_go(database: Database, tree: SiteTree, tmp_path: Pa
                 text("INSERT INTO logins (login_id, secret_hash, \"user\", created_at, expires_at, last_seen_at) "
                      "VALUES (:n, 'x', 'u', 0, :e, 0)"), {"n": name, "e": expires},
             )  # fmt: skip
-    assert (await Retention(SETTINGS, database, tree, tmp_path).run_once(NOW))["logins"] == 1
+    assert (await retention(database, tree, tmp_path).run_once(NOW))["logins"] == 1
