@@ -434,8 +434,8 @@ class PhoneDoor:
         _server_wide(context, request)
         service, now = self._on(), asyncio.get_running_loop().time()
         return RefusedList(
-            items=[RefusedBody.model_validate(asdict(one)) for one in reversed(service.refused)],
-            rules=dict(service.refusals),
+            items=[RefusedBody.model_validate(asdict(one)) for one in reversed(service.refusals.items)],
+            rules=dict(service.refusals.rules),
             bans=[BanBody(address=one.host, left_s=round(one.left_s), why=one.why) for one in service.rates.bans(now)],
         )
 

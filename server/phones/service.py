@@ -6,22 +6,19 @@ log-in and by the escalation, never by a call that came in (but for transfers th
 """
 
 import asyncio
-import datetime
 import os
 import random
 import secrets
 import ssl
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Literal
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from config.settings import PhonesSettings, TrunkSettings
+from config.settings import PhonesSettings
 from media.phone.messages import (
     DigitPressed,
     LegEnded,
@@ -34,25 +31,26 @@ from media.phone.messages import (
     Started,
 )
 from server.conductor import Conductor
-from server.phones import flows, rules
-from server.phones.caller import Outcome, best, masked
-from server.phones.devices import Phone, Phones
+from server.phones import flows, ringing, rules
+from server.phones.callbook import CallBook
+from server.phones.caller import Outcome, masked
+from server.phones.devices import Phones
 from server.phones.errors import PhoneError
 from server.phones.gate import PhoneGate, caller_of, profile_of
+from server.phones.goals import Goal, flow_of, goal_at_phone, goal_by_trunk, media_profile, port_of
 from server.phones.leg import HangUp, Hold, Item, Leg, LegOver, Transfer
 from server.phones.media import PhoneMediaDown, PhoneMediaPort, PhoneMediaRefused
 from server.phones.pace import Pace
 from server.phones.pins import Lock, pin_of
+from server.phones.refusals import Refusals, RefusedCall
 from server.phones.trace import Trace, call_id_of
 from server.sessions.service import SessionService
-from server.store import phones as rows
 from server.store.database import Database
 from server.store.errors import StoreError
 from server.store.sites import SiteTree
 from signaling.sip.address import Address
 from signaling.sip.callcore import Place
 from signaling.sip.callevents import CallEvent, Ended, Incoming, Referred, Refused, RegistrationChanged, Texted
-from signaling.sip.callevents import Profile as SipProfile
 from signaling.sip.digest import Algorithm, DigestServer
 from signaling.sip.endpoint import SipEndpoint, serve
 from signaling.sip.errors import LocalSipError
@@ -64,49 +62,15 @@ from signaling.sip.useragent import UserAgent
 
 REGISTERED_S = 120
 """Phones come back this often, so that a restart of the server is over after two minutes."""
-REFUSED_KEPT = 500
 RECENT_KEPT = 200
 TEND_S = 0.5
 REFRESH_S = 5.0
 FORGET_S = 3600.0
-CALLS_KEPT_S = 90 * 86400.0
 MAX_BEGUN = 50
 """Rings of people that go on at once."""
 DIGESTS: dict[str, tuple[Algorithm, ...]] = {"sha256": ("SHA-256",), "both": ("SHA-256", "MD5"), "md5": ("MD5",)}
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedCall:
-    """A request that was turned away, and the rule that did it."""
-
-    at: float
-    rule: str
-    why: str
-    status: int
-    method: str
-    address: str
-    transport: str
-    caller: str
-    called: str
-    count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Goal:
-    """Where one call of ours goes."""
-
-    peer: str
-    name: str
-    site: str
-    called: str
-    uri: SipUri
-    flow: Flow
-    profile: Profile
-    sip: SipProfile
-    local: Address
-    fields: tuple[tuple[str, str], ...] = ()
 
 
 class PhoneService:
@@ -132,13 +96,10 @@ class PhoneService:
         self.lock = Lock(settings.pin_tries, settings.pin_lock_s)
         self.rates = Pace(settings.requests_per_s, settings.burst, settings.ban_s, settings.wrong_digest_ban_s)
         self.trace = Trace(settings.trace_calls)
-        self.refused: deque[RefusedCall] = deque(maxlen=REFUSED_KEPT)
-        self.refusals: dict[str, int] = {}
-        """By rule, since the start."""
+        self.refusals = Refusals()
         self.recent: deque[Leg] = deque(maxlen=RECENT_KEPT)
         self.legs: dict[str, Leg] = {}
         self.trunk_reasons: dict[str, str] = {}
-        self._database = database
         self._media = media
         self._tls = tls
         self._by_call: dict[str, Leg] = {}
@@ -147,7 +108,7 @@ class PhoneService:
         self._digest_key = os.urandom(32)
         self._registrations: dict[str, Registration] = {}
         self._probes: dict[str, Probe] = {}
-        self._dialled: tuple[datetime.date | None, dict[str, int]] = (None, {})
+        self.book = CallBook(database)
         self._group: asyncio.TaskGroup | None = None
         """Of the calls of now; None from the moment that it ends."""
         self._begun = 0
@@ -230,25 +191,7 @@ class PhoneService:
             return goals
         wait_s = min(timeout_s or self.settings.ring_timeout_s, 170.0)
         told = [self._ring(goal, target, session or "", alert or "", by, menu) for goal in goals]
-        legs = [leg for leg, _ in told]
-        waiting = {future for _, future in told}
-        try:
-            deadline = asyncio.get_running_loop().time() + wait_s
-            while waiting:
-                left = deadline - asyncio.get_running_loop().time()
-                done, waiting = await asyncio.wait(waiting, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
-                if any(one.result().result == "answered_by_person" for one in done):
-                    break
-                if not done:  # whoever has taken the receiver may finish with the menu
-                    for leg in legs:
-                        if leg.answered_at is None:
-                            leg.put(HangUp("ring_timeout"))
-                    deadline = asyncio.get_running_loop().time() + 60.0
-        finally:
-            for leg, future in told:
-                if not future.done() and leg.id in self.legs:
-                    leg.put(HangUp("cancelled"))
-        return best([future.result() for _, future in told if future.done()] or [Outcome(target, "unreachable")])
+        return await ringing.together(target, told, wait_s, lambda leg: leg.id in self.legs)
 
     async def ring_group(
         self,
@@ -269,30 +212,9 @@ class PhoneService:
                 target, session=session, alert=alert, site=site, by=by, timeout_s=timeout_s, menu=menu
             )
 
-        if mode == "sequential":
-            outcomes: list[Outcome] = []
-            for target in targets:
-                outcomes.append(await one(target))
-                if outcomes[-1].result == "answered_by_person":
-                    break
-            return tuple(outcomes)
-        tasks = [asyncio.ensure_future(one(target)) for target in targets]
-        try:
-            waiting = set(tasks)
-            while waiting:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if any(task.result().result == "answered_by_person" for task in done):
-                    break
-        finally:
-            for task in tasks:
-                task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-        return tuple(
-            one if isinstance(one, Outcome) else Outcome(target, "cancelled", "another_answered")
-            for target, one in zip(targets, ended, strict=True)
-        )
+        return await (ringing.in_a_row(targets, one) if mode == "sequential" else ringing.at_once(targets, one))
 
-    def _goals(self, target: str, site: str) -> list[_Goal] | Outcome:
+    def _goals(self, target: str, site: str) -> list[Goal] | Outcome:
         if self._run_state is None or self._group is None:
             return Outcome(target, "unreachable", "phones_off")
         site = site if site in self.tree else ""
@@ -305,37 +227,22 @@ class PhoneService:
             phones = [one for one in (self.phones.get(name),) if one is not None and not one.disabled]
         else:
             return Outcome(target, "refused", "invalid", status=400)
-        goals = [self._goal(phone, binding) for phone in phones for binding in self.bindings(phone.phone)]
+        goals = [
+            goal_at_phone(self.settings.domain, phone, binding)
+            for phone in phones
+            for binding in self.bindings(phone.phone)
+        ]
         return goals or Outcome(target, "unreachable", "not_registered", status=480)
 
-    def _goal(self, phone: Phone, binding: Binding) -> _Goal:
-        contact = binding.contact.uri
-        uri = contact.bare() if isinstance(contact, SipUri) else SipUri(binding.flow.host, phone.phone)
-        local = Address(SipUri(self.settings.domain, "lamproom"), "Lamproom")
-        profile = Profile(symmetric=True, signalled_ip=binding.flow.host)
-        return _Goal(
-            f"phone:{phone.phone}", phone.name, phone.site, phone.phone, uri, binding.flow, profile, SipProfile(), local
-        )
-
-    def _goal_by_trunk(self, target: str, wanted: str, site: str) -> list[_Goal] | Outcome:
+    def _goal_by_trunk(self, target: str, wanted: str, site: str) -> list[Goal] | Outcome:
         busy = {trunk.name: self._calls_of(f"trunk:{trunk.name}") for trunk in self.settings.trunks}
-        trunk, number, outcome = rules.dial(wanted, self.settings.trunks, busy, self._today())
+        trunk, number, outcome = rules.dial(wanted, self.settings.trunks, busy, self.book.today())
         if trunk is None:
             return Outcome(target, "refused", outcome.rule, status=outcome.status)
-        return [
-            _Goal(
-                f"trunk:{trunk.name}", f"☎ {masked(number)}", site, number, _uri_at(trunk, number), _flow_of(trunk),
-                media_profile(trunk), profile_of(trunk), self._shown_at(trunk), _caller_fields(trunk),
-            )
-        ]  # fmt: skip
-
-    def _shown_at(self, trunk: TrunkSettings) -> Address:
-        if trunk.hide_caller:
-            return Address(SipUri("anonymous.invalid", "anonymous"), "Anonymous")
-        return Address(SipUri(trunk.host, trunk.caller or trunk.username or "lamproom"))
+        return [goal_by_trunk(trunk, number, site)]
 
     def _ring(
-        self, goal: _Goal, target: str, session: str, alert: str, by: str, menu: bool
+        self, goal: Goal, target: str, session: str, alert: str, by: str, menu: bool
     ) -> tuple[Leg, "asyncio.Future[Outcome]"]:
         assert self._run_state is not None
         assert self._group is not None
@@ -348,12 +255,12 @@ class PhoneService:
         )  # fmt: skip
         self.legs[leg.id] = leg
         if goal.peer.startswith("trunk:"):
-            self._count_dialled(goal.peer.removeprefix("trunk:"))
+            self.book.dialled(goal.peer.removeprefix("trunk:"))
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._group.create_task(self._guard(leg, self._dial(leg, goal, target, menu, future)))
         return leg, future
 
-    async def _dial(self, leg: Leg, goal: _Goal, target: str, menu: bool, told: "asyncio.Future[Outcome]") -> None:
+    async def _dial(self, leg: Leg, goal: Goal, target: str, menu: bool, told: "asyncio.Future[Outcome]") -> None:
         """Get an offer, send the INVITE, then follow the call."""
 
         def fail(reason: str, detail: str) -> None:
@@ -362,7 +269,7 @@ class PhoneService:
                 told.set_result(Outcome(target, "unreachable", reason, goal.peer, 0.0, leg.id))
 
         try:
-            await self._write(leg)
+            await self.book.began(leg)
             try:
                 sdp = await leg.media.make_offer(leg.id, goal.profile)
             except (PhoneMediaRefused, PhoneMediaDown) as error:
@@ -391,7 +298,7 @@ class PhoneService:
     def _not_rung(self, outcome: Outcome, session: str | None, by: str) -> None:
         log.info("ring_refused", target=_hidden(outcome.target), rule=outcome.reason, by=by)
         if outcome.result == "refused":
-            self._remember(
+            self.refusals.remember(
                 RefusedCall(
                     time.time(),
                     outcome.reason,
@@ -430,8 +337,7 @@ class PhoneService:
 
     async def run(self) -> None:
         await self.phones.refresh()
-        async with self._database.transaction() as connection:
-            await rows.end_open_calls(connection, time.time())
+        await self.book.open()
         ports: dict[str, int] = {}
         host = self.settings.advertise or self.settings.listen_host
         token: Callable[[], str] = lambda: secrets.token_hex(12)  # noqa: E731
@@ -476,7 +382,7 @@ class PhoneService:
 
     def _set_up_trunks(self, agent: UserAgent) -> None:
         for trunk in self.settings.trunks:
-            flow, registrar = _flow_of(trunk), SipUri(trunk.host, None, _port(trunk))
+            flow, registrar = flow_of(trunk), SipUri(trunk.host, None, port_of(trunk))
             if trunk.outbound or trunk.register_every_s:
                 self._probes[trunk.name] = Probe(agent, registrar, flow)
             if trunk.register_every_s and trunk.username:
@@ -495,7 +401,7 @@ class PhoneService:
     async def _tend(self) -> None:
         """Registrations of ours, probes, phones that another process changed, old records."""
         loop = asyncio.get_running_loop()
-        refresh_at, forget_at = loop.time() + REFRESH_S, loop.time()
+        refresh_at, forget_at = loop.time() + REFRESH_S, loop.time() + FORGET_S
         while True:
             assert self._run_state is not None
             endpoint = self._run_state[1]
@@ -512,9 +418,7 @@ class PhoneService:
                         self._forget_gone()
                 if now >= forget_at:
                     forget_at = now + FORGET_S
-                    async with self._database.transaction() as connection:
-                        await rows.forget_calls(connection, time.time() - CALLS_KEPT_S)
-                    await self._load_dialled()
+                    await self.book.tidy()
             except StoreError as error:
                 log.warning("phones_not_refreshed", reason=str(error))
             await asyncio.sleep(TEND_S)
@@ -556,7 +460,7 @@ class PhoneService:
         if isinstance(event, Incoming):
             self._incoming(event)
         elif isinstance(event, Refused):
-            self._remember(
+            self.refusals.remember(
                 RefusedCall(
                     time.time(),
                     event.rule,
@@ -577,24 +481,6 @@ class PhoneService:
             if isinstance(event, Ended):
                 self._by_call.pop(event.call, None)
             leg.put(event)
-
-    def _remember(self, refused: RefusedCall) -> None:
-        """The newest; the same again is counted, so that a scanner leaves room for others."""
-        self.refusals[refused.rule] = self.refusals.get(refused.rule, 0) + 1
-        last = self.refused[-1] if self.refused else None
-        same = last is not None and (last.rule, last.address, last.method) == (
-            refused.rule, refused.address, refused.method,
-        )  # fmt: skip
-        if last is not None and same:
-            refused = replace(refused, count=last.count + 1)
-            self.refused[-1] = refused
-        else:
-            self.refused.append(refused)
-        if refused.count in (1, 10, 100) or refused.count % 1000 == 0:
-            log.info(
-                "sip_refused", rule=refused.rule, why=refused.why, status=refused.status, method=refused.method,
-                address=refused.address, transport=refused.transport, count=refused.count,
-            )  # fmt: skip
 
     def _registered(self, event: RegistrationChanged) -> None:
         if event.agent:
@@ -631,7 +517,7 @@ class PhoneService:
         self._group.create_task(self._guard(leg, self._take(leg, event, found)))
 
     async def _take(self, leg: Leg, event: Incoming, found: rules.Outcome) -> None:
-        await self._write(leg)
+        await self.book.began(leg)
         self.changed(leg, "ringing")
         await flows.inbound(self, leg, event, found.action, found.site)
 
@@ -659,33 +545,7 @@ class PhoneService:
         if leg.client is not None:
             await self.conductor.remove(leg.client)
         self.changed(leg, "ended")
-        values = {
-            "answered_at": leg.answered_at, "ended_at": leg.ended_at, "result": leg.result or "hangup",
-            "reason": leg.reason[:300], "status": leg.status, "session": leg.session, "site": leg.site,
-        }  # fmt: skip
-        await self._store(leg, lambda connection: rows.change_call(connection, leg.id, values))
-
-    async def _store(self, leg: Leg, write: Callable[[AsyncConnection], Awaitable[None]]) -> None:
-        """A store that is away does not keep anybody from calling."""
-
-        async def go() -> None:
-            async with self._database.transaction() as connection:
-                await write(connection)
-
-        try:
-            await self._database.finish(go())
-        except StoreError as error:
-            log.warning("call_not_written", call=leg.id, reason=str(error))
-
-    async def _write(self, leg: Leg) -> None:
-        """A record of the call, before it goes on."""
-        row = {
-            "call": leg.id, "at": leg.began_at, "direction": leg.direction, "peer": leg.peer, "caller": leg.caller,
-            "called": leg.called, "name": leg.name, "site": leg.site, "session": leg.session, "alert": leg.alert,
-            "rule": leg.rule, "by": leg.by, "answered_at": None, "ended_at": None, "result": "", "reason": "",
-            "status": 0,
-        }  # fmt: skip
-        await self._store(leg, lambda connection: rows.add_call(connection, row))
+        await self.book.ended(leg)
 
     def changed(self, leg: Leg, change: str) -> None:
         """Tell the rooms that it concerns, and the log."""
@@ -713,7 +573,7 @@ class PhoneService:
         desk = leg.peer.startswith("phone:")
         if not desk or not rules.transfer_allowed(number, self.settings.transfers):
             rule = "transfer_target" if desk else "transfer_unauthenticated"
-            self._remember(
+            self.refusals.remember(
                 RefusedCall(
                     time.time(), rule, "A transfer that is not allowed.", 403, "REFER", "", "", leg.peer, number
                 )
@@ -775,28 +635,9 @@ class PhoneService:
     def _calls_of(self, peer: str) -> int:
         return sum(leg.peer == peer for leg in self.legs.values())
 
-    def _today(self) -> dict[str, int]:
-        today = datetime.date.today()
-        if self._dialled[0] != today:
-            self._dialled = (today, {})
-        return self._dialled[1]
-
-    def _count_dialled(self, trunk: str) -> None:
-        today = self._today()
-        today[trunk] = today.get(trunk, 0) + 1
-
-    async def _load_dialled(self) -> None:
-        """After a restart the day's calls still count."""
-        midnight = datetime.datetime.combine(datetime.date.today(), datetime.time()).timestamp()
-        async with self._database.reading() as connection:
-            found = await rows.dialled_since(connection, midnight)
-        today = self._today()
-        for trunk, count in found.items():
-            today[trunk] = max(today.get(trunk, 0), count)
-
     def trunk_states(self) -> list[dict[str, object]]:
         """For the API: no password."""
-        today = self._today()
+        today = self.book.today()
         return [
             {
                 "name": one.name, "host": one.host, "port": one.port, "transport": one.transport,
@@ -811,31 +652,6 @@ class PhoneService:
             }
             for one in self.settings.trunks
         ]  # fmt: skip
-
-
-def media_profile(trunk: TrunkSettings, signalled: str = "") -> Profile:
-    return Profile(srtp=trunk.srtp, symmetric=trunk.symmetric, signalled_ip=signalled or trunk.host)
-
-
-def _flow_of(trunk: TrunkSettings) -> Flow:
-    connection = "" if trunk.transport == "udp" else f"{trunk.transport}:{trunk.host}:{trunk.port}"
-    return Flow(trunk.host, trunk.port, connection)
-
-
-def _port(trunk: TrunkSettings) -> int | None:
-    return None if trunk.port == 5060 else trunk.port
-
-
-def _uri_at(trunk: TrunkSettings, number: str) -> SipUri:
-    return SipUri(trunk.host, number.replace("#", "%23"), _port(trunk), (("user", "phone"),))
-
-
-def _caller_fields(trunk: TrunkSettings) -> tuple[tuple[str, str], ...]:
-    shown = trunk.caller or trunk.username
-    fields: tuple[tuple[str, str], ...] = ()
-    if shown:
-        fields = (("P-Asserted-Identity", f"<sip:{shown}@{trunk.host}>"),)
-    return (*fields, ("Privacy", "id")) if trunk.hide_caller else fields
 
 
 def _hidden(target: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 
 from signaling.sip.address import Address, parse_address
+from signaling.sip.callbodies import DIGITS, read_digit, read_fragment, unescaped
 from signaling.sip.callcore import CallCore, Fields, Handler
 from signaling.sip.callevents import (
     By,
@@ -29,7 +30,6 @@ from signaling.sip.callevents import (
 )
 from signaling.sip.dialog import AckDue, AckTimer, Dialog
 from signaling.sip.errors import LocalSipError, MessageError
-from signaling.sip.grammar import number
 from signaling.sip.message import REASONS, Request, Response
 from signaling.sip.offeranswer import GLARE_OTHER, GLARE_OWNER, OfferAnswer
 from signaling.sip.offeranswer import State as Exchange
@@ -43,14 +43,13 @@ from signaling.sip.sessiontimer import (
     retry_interval,
 )
 from signaling.sip.transactionlayer import Flow, Key, Send
-from signaling.sip.uri import SipUri, Uri, parse_uri
+from signaling.sip.uri import SipUri, Uri
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO, REFER, NOTIFY, MESSAGE"
 SUPPORTED = "100rel, timer, replaces"
 SDP = ("Content-Type", "application/sdp")
 REFRESH_AGAIN_S = 2.0
 """A refresh that meets an open offer is tried again after this."""
-DIGITS = frozenset("0123456789*#ABCD")
 
 
 class State(Enum):
@@ -340,7 +339,7 @@ class Call:
             for pair in uri.headers.split("&"):
                 name, _, value = pair.partition("=")
                 if name.lower() == "replaces":
-                    replaces = _unescaped(value)
+                    replaces = unescaped(value)
             uri = uri.bare()
         self._transfer_key, self._transfer_request = key, request
         self.core.events.append(Referred(self.id, uri, replaces))
@@ -576,62 +575,3 @@ class Call:
         self._session = self._ack_timer = self._reliable = None
         self._again_at = None
         self.core.events.append(Ended(self.id, by, cause, status, reason, contacts))
-
-
-def _unescaped(text: str) -> str:
-    parts = text.split("%")
-    out = [parts[0]]
-    for part in parts[1:]:
-        try:
-            out.append(chr(int(part[:2], 16)) + part[2:])
-        except ValueError:
-            out.append("%" + part)
-    return "".join(out)
-
-
-def read_digit(request: Request) -> tuple[str, int] | None:
-    """A key of `application/dtmf-relay` (Signal=5, Duration=160) or `application/dtmf` (the key alone)."""
-    text = request.body[:200].decode("ascii", "replace")
-    if request.content_type == "application/dtmf":
-        digit = text.strip().upper()
-        return (digit, 160) if digit in DIGITS and len(digit) == 1 else None
-    if request.content_type != "application/dtmf-relay":
-        return None
-    found = {}
-    for line in text.splitlines():
-        name, equals, value = line.partition("=")
-        if equals:
-            found[name.strip().lower()] = value.strip()
-    digit = found.get("signal", "").upper()
-    digit = {"10": "*", "11": "#"}.get(digit, digit)
-    if len(digit) != 1 or digit not in DIGITS:
-        return None
-    try:
-        return digit, number(found.get("duration", "160"), 10_000, "Duration")
-    except MessageError:
-        return digit, 160
-
-
-def read_fragment(body: bytes) -> int | None:
-    """The status in a `message/sipfrag`; None where there is none."""
-    words = body[:100].decode("ascii", "replace").split()
-    if len(words) < 2 or words[0].upper() != "SIP/2.0" or not words[1].isdigit() or len(words[1]) != 3:
-        return None
-    return int(words[1])
-
-
-def read_replaces(value: str) -> tuple[str, str, str] | None:
-    """(Call-ID, to-tag, from-tag) of a Replaces (RFC 3891); None when it is malformed."""
-    call_id, *rest = (part.strip() for part in value.split(";"))
-    tags = dict(part.split("=", 1) for part in rest if "=" in part)
-    if not call_id or "to-tag" not in tags or "from-tag" not in tags:
-        return None
-    return call_id, tags["to-tag"], tags["from-tag"]
-
-
-def target_uri(text: str) -> SipUri:
-    """Of a setting or a command. Raises MessageError."""
-    uri = parse_uri(text)
-    if not isinstance(uri, SipUri):
-        raise MessageError("Only sip and sips can be called.")
-    return uri

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from signaling.sip.address import Address
 from signaling.sip.admission import Admission
-from signaling.sip.call import ALLOW, SUPPORTED, Call, read_replaces
+from signaling.sip.call import ALLOW, SUPPORTED, Call
+from signaling.sip.callbodies import read_replaces
 from signaling.sip.callcore import CallCore, Fields, Place
 from signaling.sip.called import CalledSide
 from signaling.sip.callevents import (

@@ -98,7 +98,7 @@ class PhoneWorld:
         return self.leg()
 
     def rules(self) -> list[str]:
-        return [one.rule for one in self.service.refused]
+        return [one.rule for one in self.service.refusals.items]
 
 
 Make = Callable[..., Awaitable[PhoneWorld]]

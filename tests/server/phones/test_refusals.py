@@ -253,7 +253,7 @@ async def test_a_call_by_the_trunk_is_refused_by_a_rule_with_a_name(
         ended = await pbx.ended(pbx.dial(number))
         assert ended.status == status
         assert world.rules() == [rule]
-        assert world.service.refusals == {rule: 1}
+        assert world.service.refusals.rules == {rule: 1}
 
 
 async def test_the_calls_of_a_trunk_are_bounded(make: Make) -> None:
@@ -306,7 +306,7 @@ async def test_a_transfer_is_refused_to_strangers_and_to_numbers_that_are_not_al
             call = phone.dial(number)
             await until(lambda: any(leg.state == "talking" for leg in world.service.legs.values()))
             phone.do(lambda now, phone=phone, call=call: phone.agent.transfer(call, SipUri("x", "00900"), now))  # type: ignore[misc]
-            await until(lambda: world.service.refused)
+            await until(lambda: world.service.refusals.items)
             phone.hang_up(call)
             await until(lambda: not world.service.legs)
     assert world.rules() == ["transfer_target", "transfer_unauthenticated"]

@@ -1,0 +1,80 @@
+"""Where a call of ours goes, and how it is shown there. Pure."""
+
+from dataclasses import dataclass
+
+from config.settings import TrunkSettings
+from media.phone.messages import Profile
+from server.phones.caller import masked
+from server.phones.devices import Phone
+from server.phones.gate import profile_of
+from signaling.sip.address import Address
+from signaling.sip.callevents import Profile as SipProfile
+from signaling.sip.registrar import Binding
+from signaling.sip.transactionlayer import Flow
+from signaling.sip.uri import SipUri
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Where one call of ours goes."""
+
+    peer: str
+    name: str
+    site: str
+    called: str
+    uri: SipUri
+    flow: Flow
+    profile: Profile
+    sip: SipProfile
+    local: Address
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+def goal_at_phone(domain: str, phone: Phone, binding: Binding) -> Goal:
+    """One contact of a desk phone: over the flow that it registered by."""
+    contact = binding.contact.uri
+    uri = contact.bare() if isinstance(contact, SipUri) else SipUri(binding.flow.host, phone.phone)
+    local = Address(SipUri(domain, "lamproom"), "Lamproom")
+    profile = Profile(symmetric=True, signalled_ip=binding.flow.host)
+    return Goal(
+        f"phone:{phone.phone}", phone.name, phone.site, phone.phone, uri, binding.flow, profile, SipProfile(), local
+    )
+
+
+def goal_by_trunk(trunk: TrunkSettings, number: str, site: str) -> Goal:
+    """A number as the trunk wants it dialled."""
+    return Goal(
+        f"trunk:{trunk.name}", f"☎ {masked(number)}", site, number, _uri_at(trunk, number), flow_of(trunk),
+        media_profile(trunk), profile_of(trunk), _shown_at(trunk), _caller_fields(trunk),
+    )  # fmt: skip
+
+
+def _shown_at(trunk: TrunkSettings) -> Address:
+    if trunk.hide_caller:
+        return Address(SipUri("anonymous.invalid", "anonymous"), "Anonymous")
+    return Address(SipUri(trunk.host, trunk.caller or trunk.username or "lamproom"))
+
+
+def media_profile(trunk: TrunkSettings, signalled: str = "") -> Profile:
+    return Profile(srtp=trunk.srtp, symmetric=trunk.symmetric, signalled_ip=signalled or trunk.host)
+
+
+def flow_of(trunk: TrunkSettings) -> Flow:
+    connection = "" if trunk.transport == "udp" else f"{trunk.transport}:{trunk.host}:{trunk.port}"
+    return Flow(trunk.host, trunk.port, connection)
+
+
+def port_of(trunk: TrunkSettings) -> int | None:
+    return None if trunk.port == 5060 else trunk.port
+
+
+def _uri_at(trunk: TrunkSettings, number: str) -> SipUri:
+    return SipUri(trunk.host, number.replace("#", "%23"), port_of(trunk), (("user", "phone"),))
+
+
+def _caller_fields(trunk: TrunkSettings) -> tuple[tuple[str, str], ...]:
+    shown = trunk.caller or trunk.username
+    fields: tuple[tuple[str, str], ...] = ()
+    if shown:
+        fields = (("P-Asserted-Identity", f"<sip:{shown}@{trunk.host}>"),)
+    return (*fields, ("Privacy", "id")) if trunk.hide_caller else fields
