@@ -88,6 +88,8 @@ class Motor:
     rated_a: float | None
     minute: int = -1
     peak: float = 0.0
+    newest: float = 0.0
+    """Of its samples of the current."""
     bins: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=60))
     on_since: float | None = None
     day: int = -1
@@ -188,7 +190,7 @@ class CovertRules:
                 if motor.minute >= 0:
                     self._minute_over(motor, motor.minute * MINUTE_S)
                 motor.minute, motor.peak = minute, 0.0
-            motor.peak = max(motor.peak, ratio)
+            motor.peak, motor.newest = max(motor.peak, ratio), at
         elif one.quantity == "active_power":
             hour = int((at + CHINA_S) // HOUR_S)
             if hour != motor.hour:
@@ -217,9 +219,13 @@ class CovertRules:
     def tick(self, now: float) -> list[Finding]:
         """Look once a minute. `now`: server's time, UTC seconds."""
         minute = int(now // MINUTE_S)
-        if minute == self._minute:
+        if minute <= self._minute:
             return []
         self._minute = minute
+        for motor in self._motors.values():
+            if 0 <= motor.minute < minute:  # the minute is over, whether or not a sample of the next one has come
+                self._minute_over(motor, motor.minute * MINUTE_S)
+                motor.minute = -1
         state = self.facts.state_at(now)
         hourly = int(now // HOUR_S) != self._hour
         if hourly:
@@ -269,7 +275,7 @@ class CovertRules:
             kind = motor.device.kind
             if kind not in ("hoist", "belt", "face") or motor.on_since is None:
                 continue
-            if now - motor.minute * MINUTE_S > 10 * MINUTE_S:
+            if now - motor.newest > 10 * MINUTE_S:
                 continue  # nothing is known of it any more
             lasted = now - motor.on_since
             permit = _permit(state.permits, device, now)

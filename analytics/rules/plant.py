@@ -50,6 +50,8 @@ PRINTS = 50_000
 """Samples of a device that are remembered to know them again."""
 SHINGLE = 3
 """Samples in one fingerprint: two that are equal by chance are no repeat."""
+SKIP = 200
+"""A repeat goes through what was sent before in order, and skips so many samples at most (what stood still then)."""
 STEADY = ("main_fan", "aux_fan", "belt", "substation", "other")
 """Machines whose load belongs to the hour of the day; pumps and hoists go by need."""
 LEAST_KWH = 2.0
@@ -91,6 +93,8 @@ class Prints:
     number: int = 0
     at: int = -1
     run: int = 0
+    on: int = 0
+    """Of the run, samples in which the machine was on."""
     run_since: float = 0.0
     distinct: set[int] = field(default_factory=set)
     last: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=SHINGLE))
@@ -330,19 +334,21 @@ class PlantRules:
         print_ = hash(tuple(prints.last))
         seen_at = prints.known.get(print_, -1)
         prints.number += 1
-        if seen_at >= 0 and on and (prints.run == 0 or seen_at == prints.at + 1):
+        if seen_at >= 0 and (prints.run == 0 or 0 <= seen_at - prints.at <= SKIP):
             prints.run_since = frame.at if prints.run == 0 else prints.run_since
             prints.run += 1
+            prints.on += on
             prints.distinct.add(print_)
         else:
-            prints.run, prints.distinct = 0, set()
+            prints.run, prints.on, prints.distinct = 0, 0, set()
         prints.at = seen_at
         if seen_at < 0:
             prints.known[print_] = prints.number
             if len(prints.known) > PRINTS:
                 prints.known.popitem(last=False)
         lasted = frame.at - prints.run_since if prints.run else 0.0
-        again = lasted >= rules.replayed_block_s and len(prints.distinct) * 2 > prints.run
+        moving = len(prints.distinct) * 2 > prints.run and prints.on * 2 > prints.run
+        again = lasted >= rules.replayed_block_s and moving
         level = over(again, lasted, rules.replayed_block_s)
         return self.board.judge("data_replayed", one.settings.device, [level], frame.at, {"samples": prints.run})
 

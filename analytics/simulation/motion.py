@@ -22,6 +22,8 @@ BESIDE_M = (2.4, 7.0)
 YIELD_M, TRACK_M = 30.0, 1.9
 """Nobody steps on the track while a car that moves is so near."""
 PICK_UP_M_S2 = 0.4
+TRAFFIC_S = 600.0
+"""Cars drive in the first half of every ten minutes; in the second they stand."""
 HALT_S = (60.0, 400.0)
 """How long a car stands at an end."""
 
@@ -73,6 +75,7 @@ class Motion:
         self.movers: dict[str, Mover] = {}
         self._taken: dict[str, frozenset[str]] = {}
         """Car → the piece of road that it drives on."""
+        self._clock_s = 0.0
         self.acting: set[str] = set()
         for tag, home in layout.work.items():
             x, y, z = layout.nodes[home]
@@ -103,6 +106,8 @@ class Motion:
         return set(self._taken) | self.acting
 
     def step(self, seconds: float) -> None:
+        """Let time pass."""
+        self._clock_s += seconds
         for mover in self.movers.values():
             if mover.held or mover.stopped:
                 continue
@@ -134,6 +139,9 @@ class Motion:
         """Drive to a neighbouring place on the rails, if nobody is on that piece of the road or one that joins it."""
         rng = self.random
         mover.wait_s = rng.uniform(*HALT_S)
+        if self._clock_s % TRAFFIC_S > TRAFFIC_S / 2 and mover.node in RAILS:
+            mover.wait_s = rng.uniform(5.0, TRAFFIC_S / 2)
+            return
         if mover.node not in RAILS:
             if mover.tag.startswith("S"):  # a shearer creeps along its face
                 x, y, z = self.layout.nodes[mover.node]

@@ -216,7 +216,7 @@ class Scene:
         persons = [one for one in self.motion.movers.values() if not one.vehicle]
         self._watch_counts(persons)
         for tag in self.motion.driving:
-            self._watch_around(tag, 1.5, "approach", persons)
+            self._watch_around(tag, 1.0, "approach", persons)
         for tag, machine in self.layout.facts.machines.items():
             if machine.device and self.plant.shares.get(machine.device, 0.0) >= 0.25:
                 people = self.layout.facts.people

@@ -36,8 +36,11 @@ KINDS: dict[str, tuple[ZoneKind, str, str, float, float]] = {
 }
 """Zone → kind, names, half its length and half its width in metres."""
 QUOTAS = {"face": 16, "heading": 12, "substation": 3}
-CALM = {"cpa_warning_m": 0.3, "cpa_alarm_m": 0.2, "collision_warning_s": 0.6, "collision_alarm_s": 0.3}
-"""Simulated drivers give way to nobody: with the usual figures the story would drown in warnings of near misses."""
+CALM = {"closing_mps": 50.0, "runaway_mps2": 5.0}
+"""Simulated drivers give way to nobody and start at full speed: with the usual figures the story would drown in
+warnings of near misses."""
+HURRY = {"covert_belt_s": 5.0}
+"""The stopped mine's belt runs for less than a minute of the story."""
 SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董潘袁蔡蒋余"
 
 
@@ -69,7 +72,7 @@ def stopped(site: str, devices: list[DeviceSettings]) -> dict[str, list[Fact]]:
     """Of the mine that must not produce."""
     permit = Permit("", max_people=5, purpose="巡检 inspection")
     return {
-        "mine": [Mine(code="990000000002", positions="stations")],
+        "mine": [Mine(code="990000000002", positions="stations", parameters=HURRY)],
         "states": [MineState("demo", "stopped", time.time() - 30 * 86_400.0, None, (permit,), BASIS)],
         "devices": _devices(site, devices),
     }

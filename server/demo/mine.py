@@ -85,7 +85,14 @@ class SimulatedMine:
         self.people.step(seconds)
         messages = [self._power(terminal, at, seconds) for terminal in TERMINALS]
         messages.append(self._tags(at))
+        if self._shares["dongfeng", "belt"] > 0.3:
+            messages.append(self._look(at))
         return messages
+
+    def _look(self, at: float) -> Message:
+        """A camera at a belt that moves sees coal on it."""
+        body = {"ts": round(at, 3), "seq": self._seq, "values": {"belt_loaded": 1}, "simulated": True}
+        return Message(f"{self._prefix}/dongfeng/power/belt-camera/event", json.dumps(body).encode())
 
     def _power(self, terminal: Terminal, at: float, seconds: float) -> Message:
         share = self._share(terminal, at, seconds)

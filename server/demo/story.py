@@ -141,8 +141,9 @@ SCENES: tuple[Scene, ...] = (
             SetGathering(None),
             SetLoad("dongfeng", "belt", 0.68),
             Tell(
-                "东风煤矿已公告停产，其皮带电机却在带负荷运行。",
-                "Dongfeng Mine is officially stopped, yet its belt motor draws load.",
+                "东风煤矿已公告停产，其皮带电机却在带负荷运行，摄像头看到皮带上有煤：一分钟内形成“疑似明停暗开”事件。",
+                "Dongfeng Mine is officially stopped, yet its belt motor draws load and a camera sees coal on the belt:"
+                " within a minute this is an incident of suspected covert production.",
             ),
         ),
     ),
