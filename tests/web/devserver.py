@@ -234,6 +234,8 @@ class DevServer:
         add("POST", "/api/rota/{rest:.+}", self._remember)
         add("GET", "/api/phones{rest:.*}", self._phones)
         add("POST", "/api/phones{rest:.*}", self._phone_posted)
+        add("GET", "/api/sessions/{id}/phone", self._session_phone)
+        add("POST", "/api/sessions/{id}/ring", self._remember)
         add("POST", "/api/sessions", self._session_start)
         add("POST", "/api/sessions/{id}/{verb}", self._session_verb)
         add("GET", "/api/ws", self._socket)
@@ -334,6 +336,9 @@ class DevServer:
         alert.update(state="acknowledged", acknowledged=taken)
         await self.tell(self.note_alert(alert["id"], "acknowledged"))
         return web.json_response(alert)
+
+    async def _session_phone(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.phones.get("session", {"available": False, "pin": ""}))
 
     async def _phones(self, request: web.Request) -> web.Response:
         if request.path in self.phones:

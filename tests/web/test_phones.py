@@ -92,3 +92,25 @@ async def test_a_server_without_phones_says_so(screens: Screens) -> None:
     screens.server.phones = {}
     page = await screens.open("engineer", "/phones", locale="en-GB")
     await expect(page.locator(".phones-page")).to_contain_text("switched off")
+
+
+@pytest.mark.parametrize(("width", "locale"), [(1440, "en-GB"), (390, "zh-CN")])
+async def test_a_consultation_says_how_telephones_come_in_and_rings_one(
+    screens: Screens, width: int, locale: str
+) -> None:
+    screens.server.phones = {"session": {"available": True, "pin": "048213"}}
+    page = await screens.open("dispatcher", width=width, locale=locale)
+    await page.locator("[data-link=online]").wait_for()
+    await page.locator(".one-click").click()
+    await page.locator("button.start").click()
+    await page.locator("lamproom-session").wait_for()
+    await page.locator(".tabs button", has_text="People" if locale == "en-GB" else "人员").first.click()
+    await page.locator("lamproom-people button[aria-expanded=false]").first.click()
+    await expect(page.locator(".dial")).to_contain_text("048213")
+    await page.locator(".dial input").fill("13812345678")
+    await page.locator(".dial button").click()
+    await expect(page.locator(".dial [role=status]")).to_contain_text("13812345678")
+    path, body = screens.server.posted[-1]
+    assert path.endswith("/ring")
+    assert body == {"target": "tel:13812345678"}
+    assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")

@@ -220,6 +220,10 @@ export const api = {
   phoneSecret: (phone) => call('POST', `/api/phones/${id(phone)}/secret`),
   /** @param {string} phone */
   removePhone: (phone) => call('DELETE', `/api/phones/${id(phone)}`),
+  /** How telephones come into a consultation. @param {string} session */
+  sessionPhone: (session) => call('GET', `/api/sessions/${id(session)}/phone`),
+  /** @param {string} session @param {string} target `site:`, `phone:` or `tel:` */
+  ringPhone: (session, target) => call('POST', `/api/sessions/${id(session)}/ring`, { target }),
   trunks: async () => items(await call('GET', '/api/phones/trunks')),
   phoneCalls: async () => items(await call('GET', '/api/phones/calls')),
   /** @param {string} one */

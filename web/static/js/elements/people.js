@@ -7,6 +7,7 @@ import { heard, mayPreempt, mayTakeChair } from '../floor.js';
 import { clock } from '../format.js';
 import { has, t } from '../i18n.js';
 import './guest-links.js';
+import './dial.js';
 
 /** @typedef {Record<string, any>} Body */
 
@@ -81,7 +82,7 @@ class People extends Part {
             ${this.#merge()}`
         : nothing}
       ${app.mayCall ? html`<button class="small" aria-expanded=${this.inviting} @click=${() => (this.inviting = !this.inviting)}>${icon('plus')} ${t('people.invite')}</button>` : nothing}
-      ${this.inviting ? this.#invite(session) : nothing}
+      ${this.inviting ? html`${this.#invite(session)}<lamproom-dial .session=${String(app.session.value)}></lamproom-dial>` : nothing}
     </div>`;
   }
 
