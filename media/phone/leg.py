@@ -37,6 +37,7 @@ from media.phone.receiver import Receiver
 from media.phone.sdes import Crypto
 from media.phone.sender import Sender
 from media.phone.sourcelock import Address, SourceLock
+from media.phone.tones import comfort_noise
 from media.sourcetime import middle, ntp
 
 log = logging.getLogger(__name__)
@@ -293,7 +294,9 @@ class Leg:
         samples = frame_samples(self.rate)
         player = self.player
         if player is None or player.rate != self.rate:
-            return silence(samples) if heard is None else heard
+            if heard is None or not heard.any():
+                return comfort_noise(samples, self._frames * samples)
+            return heard
         sound = player.frame(samples)
         if player.over_room and heard is not None:
             sound = heard + sound

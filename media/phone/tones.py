@@ -55,6 +55,17 @@ SIGNALS: Mapping[str, Sequence[Tone]] = {
 }
 
 
+COMFORT_DBOV = -65.0
+"""What a phone hears while nobody says anything: a line that is quite silent sounds dead."""
+_NOISE = np.random.default_rng(1).normal(0.0, FULL_SCALE * 10 ** (COMFORT_DBOV / 20), 1 << 16).astype(np.float32)
+
+
+def comfort_noise(samples: int, at: int) -> Samples:
+    """Faint white noise; `at` is where it goes on, in samples."""
+    start = at % (len(_NOISE) - samples)
+    return _NOISE[start : start + samples]
+
+
 def samples_of(tone: Tone, rate: int) -> Samples:
     """The whole tone, with its ends rounded so that they do not click."""
     count = round(tone.duration_ms * rate / 1000)
