@@ -90,7 +90,13 @@ class Baresip:
 
 
 def _configure(
-    folder: Path, codec: str, transport: str, encryption: str, account: Mapping[str, str], control: int
+    folder: Path,
+    codec: str,
+    transport: str,
+    encryption: str,
+    account: Mapping[str, str],
+    control: int,
+    answers: bool,
 ) -> None:
     """`account`: user, secret, domain, server (host:port)."""
     folder.mkdir()
@@ -118,6 +124,8 @@ def _configure(
         f"outbound=\"sip:{account['server']};transport={transport}\"", "regint=60",
         f"audio_codecs={codec}", "dtmfmode=rtpevent",
     ]  # fmt: skip
+    if answers:
+        parts.append("answermode=auto")
     if encryption:
         parts.append(f"mediaenc={encryption}")
     (folder / "accounts").write_text(";".join(parts) + "\n")
@@ -126,11 +134,12 @@ def _configure(
 
 @contextlib.asynccontextmanager
 async def baresip(
-    folder: Path, account: Mapping[str, str], *, codec: str, transport: str = "udp", encryption: str = ""
-) -> AsyncIterator[Baresip]:
-    """Registered, until the block ends."""
+    folder: Path, account: Mapping[str, str], *, codec: str, transport: str = "udp", encryption: str = "",
+    answers: bool = False,
+) -> AsyncIterator[Baresip]:  # fmt: skip
+    """Registered, until the block ends. `answers`: it picks up by itself."""
     control = free_port()
-    _configure(folder, codec, transport, encryption, account, control)
+    _configure(folder, codec, transport, encryption, account, control, answers)
     name = codec.split("/")[0]
     made = Baresip(folder, RATES[name], 2 if name == "opus" else 1)
     with made.log.open("wb") as log:

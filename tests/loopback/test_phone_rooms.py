@@ -73,7 +73,7 @@ async def track_of(county: RoomClient, client: Client) -> m.TrackNotice:
 async def test_a_phone_and_browsers_hear_each_other(server: PhoneServer, people: People) -> None:
     county, room = await consult(people)
     await people.publish(county, room, "county-voice", ToneTrack(FROM_BROWSER))
-    with_sound = tone(FROM_PHONE, 6.0, 8000)
+    with_sound = tone(FROM_PHONE, 4.5, 8000)
     async with phone() as telephone:
         client = await call(server, telephone, room)
         speaking = asyncio.create_task(telephone.say(with_sound))
@@ -158,7 +158,7 @@ async def test_a_call_outlives_the_media_worker(server: PhoneServer, people: Peo
             timeout_s=15,
         )
         again = next(each for each in roster.tracks if each.client == client.client)
-        speaking = asyncio.create_task(telephone.say(tone(FROM_PHONE, 4.0, 8000)))
+        speaking = asyncio.create_task(telephone.say(tone(FROM_PHONE, 3.0, 8000)))
         screen = await people.watch(county, again.track)
         assert dominant((await listen(screen, 1.5))[-24000:], 48000) == pytest.approx(FROM_PHONE, abs=4)
         await speaking

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from media.phone.messages import DigitPressed, Started
+from server.phones.leg import HangUp, Hold
 from tests.fakes.baresip import Baresip, baresip
 from tests.fakes.browser import chromium
 from tests.fakes.phoneserver import PhoneServer, sip_server
@@ -104,22 +105,32 @@ async def hold_and_press(phone: Baresip, page: VoicePage, ears: Ears) -> None:
     await phone_hears(phone)
 
 
+async def enter(server: PhoneServer, page: VoicePage) -> str:
+    """The county calls a consultation with the mine, and enters with its page; the room."""
+    http = await server.session("county")
+    async with http.post("/api/sessions", json={"site": "hongqi", "levels": []}) as answer:
+        room = f"session:{(await answer.json())['session']}"
+    await http.close()
+    await page.enter(server.url, "county", room, FROM_PAGE)
+    return room
+
+
+async def account_of(server: PhoneServer, transport: str, secret: str) -> dict[str, str]:
+    endpoint = server.parts.phones.endpoint
+    assert endpoint is not None
+    port = endpoint.tls_port if transport == "tls" else endpoint.port
+    return {"user": "desk", "secret": secret, "domain": "lamproom", "server": f"127.0.0.1:{port}"}
+
+
 async def test_phones_and_pages_hear_each_other(tmp_path: Path) -> None:
     """G.711 both laws, G.722 and Opus; UDP, TCP and TLS; with SDES and without; DTMF, hold and resume."""
     async with sip_server(tmp_path, digest="md5") as server, chromium() as browser:
         ears = Ears(server)
-        http = await server.session("county")
-        async with http.post("/api/sessions", json={"site": "hongqi", "levels": []}) as answer:
-            room = f"session:{(await answer.json())['session']}"
-        await http.close()
         page = VoicePage(await (await browser.new_context()).new_page())
-        await page.enter(server.url, "county", room, FROM_PAGE)
-        phones = server.parts.phones
-        assert phones.endpoint is not None
-        secret = await phones.phones.add("desk", "hongqi", "调度电话", (), "test")
+        room = await enter(server, page)
+        secret = await server.parts.phones.phones.add("desk", "hongqi", "调度电话", (), "test")
         for number, (codec, transport, encryption) in enumerate(CASES):
-            port = phones.endpoint.tls_port if transport == "tls" else phones.endpoint.port
-            account = {"user": "desk", "secret": secret, "domain": "lamproom", "server": f"127.0.0.1:{port}"}
+            account = await account_of(server, transport, secret)
             folder = tmp_path / f"phone{number}"
             async with baresip(folder, account, codec=codec, transport=transport, encryption=encryption) as phone:
                 await phone.command("dial", "0")
@@ -133,3 +144,36 @@ async def test_phones_and_pages_hear_each_other(tmp_path: Path) -> None:
                     await hold_and_press(phone, page, ears)
                 await phone.command("hangup")
                 await gone(server, room)
+
+
+async def test_a_phone_is_rung_takes_the_call_by_a_key_and_is_held(tmp_path: Path) -> None:
+    """Our offer: encrypted beside plain (RFC 8643), and again for the hold."""
+    async with sip_server(tmp_path, digest="md5") as server, chromium() as browser:
+        ears = Ears(server)
+        page = VoicePage(await (await browser.new_context()).new_page())
+        room = await enter(server, page)
+        phones = server.parts.phones
+        secret = await phones.phones.add("desk", "hongqi", "调度电话", (), "test")
+        account = await account_of(server, "tcp", secret)
+        async with baresip(
+            tmp_path / "phone", account, codec="g722/16000/1", transport="tcp", encryption="srtp", answers=True
+        ) as phone:
+            ringing = asyncio.create_task(phones.ring("phone:desk", session=room.removeprefix("session:"), menu=True))
+            await phone.event("CALL_ESTABLISHED")
+            await asyncio.sleep(1.0)
+            await phone.press("1")
+            outcome = await asyncio.wait_for(ringing, 15)
+            assert outcome.result == "answered_by_person"
+            await page.watch(await phone_track(server, room))
+            await page_hears(page, loud=True)
+            await phone_hears(phone)
+            assert (ears.started[-1].codec, ears.started[-1].encrypted) == ("G722", True)
+            (leg,) = phones.legs.values()
+            phones.command(leg.id, Hold(True))
+            await page_hears(page, loud=False)
+            phones.command(leg.id, Hold(False))
+            await page_hears(page, loud=True)
+            await phone_hears(phone)
+            phones.command(leg.id, HangUp("hung_up"))
+            await phone.event("CALL_CLOSED")
+            await gone(server, room)
