@@ -47,6 +47,9 @@ CATCH_UP_ENTRIES = 500
 """A client that missed more than this gets a snapshot."""
 EXPIRING_S = 60.0
 ROSTER_DELAY_S = 0.05
+ROSTER_PAIR_S = 2e-6
+"""A roster of n members goes to n members: so much later for each pair, or a full room talks of itself only."""
+ROSTER_LONGEST_S = 3.0
 HOUSEKEEPING_S = 0.5
 NOTES_LIMIT = 1000
 RETRY_S = 0.5
@@ -242,13 +245,19 @@ class Conductor:
 
     async def deliver(self, event: Event) -> None:
         """Hand an entry to everybody in its room, each in order."""
+        written: str | None = None
         for client in self.in_room(event.room):
             membership = client.rooms.get(event.room)
             if membership is None or membership.delivered is None or client.connection is None:
                 continue
             if event.seq == membership.delivered + 1 and not membership.behind:
                 membership.delivered = event.seq
-                client.connection.outbox.put(for_eyes_of(membership.grant, event))
+                shown = for_eyes_of(membership.grant, event)
+                if shown is event:
+                    written = written or event.model_dump_json()
+                    client.connection.outbox.put_written(written)
+                else:
+                    client.connection.outbox.put(shown)
             elif event.seq > membership.delivered:
                 await self.catch_up(client, event.room)
 
@@ -299,14 +308,15 @@ class Conductor:
     async def _send_rosters(self) -> None:
         while True:
             await self._room_changed.wait()
-            await asyncio.sleep(ROSTER_DELAY_S)
+            largest = max((len(self.in_room(room)) for room in self._changed_rooms), default=0)
+            await asyncio.sleep(min(ROSTER_DELAY_S + largest**2 * ROSTER_PAIR_S, ROSTER_LONGEST_S))
             self._room_changed.clear()
             rooms, self._changed_rooms = self._changed_rooms, set()
             for room in rooms:
-                roster = self.roster_message(room)
+                written = self.roster_message(room).model_dump_json()  # once, however many hear it
                 for client in self.in_room(room):
                     if client.connection is not None:
-                        client.connection.outbox.put_state(f"roster/{room}", roster)
+                        client.connection.outbox.put_state_written(f"roster/{room}", written)
 
     async def _write_notes(self) -> None:
         while True:

@@ -41,16 +41,24 @@ class Outbox:
 
     def put(self, message: BaseModel) -> None:
         """Durable. After an overflow nothing more is taken: the socket is about to be closed."""
+        self.put_written(message.model_dump_json())
+
+    def put_written(self, raw: str) -> None:
+        """As `put`, for a message that is JSON already: one that goes to very many is written once."""
         if len(self._durable) >= self._limit:
             self.overflowed = True
         if not self.overflowed:
-            self._durable.append(message.model_dump_json())
+            self._durable.append(raw)
         self._wake.set()
 
     def put_state(self, key: str, message: BaseModel) -> None:
         """Newest wins."""
+        self.put_state_written(key, message.model_dump_json())
+
+    def put_state_written(self, key: str, raw: str) -> None:
+        """As `put_state`, for a message that is JSON already."""
         self._keyed.pop(key, None)
-        self._keyed[key] = message.model_dump_json()
+        self._keyed[key] = raw
         self._wake.set()
 
     def put_live(self, key: str, message: BaseModel) -> None:
