@@ -27,8 +27,8 @@ from server.store.errors import StoreError
 
 log = structlog.get_logger()
 
-LIMIT = 500
-"""Most messages looked at in one turn."""
+LIMIT = 200
+"""Most messages of one address looked at in one turn."""
 LOOK_S = 1.0
 TIMEOUT_S = 5.0
 FIRST_RETRY_S = 1.0

@@ -61,12 +61,21 @@ async def put(connection: AsyncConnection, messages: Sequence[Message]) -> None:
         await connection.execute(insert(duty_outbox), values)
 
 
-async def waiting(connection: AsyncConnection, limit: int) -> list[Message]:
-    """The oldest that are not sent, red ones first."""
+async def waiting(connection: AsyncConnection, most: int) -> list[Message]:
+    """What is not sent yet: of each address the oldest, red ones first, at most so many. An address that takes nothing
+    so keeps no other one waiting."""
     columns = [column for column in duty_outbox.c if column.name not in ("state", "reason")]
-    query = select(*columns).where(duty_outbox.c.state == "waiting")
-    result = await connection.execute(query.order_by(duty_outbox.c.red.desc(), duty_outbox.c.message).limit(limit))
-    return [Message(**row._mapping) for row in result]
+    places = select(duty_outbox.c.channel, duty_outbox.c.address).where(duty_outbox.c.state == "waiting").distinct()
+    found: list[Message] = []
+    for channel, address in (await connection.execute(places)).all():
+        query = (
+            select(*columns)
+            .where(duty_outbox.c.state == "waiting", duty_outbox.c.channel == channel, duty_outbox.c.address == address)
+            .order_by(duty_outbox.c.red.desc(), duty_outbox.c.message)
+            .limit(most)
+        )
+        found += [Message(**row._mapping) for row in await connection.execute(query)]
+    return found
 
 
 async def mark(connection: AsyncConnection, messages: Sequence[Message], state: str, reason: str = "") -> None:

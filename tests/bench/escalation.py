@@ -271,7 +271,7 @@ async def bench(given: argparse.Namespace) -> dict[str, object]:
         "alert_s": rounded(alerts),
         "ring_s": rounded(rings),
         "level_off_s": rounded(off),
-        "all_s": [{"p50": round(at(one, 50), 4), "p95": round(at(one, 95), 4), "max": round(max(one), 4)} for one in everywhere],
+        "all_s": [{"p50": at(one, 50), "p95": at(one, 95), "max": max(one)} for one in everywhere],
         "goals": [
             {"name": name, "value": round(figures[key], 4), "unit": unit, "goal": goal, "ok": figures[key] <= goal}
             for name, key, unit, goal in GOALS

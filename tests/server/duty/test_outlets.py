@@ -159,3 +159,14 @@ async def test_messages_that_are_not_red_come_as_one(database: Database, receive
         await until(lambda: got.got)
     assert len(got.got) == 1
     assert json.loads(got.got[0][1])["text"] == "【甲矿】空岗 (+3)"
+
+
+async def test_an_address_that_takes_nothing_keeps_no_other_one_waiting(
+    database: Database, receiver: tuple[Receiver, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LIMIT", 3)
+    got, url = receiver
+    await put(database, *(message(f"m{n}", "webhook", "gone") for n in range(9)), message("m9", "sms", "13800000000"))
+    async with sending(database, url):
+        await until(lambda: got.got)
+    assert "13800000000" in got.got[0][1].decode()
