@@ -27,10 +27,10 @@ async def recorded(browser: Browser, server: Instance) -> None:
     """Mine and county for some seconds, with an order."""
     mine, county = await called(browser, server, "water")
     await county.locator(".badge.recording").wait_for()
-    await asyncio.sleep(3.0)
+    await asyncio.sleep(2.0)
     await county.locator(".draft").first.click()
     await mine.locator(".order button.primary").click()
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(1.0)
     await mine.locator(".callbar .danger").click()
     await mine.locator(".callbar textarea").fill("人员全部升井。")
     await mine.locator(".callbar .danger").click()
