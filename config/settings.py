@@ -240,6 +240,14 @@ class RetentionSettings(Section):
     rows_per_pass: int = Field(default=5000, ge=100, description="removed in one transaction at most")
 
 
+class MqttGatewaySettings(Section):
+    """A power terminal behind a gateway of the field, by the location that the gateway names."""
+
+    location: str = Field(min_length=1, max_length=64, description="location_code or dynamic_location_code it sends")
+    site: Slug
+    device: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$")
+
+
 class MqttSettings(Section):
     """The MQTT broker that telemetry comes from."""
 
@@ -254,6 +262,9 @@ class MqttSettings(Section):
     batch_messages: int = Field(default=200, ge=1, le=5000, description="written in one transaction")
     batch_wait_s: float = Field(default=0.05, ge=0, le=5, description="longest wait for a batch to fill")
     queue_messages: int = Field(default=5000, ge=100, description="taken from the broker and not yet written")
+    gateway_topic: str | None = Field(default=None, description="one topic of all gateways, e.g. CET/NX/upload")
+    gateway_ack_topic: str | None = Field(default=None, description="where a stored upload is told to its gateway")
+    gateways: tuple[MqttGatewaySettings, ...] = ()
 
 
 class FileMineSettings(Section):

@@ -28,7 +28,17 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from analytics.plugin import Batch, Position, Reading
-from analytics.telemetry.payload import MAX_PAYLOAD_BYTES, Parsed, Reason, Rejected, Topic, parse, parse_topic
+from analytics.telemetry.payload import (
+    MAX_PAYLOAD_BYTES,
+    Parsed,
+    Reason,
+    Rejected,
+    Topic,
+    gateway_ack,
+    gateway_locations,
+    parse,
+    parse_topic,
+)
 from analytics.telemetry.quarantine import Counters, Gap, Sequences
 from config.settings import MqttSettings
 
@@ -188,6 +198,7 @@ class MqttSource:
         self._wall = wall
         self._jitter = jitter
         self._sequences = Sequences()
+        self._gateways = {one.location: one for one in settings.gateways}
         self._retained: dict[tuple[str, str, str], Reading] = {}
 
     @property
@@ -248,7 +259,10 @@ class MqttSource:
             async with client:
                 inbox.connection = connection
                 prefix = self._settings.topic_prefix
-                await client.subscribe([(f"{prefix}/+/{rest}", 1) for rest in SUBSCRIPTIONS])
+                topics = [(f"{prefix}/+/{rest}", 1) for rest in SUBSCRIPTIONS]
+                if self._settings.gateway_topic is not None:
+                    topics.append((self._settings.gateway_topic, 1))
+                await client.subscribe(topics)
                 self.counters.connections += 1
                 self._told_link(True, "")
                 await anext(client.messages)  # ends only by the loss of the connection
@@ -302,6 +316,8 @@ class MqttSource:
         readings: list[Reading] = []
         positions: list[Position] = []
         rejected = 0
+        uploads: list[_Arrived] = []
+        """Of gateways that want to be told."""
         self.counters.pauses = inbox.pauses
         known = self._sites() if callable(self._sites) else self._sites
         for message in messages:
@@ -315,6 +331,8 @@ class MqttSource:
             readings += parsed.readings
             positions += parsed.positions
             self._follow(topic, parsed)
+            if message.topic == self._settings.gateway_topic and parsed.readings:
+                uploads.append(message)
         done = False
 
         async def stored() -> None:
@@ -324,6 +342,7 @@ class MqttSource:
             done = True
             self._acknowledge(messages)
             inbox.stored(len(messages))
+            await self._tell_gateways(uploads)
 
         return Batch(readings, positions, stored, rejected)
 
@@ -332,7 +351,7 @@ class MqttSource:
         self.counters.retained += message.retained
         topic = None
         try:
-            topic = parse_topic(self._settings.topic_prefix, message.topic)
+            topic = self._topic(message)
             if topic.site not in known:
                 raise Rejected(Reason.SITE, f"The site {topic.site!r} is not known here.")
             parsed = parse(topic, message.payload, message.at)
@@ -343,6 +362,23 @@ class MqttSource:
         for detail in parsed.details:
             log.debug("Refused from %s: %s", message.topic[:200], detail)
         return topic, parsed
+
+    def _topic(self, message: _Arrived) -> Topic:
+        if message.topic != self._settings.gateway_topic:
+            return parse_topic(self._settings.topic_prefix, message.topic)
+        locations = gateway_locations(message.payload)
+        for location in locations:
+            if (known := self._gateways.get(location)) is not None:
+                return Topic(known.site, "gateway", known.device, "event")
+        raise Rejected(Reason.SITE, f"The location {locations[:1]!r} of a gateway is not known here.")
+
+    async def _tell_gateways(self, messages: Iterable[_Arrived]) -> None:
+        """The uploads are stored. A gateway that is not told sends again, and repeats are dropped."""
+        for message in messages:
+            if message.connection.open and self._settings.gateway_ack_topic is not None:
+                with contextlib.suppress(aiomqtt.MqttError):
+                    ack = gateway_ack(message.payload)
+                    await message.connection.client.publish(self._settings.gateway_ack_topic, ack, qos=1)
 
     def _keep_retained(self, topic: Topic, readings: Iterable[Reading]) -> None:
         for reading in readings:

@@ -236,6 +236,24 @@ def parse(topic: Topic, payload: bytes, received_at: float) -> Parsed:
     return parsed
 
 
+def gateway_locations(payload: bytes) -> tuple[str, ...]:
+    """What a gateway's upload says of where it measures: the dynamic location before the fixed one.
+
+    Raises:
+        Rejected: it is no such upload.
+    """
+    record = _fields(_records(payload)[0])
+    found = (record.get("dynamic_location_code"), record.get("location_code"))
+    return tuple(one for one in found if isinstance(one, str) and one)
+
+
+def gateway_ack(payload: bytes) -> bytes:
+    """What a gateway is told when its upload is stored: its own location and time, and 1."""
+    record = _fields(_records(payload)[0])
+    told = {"location_code": record.get("location_code"), "ts": record.get("ts"), "result": 1}
+    return json.dumps(told, ensure_ascii=False).encode()
+
+
 # --- the message as a whole -----------------------------------------------------------------------------------------
 
 

@@ -313,3 +313,32 @@ async def test_killed_consumer_loses_nothing_and_stores_each_sample_once(broker:
     with contextlib.closing(sqlite3.connect(database)) as rows:
         (arrived,) = rows.execute("select count(*) from arrived").fetchone()
     assert arrived >= 200
+
+
+async def test_gateways_of_the_field_are_told_once_their_upload_is_stored(broker: Mosquitto) -> None:
+    given = settings(
+        broker, gateway_topic="CET/NX/upload", gateway_ack_topic="CET/NX/ack",
+        gateways=[{"location": "L7", "site": "hongqi", "device": "belt"}],
+    )  # fmt: skip
+    source = MqttSource(given, {"hongqi"})
+
+    def upload(location: str, value: float = 12.5) -> str:
+        one = {"type": "AI", "key": "A相电流", "value": value, "unit": "A", "timestamp": time.time()}
+        return json.dumps({"version": "1", "location_code": location, "ts": "2026-09-23 10:00:00", "properties": [one]})
+
+    async with aiomqtt.Client(broker.host, broker.port) as gateway:
+        await gateway.subscribe("CET/NX/ack", qos=1)
+        async with Reader(source, store=False) as reader:
+            await publish(broker, ("CET/NX/upload", upload("L7")), ("CET/NX/upload", upload("unknown")))
+            await wait_until(lambda: sum(len(batch.readings) for batch in reader.batches) == 1)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await anext(gateway.messages)
+            for batch in reader.batches:
+                await batch.stored()
+            async with asyncio.timeout(10):
+                told = await anext(gateway.messages)
+    assert json.loads(bytes(told.payload)) == {"location_code": "L7", "ts": "2026-09-23 10:00:00", "result": 1}
+    reading = reader.batches[0].readings[0]
+    assert (reading.site, reading.device, reading.quantity, reading.value) == ("hongqi", "belt", "current_a", 12.5)
+    assert source.counters.rejected[Reason.SITE] == 1
