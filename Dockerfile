@@ -3,6 +3,10 @@ FROM python:3.11-slim-bookworm AS build
 WORKDIR /app
 COPY requirements.lock requirements-node.lock ./
 RUN python -m venv .venv && .venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+COPY config config
+COPY media media
+RUN .venv/bin/python -m media.forwarder.native.build
 COPY package.json package-lock.json .npmrc ./
 COPY web web
 RUN .venv/bin/pip install --no-cache-dir --require-hashes --target /tmp/node -r requirements-node.lock \
@@ -16,6 +20,7 @@ COPY --from=build /app/.venv .venv
 COPY --from=build /app/web web
 COPY config config
 COPY media media
+COPY --from=build /app/media/forwarder/native/built media/forwarder/native/built
 COPY signaling signaling
 COPY analytics analytics
 COPY server server

@@ -63,9 +63,13 @@ class Shape:
 
 
 def shape(name: str) -> Shape:
-    """By name: `burst10` (250 packets/s in bursts of 10), `even` (the same one by one), `frames` (a real stream)."""
+    """By name: `burst10` (250 packets/s in bursts of 10), `even` (the same one by one), `slow10` (100 packets/s in
+    bursts of 10, for audiences of which one receiving process must empty a thousand sockets), `frames` (a real stream).
+    """
     if name == "burst10":
         return Shape(name, ((1088,) * 10,), 0.04)
+    if name == "slow10":
+        return Shape(name, ((1088,) * 10,), 0.1)
     if name == "even":
         return Shape(name, ((1088,),), 0.004)
     if name == "frames":
@@ -338,7 +342,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--seconds", type=float, default=3.0, help="measured per run")
     parser.add_argument("--subscribers", default="10,100", help="numbers of subscribers, with commas")
-    parser.add_argument("--shapes", default="burst10,even", help="loads, with commas; also frames")
+    parser.add_argument("--shapes", default="burst10,even", help="loads, with commas; also slow10 and frames")
     parser.add_argument("--servers", default=",".join(SERVERS), help="what is measured, with commas")
     parser.add_argument("--rounds", type=int, default=1, help="runs of each; goals take the median of calm ones")
     parser.add_argument("--no-janus", action="store_true", help="measure ours alone, on the loopback address")

@@ -17,7 +17,7 @@ RATIOS = (
 )
 """Ours, load, subscribers, theirs, and the goal for CPU per packet, ours through theirs."""
 FLOOR_GOAL = 1.5
-FLAT_FROM, FLAT_TO, FLAT_WITHIN = 50, 1000, 0.2
+FLAT_SHAPE, FLAT_FROM, FLAT_TO, FLAT_WITHIN = "slow10", 50, 1000, 0.2
 CPU_GOAL_US = 25.0
 JOIN_GOAL_MS = 1.5
 RSS_GOAL_KIB = 160.0
@@ -107,8 +107,13 @@ def goals(runs: Sequence[Run], joins: Sequence[Joins] = (), floor_us: float | No
 
 
 def _loss(runs: Sequence[Run]) -> list[Goal]:
-    calm = [run.loss for run in runs if is_ours(run.server) and run.cpu_load <= HALF_LOAD]
-    return [Goal("loss up to 50 % load", max(calm), "share", "= 0", max(calm) <= 0)] if calm else []
+    """A receiving process that had to wait for a core loses what its sockets do not hold; so calm runs count first."""
+    ours = [run for run in runs if is_ours(run.server) and run.cpu_load <= HALF_LOAD]
+    calm = [run for run in ours if not run.disturbed]
+    if not ours:
+        return []
+    worst = max(run.loss for run in calm or ours)
+    return [Goal(f"loss up to 50 % load{_mark(not calm)}", worst, "share", "= 0", worst <= 0)]
 
 
 def _absolute(runs: Sequence[Run]) -> list[Goal]:
@@ -142,11 +147,11 @@ def _beyond(runs: Sequence[Run], floor_us: float | None) -> list[Goal]:
 
 
 def _flat(runs: Sequence[Run]) -> list[Goal]:
-    few, many = cost(runs, "native", "burst10", FLAT_FROM), cost(runs, "native", "burst10", FLAT_TO)
+    few, many = cost(runs, "native", FLAT_SHAPE, FLAT_FROM), cost(runs, "native", FLAT_SHAPE, FLAT_TO)
     if not few or not many:
         return []
     ratio = many[0] / few[0]
-    title = f"native, burst10: {FLAT_TO} subscribers through {FLAT_FROM}{_mark(few[1] or many[1])}"
+    title = f"native, {FLAT_SHAPE}: {FLAT_TO} subscribers through {FLAT_FROM}{_mark(few[1] or many[1])}"
     return [Goal(title, round(ratio, 3), "share", f"1 ± {FLAT_WITHIN}", abs(ratio - 1) <= FLAT_WITHIN)]
 
 

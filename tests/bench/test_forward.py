@@ -36,7 +36,7 @@ async def test_two_subscribers_for_two_seconds_give_one_json_object() -> None:
     assert 0 < run["packets_out"] <= 1000
     assert run["cpu_s"] > 0
     assert run["delay_ms_p50"] > 0
-    assert {goal["name"] for goal in result["goals"]} == {"loss up to 50 % load"}
+    assert {goal["name"].removesuffix(" (disturbed)") for goal in result["goals"]} == {"loss up to 50 % load"}
     assert result["goals"][0].keys() == {"name", "value", "unit", "goal", "ok"}
 
 
@@ -70,7 +70,8 @@ def test_costs_are_medians_of_the_runs_that_nothing_disturbed() -> None:
 
 
 def test_the_cost_per_packet_must_not_grow_with_the_audience() -> None:
-    few, many = replace(RUN, subscribers=50), replace(RUN, subscribers=1000, cpu_us_per_packet=2.5)
+    few = replace(RUN, shape="slow10", subscribers=50)
+    many = replace(few, subscribers=1000, cpu_us_per_packet=2.5)
     assert [goal.ok for goal in goals([few, many])][-1] is False
     assert [goal.ok for goal in goals([few, replace(many, cpu_us_per_packet=2.3)])][-1] is True
 
