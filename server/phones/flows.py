@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 from server.clients import Client
+from server.conductor import actor
 from server.identity.tokens import Grant
 from server.phones import pins
 from server.phones.caller import Outcome, result_of
 from server.phones.leg import Answered, Confirmed, DigitPressed, Leg, LegOver, Played, Progress
 from server.phones.media import PhoneMediaDown, PhoneMediaRefused
 from server.sessions.errors import SessionError
-from server.sessions.machine import State
+from server.sessions.machine import Knocked, State
 from server.store.errors import StoreError
 from signaling.room.messages import Person
 from signaling.sip.callevents import Ended, Incoming
@@ -36,6 +37,8 @@ GOODBYE_S = 6.0
 GRANT_S = 12 * 3600.0
 RENEW_S = 3600.0
 ROOM_CHECK_S = 0.5
+LOBBY_S = 180.0
+"""At the door of a locked consultation."""
 
 log = structlog.get_logger()
 MediaErrors = (PhoneMediaDown, PhoneMediaRefused)
@@ -176,13 +179,13 @@ async def stay(service: "PhoneService", leg: Leg, state: State) -> None:
     """A member of the consultation until the call, the membership or the consultation ends."""
     leg.session = state.session
     try:
-        await _enter(service, leg, state)
+        await _enter_or_wait(service, leg, state)
     except SessionError as error:
-        leg.result, leg.reason = error.error, str(error)
+        leg.reason = error.detail
         await goodbye(service, leg, error.error)
     except StoreError as error:
         log.warning("phone_not_in", call=leg.id, reason=str(error))
-        leg.result, leg.reason = "store", "It could not be written down who comes in."
+        leg.reason = "It could not be written down who comes in."
         await goodbye(service, leg, "store")
     leg.state = "talking"
     service.changed(leg, "joined")
@@ -205,17 +208,60 @@ async def _renew(service: "PhoneService", leg: Leg, client: Client, room: str) -
         log.warning("phone_not_renewed", call=leg.id, reason=str(error))
 
 
-async def _enter(service: "PhoneService", leg: Leg, state: State) -> None:
-    site = leg.site or state.started_by_site
+async def _enter_or_wait(service: "PhoneService", leg: Leg, state: State) -> None:
+    """In, or at the door of a locked consultation until somebody lets it in.
+
+    Raises:
+        SessionError: not let in, or over.
+        StoreError: it could not be written down.
+    """
+    client = _client(service, leg, state)
+    grant = _grant(leg, client.person, state.room)
+    try:
+        await _enter(service, leg, client, grant)
+        return
+    except SessionError as error:
+        if error.error != "locked":
+            raise
+    await service.sessions.handle(state.session, Knocked(actor(grant)))
+    service.changed(leg, "waiting")
+    await leg.play("hold", repeat=0, language=service.settings.language)
+    deadline = asyncio.get_running_loop().time() + LOBBY_S
+    while asyncio.get_running_loop().time() < deadline:
+        await leg.next(ROOM_CHECK_S)
+        now = service.sessions.get_open(state.session)
+        if now is None:
+            raise SessionError("session_over", "It ended while the phone was waiting at its door.")
+        if client.person.user not in now.floor.lobby:
+            await leg.media.stop(leg.id)
+            await _enter(service, leg, client, _grant(leg, client.person, state.room))
+            return
+    raise SessionError("locked", "Nobody let the phone in.")
+
+
+def _client(service: "PhoneService", leg: Leg, state: State) -> Client:
+    """A desk phone is a member of its site, and so is whoever we rang for one. A caller by a trunk stands for nobody:
+    it answers no ring, has no level, and is known again by its number alone."""
+    named = leg.peer.startswith("phone:")
+    own = leg.site if named or leg.direction == "out" else ""
+    site = own or state.started_by_site
     person = Person(
-        user=leg.peer if leg.peer.startswith("phone:") else f"phone:{leg.id[:12]}",
-        name=leg.name, role="phone", site=site, level=service.tree.level(site),
+        user=leg.peer if named else f"phone:{service.mark_of(leg)}", name=leg.name, role="phone", site=site,
+        level=service.tree.level(site) if own else "guest",
     )  # fmt: skip
-    client = Client(secrets.token_hex(6), secrets.token_urlsafe(24), person, kind="phone")
+    return Client(secrets.token_hex(6), secrets.token_urlsafe(24), person, kind="phone")
+
+
+async def _enter(service: "PhoneService", leg: Leg, client: Client, grant: Grant) -> None:
     service.conductor.add_without_socket(client)
     leg.client = client
-    await service.conductor.enter(client, _grant(leg, person, state.room))
-    await leg.media.join(leg.id, client, state.room, f"phone-{client.client}")
+    try:
+        await service.conductor.enter(client, grant)
+    except (SessionError, StoreError):
+        leg.client = None
+        await service.conductor.remove(client)
+        raise
+    await leg.media.join(leg.id, client, grant.room, f"phone-{client.client}")
 
 
 def _grant(leg: Leg, person: Person, room: str) -> Grant:

@@ -6,6 +6,7 @@ log-in and by the escalation, never by a call that came in (but for transfers th
 """
 
 import asyncio
+import hmac
 import os
 import random
 import secrets
@@ -140,6 +141,12 @@ class PhoneService:
 
     def pin(self, session: str) -> str:
         return pin_of(self.key, session)
+
+    def mark_of(self, leg: Leg) -> str:
+        """A caller's number as nobody can read it: so that whoever was put out does not come in again."""
+        known = leg.caller if leg.direction == "in" else leg.called
+        text = f"{leg.peer}\0{known}" if known else leg.id
+        return hmac.digest(self.key, b"caller\0" + text.encode(), "sha256").hex()[:12]
 
     def explain(self, source: str, called: str, caller: str) -> rules.Outcome:
         """What the rules would say of a call."""

@@ -14,7 +14,7 @@ from server.bus.memory import MemoryBus
 from server.conductor import Conductor
 from server.phones.leg import Leg
 from server.phones.service import PhoneService
-from server.sessions.machine import Actor, Ended, State
+from server.sessions.machine import Acted, Actor, Ended, State
 from server.sessions.service import SessionService
 from server.store import timeline
 from server.store.database import Database, sqlite_url
@@ -69,6 +69,9 @@ class PhoneWorld:
         state = self.sessions.get_open(str(body["session"]))
         assert state is not None
         return state
+
+    async def act(self, state: State, by: Actor, action: str, target: str = "") -> None:
+        await self.sessions.handle(state.session, Acted(action, by, True, target, "on" if action == "lock" else ""))
 
     async def end(self, state: State) -> None:
         await self.sessions.handle(state.session, Ended(BY))

@@ -10,7 +10,7 @@ from server.phones.caller import Outcome, best
 from server.phones.errors import PhoneError
 from server.phones.leg import HangUp, Hold
 from server.phones.media import PhoneMediaDown, PhoneMediaRefused
-from server.sessions.machine import Invited
+from server.sessions.machine import Actor, Invited
 from server.store import phones as rows
 from signaling.sip.callevents import Answered, Incoming, Offered, Renegotiated, TransferProgress
 from signaling.sip.transactionlayer import Send
@@ -195,6 +195,35 @@ async def test_a_member_that_is_removed_is_hung_up(make: Make) -> None:
         assert (await desk.ended(call)).by == "them"
     await until(lambda: world.service.recent)
     assert world.service.recent[-1].result == "removed"
+
+
+async def test_a_locked_consultation_lets_a_phone_in_by_its_chair(make: Make) -> None:
+    world = await make()
+    state = await world.session("mine")
+    chair = Actor("u1", "张三", "county", "county", "supervisor")
+    for action in ("take_chair", "lock"):
+        await world.act(state, chair, action)
+    async with world.phone("pbx", host="127.0.0.3") as pbx:
+        call = as_caller(pbx).dial("5001")
+        await world.leg_with("hold")
+        waiting = world.sessions.get_open(state.session)
+        assert waiting is not None
+        (user,) = waiting.floor.lobby
+        assert waiting.floor.lobby[user].level == "guest"
+        await world.act(state, chair, "admit", user)
+        await until(lambda: world.leg().state == "talking")
+        after = world.sessions.get_open(state.session)
+        assert after is not None
+        assert after.invitations["mine"].state == "ringing", "a caller by a trunk answers for nobody"
+        await world.act(state, chair, "remove", user)
+        client = world.leg().client
+        assert client is not None
+        await world.conductor.leave(client, state.room)
+        await pbx.ended(call)
+        again = pbx.dial("5001")
+        assert (await pbx.ended(again)).by == "them"
+        await until(lambda: len(world.service.recent) == 2)
+        assert [one.result for one in world.service.recent] == ["removed", "removed"]
 
 
 # --- going on ---
