@@ -60,7 +60,7 @@ from media.phone.prompts import NoPrompt, Prompts
 from media.phone.publishing import OpusTrack
 from media.phone.rooms import Rooms
 from media.sdp import SdpError
-from media.tap import TapError, Unpacker
+from media.tap import AccessUnit, TapError, Unpacker
 from media.taplistener import READ_BYTES, listen
 from media.transport.udpsocket import advertised
 
@@ -103,7 +103,7 @@ class PhoneWorker:
         self._rooms = Rooms()
         self._prompts = Prompts(self._settings.prompts)
         self._clock = TickClock(time.monotonic())
-        self._tick = 0
+        self._ticks = 0
         self._taken_in_quarantine = 0
         self._dropped: Counter[str] = Counter()
         """Of legs that have ended."""
@@ -127,17 +127,14 @@ class PhoneWorker:
             raise broken.exceptions[0] from broken
         finally:
             server.close()
-            for leg in list(self._legs.values()):
-                self._end(leg)
-            for pair in self._quarantined.values():
-                pair.close()
+            self.close()
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
     async def _commands(self) -> None:
         while (command := await self._link.receive()) is not None:
             if isinstance(command, Hear):
-                self._rooms.hear(command.room, command.tracks)
+                self.hear(command)
             elif isinstance(command, Configure):
                 log.warning("configured_twice")
             else:
@@ -145,7 +142,7 @@ class PhoneWorker:
 
     def _answer(self, command: Command) -> None:
         try:
-            sdp = self._obey(command)
+            sdp = self.obey(command)
         except LegRefused as refused:
             log.info("refused", command=type(command).__name__, leg=command.leg, error=refused.error)
             self._refuse(command, refused.error, refused.detail)
@@ -161,7 +158,12 @@ class PhoneWorker:
     def _refuse(self, command: Command, error: str, detail: str) -> None:
         self._send(Refused.model_validate({"request": command.request, "error": error, "detail": detail}))
 
-    def _obey(self, command: Command) -> str:
+    def obey(self, command: Command) -> str:
+        """Do it; the description that answers it, if any.
+
+        Raises:
+            LegRefused, NotAcceptable, SdpError, NoPrompt: nothing was done.
+        """
         match command:
             case MakeOffer():
                 return self._leg_or_new(command.leg, command.profile).make_offer(command.profile, command.direction)
@@ -282,6 +284,17 @@ class PhoneWorker:
         self._pool.release(leg.pair.port, time.monotonic())
         self._quarantined[leg.pair.port] = leg.pair
 
+    def hear(self, command: Hear) -> None:
+        self._rooms.hear(command.room, command.tracks)
+
+    def close(self) -> None:
+        """End all legs."""
+        for leg in list(self._legs.values()):
+            self._end(leg)
+        for pair in self._quarantined.values():
+            pair.close()
+        self._quarantined.clear()
+
     # --- taps ---------------------------------------------------------------------------------------------------------
 
     async def _read_units(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -291,12 +304,16 @@ class PhoneWorker:
             while data := await reader.read(READ_BYTES):
                 now, wall_to_now = time.monotonic(), time.monotonic() - time.time()
                 for unit in unpacker.feed(data):
-                    if unit.codec == "opus":
-                        self._rooms.unit(unit, min(now, max(now - 1.0, unit.arrived_at + wall_to_now)))
+                    self.unit(unit, min(now, max(now - 1.0, unit.arrived_at + wall_to_now)))
         except (TapError, ConnectionError) as error:
             log.warning("tap_closed", reason=str(error))
         finally:
             writer.close()
+
+    def unit(self, unit: AccessUnit, arrived_at: float) -> None:
+        """One packet of a track."""
+        if unit.codec == "opus":
+            self._rooms.unit(unit, arrived_at)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -308,7 +325,7 @@ class PhoneWorker:
             if skip:
                 self._skip(skip)
             for _ in range(run):
-                self._run_tick(time.monotonic())
+                self.tick(time.monotonic())
             if time.monotonic() >= beat_at:  # by the clock: a machine that leaves out ticks is slow, not stuck
                 beat_at = time.monotonic() + BEAT_S
                 self._send(self._beat())
@@ -319,8 +336,9 @@ class PhoneWorker:
         for track, _, _ in self._published.values():
             track.skip(frames)
 
-    def _run_tick(self, now: float) -> None:
-        self._tick += 1
+    def tick(self, now: float) -> None:
+        """One frame of everything."""
+        self._ticks += 1
         wall_to_now = now - time.time()
         legs = list(self._legs.values())
         said: dict[str, Samples] = {}
@@ -338,18 +356,18 @@ class PhoneWorker:
 
     def _look_around(self, legs: list[Leg], now: float) -> None:
         """What need not be done in each tick."""
-        if self._tick % CONTROL_TICKS == 0:
+        if self._ticks % CONTROL_TICKS == 0:
             for leg in legs:
                 leg.take_in_control(now)
                 leg.look(now)
-        if self._tick % LEVEL_TICKS == 0:
+        if self._ticks % LEVEL_TICKS == 0:
             levels = {leg.leg: leg.levels() for leg in legs if leg.room}
             if levels:
                 self._send(Levels(legs=levels))
         for number, leg in enumerate(legs):
-            if (self._tick + number) % STATISTICS_TICKS == 0:
+            if (self._ticks + number) % STATISTICS_TICKS == 0:
                 self._send(leg.statistics())
-        if self._tick % QUARANTINE_TICKS == 0:
+        if self._ticks % QUARANTINE_TICKS == 0:
             self._look_at_quarantine(now)
 
     def _look_at_quarantine(self, now: float) -> None:

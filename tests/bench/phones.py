@@ -21,6 +21,7 @@ import platform
 import secrets
 import socket
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -30,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import structlog
 
 from config.settings import PhoneMediaSettings
 from media.door import Door, Gate
@@ -38,8 +40,10 @@ from media.phone import g711
 from media.phone.codecs import decoder, opus_encoder
 from media.phone.messages import (
     ANSWERS,
+    COMMANDS,
     AnswerOffer,
     AnyAnswer,
+    AnyCommand,
     Beat,
     Command,
     Configure,
@@ -51,6 +55,7 @@ from media.phone.messages import (
     Refused,
     Reply,
 )
+from media.phone.worker import PhoneWorker
 from media.rtp import HEADER
 from media.tap import AccessUnit, pack
 from server.workerprocess import worker_process
@@ -61,6 +66,8 @@ LOUD_EVERY = 60
 PHASES = 5
 """Phones send spread over the 20 ms in so many groups."""
 MAX_CORES, MAX_DELAY_S, MAX_LOSS = 1.0, 0.150, 0.001
+UNDISTURBED = 0.99
+"""Share of the frames that must have been made; with fewer the machine was busy, and delays say nothing."""
 PACKET_S = 0.02
 LOUD = g711.LINEAR_TO_ULAW[np.rint(tone(1000, 0.02, 8000, 28000)).astype(np.int16).view(np.uint16)].tobytes()
 QUIET = bytes([0xFF]) * 160
@@ -349,10 +356,60 @@ async def _measured(bench: Bench, frames: int, legs: int, rooms: int) -> dict[st
     }
 
 
+async def ticked(legs: int, rooms: int, ticks: int = 250) -> float:
+    """The same in this process and without a clock: processor time of so many ticks behind each other, in cores. On a
+    busy machine this is the figure to compare."""
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder, gate = Path(name), Gate()
+        door = Door(str(folder / "door"), gate)
+        stack.callback(door.close)
+        ours, theirs = socket.socketpair()
+        link: Link[AnyCommand] = Link(*await asyncio.open_unix_connection(sock=theirs), COMMANDS)
+        stack.callback(link.close)
+        stack.callback(ours.close)
+        settings = PhoneMediaSettings(rtp_port_min=24000, rtp_port_max=29999).model_dump(mode="json")
+        worker = PhoneWorker(link, Configure(settings=settings, tap_address=str(folder / "tap")))
+        stack.callback(worker.close)
+        phones = phones_of(legs, rooms)
+        for number, each in enumerate(phones):
+            stack.callback(each.socket.close)
+            sdp = worker.obey(AnswerOffer(leg=each.name, sdp=each.sdp()))
+            each.remote = ("127.0.0.1", int(sdp.split("m=audio ")[1].split()[0]))
+            token = gate.admit(number + 1, [number + 1])
+            worker.obey(
+                Join(leg=each.name, room=f"room{each.room}", door=door.address, token=token.hex(), ssrc=number + 1)
+            )
+        for room in range(rooms):
+            worker.hear(Hear(room=f"room{room}", tracks=(f"browser{room}",)))
+        units, _ = opus_units(rooms)
+        cpu_s, now = 0.0, time.monotonic()
+        for tick in range(-50, ticks):
+            at = now + tick * 0.02
+            for each in phones:
+                each.send(tick + 50, False)
+            for room in range(rooms):
+                unit = AccessUnit(f"browser{room}", "opus", True, False, (tick + 50) * 960, 0, units[room][tick % 50])
+                worker.unit(unit, at)
+            before = time.process_time()
+            worker.tick(at)
+            cpu_s += time.process_time() - before if tick >= 0 else 0
+            for each in phones:
+                each.receive()
+            door.accept()
+            for connection in tuple(door.connections):
+                door.receive(connection)
+        return round(cpu_s / (ticks * 0.02), 3)
+
+
 def goals(run: dict[str, Any]) -> list[dict[str, Any]]:
     # A frame that the machine left no time for cost nothing: what counts is the cost of those that were made.
     found = [
-        {"name": "CPU of the phone worker", "value": run["cores_if_undisturbed"], "unit": "cores", "goal": MAX_CORES}
+        {
+            "name": "CPU of the phone worker",
+            "value": max(run["cores_if_undisturbed"], run["cores_ticked"]),
+            "unit": "cores",
+            "goal": MAX_CORES,
+        }
     ]
     for way in ("browser_to_phone", "phone_to_door"):
         value = round((run[way].get("p95_ms", 1e9)) / 1000 + PACKET_S, 4)
@@ -369,7 +426,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.legs < 2 * arguments.rooms:
         parser.error("each room needs two phones")
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     run = asyncio.run(measure(arguments.legs, arguments.rooms, arguments.seconds))
+    run["cores_ticked"] = asyncio.run(ticked(arguments.legs, arguments.rooms))
+    run["disturbed"] = run["to_phones_share"] < UNDISTURBED
     reached = goals(run)
     machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()}
     if arguments.json:

@@ -1,6 +1,6 @@
 """The bench of phones runs and measures."""
 
-from tests.bench.phones import delays, goals, measure
+from tests.bench.phones import delays, goals, measure, ticked
 
 
 async def test_a_short_run_measures_cost_and_delay() -> None:
@@ -9,6 +9,8 @@ async def test_a_short_run_measures_cost_and_delay() -> None:
     assert run["to_phones_per_s"] > 20
     assert run["to_door_per_s"] > 20
     assert run["phone_to_phone"]["count"] >= 1
+    run["cores_ticked"] = await ticked(legs=4, rooms=2, ticks=50)
+    assert 0 < run["cores_ticked"] < 1
     assert {each["name"] for each in goals(run)} >= {"CPU of the phone worker"}
 
 
