@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession, WSServerHandshakeError, web
+from aiohttp.test_utils import TestServer
 
 from config.settings import PhonesSettings, TrunkSettings
+from server.api.context import CONTEXT
 from server.api.http import Routes
 from server.api.phones import PhoneDoor
 from server.bus.memory import MemoryBus
@@ -170,3 +173,29 @@ async def test_phones_that_are_off_say_so(tmp_path: Path) -> None:
         await served.add_user("engineer", "engineer", "nation")
         async with served.browser("engineer") as http, http.get("/api/phones") as answer:
             assert (answer.status, (await answer.json())["error"]) == (503, "phones_off")
+
+
+async def test_sip_over_websocket_is_for_our_pages_and_only_where_it_is_on(world: World) -> None:
+    for allowed in (False, True):
+        context = world.served.context
+        phones = PhonesSettings(enabled=True, websocket=allowed)
+        app = web.Application()
+        app[CONTEXT] = replace(context, settings=context.settings.model_copy(update={"phones": phones}))
+        app.router.add_get("/api/sip", PhoneDoor(world.service).websocket)
+        async with TestServer(app, host="127.0.0.1") as listening, ClientSession() as http:
+            url = str(listening.make_url("/api/sip"))
+            with pytest.raises(WSServerHandshakeError) as refused:
+                await http.ws_connect(url, protocols=["sip"], headers={"Origin": "https://elsewhere.example"})
+            assert refused.value.status == (403 if allowed else 404)
+            if not allowed:
+                continue
+            async with http.ws_connect(url, protocols=["sip"]) as socket:
+                await socket.send_str(SAID)
+                assert (await socket.receive_str(timeout=5)).startswith("SIP/2.0 401")
+
+
+SAID = (
+    "REGISTER sip:lamproom SIP/2.0\r\nVia: SIP/2.0/WS x.invalid;branch=z9hG4bKw\r\nFrom: <sip:a@lamproom>;tag=1\r\n"
+    "To: <sip:a@lamproom>\r\nCall-ID: w\r\nCSeq: 1 REGISTER\r\nContact: <sip:a@x.invalid;transport=ws>\r\n"
+    "Content-Length: 0\r\n\r\n"
+)

@@ -1,6 +1,8 @@
 """Calls into consultations, and out of them, over real sockets and a phone worker that moves no sound."""
 
 import asyncio
+import os
+import secrets as secrets_module
 from dataclasses import replace
 from functools import partial
 
@@ -13,10 +15,12 @@ from server.phones.media import PhoneMediaDown, PhoneMediaRefused
 from server.sessions.machine import Actor, Invited
 from server.store import phones as rows
 from signaling.sip.callevents import Answered, Incoming, Offered, Renegotiated, TransferProgress
+from signaling.sip.digest import Algorithm, DigestServer, ha1
+from signaling.sip.registrar import Registrar
 from signaling.sip.transactionlayer import Send
 from signaling.sip.uri import SipUri
-from tests.fakes.softphone import OFFER, Softphone, until
-from tests.server.phones.conftest import BY, Make, PhoneWorld
+from tests.fakes.softphone import OFFER, Softphone, softphone, until
+from tests.server.phones.conftest import BY, TRUNK, Make, PhoneWorld
 
 
 async def talking(world: PhoneWorld, phone: Softphone, number: str = "0") -> str:
@@ -439,6 +443,25 @@ async def test_a_number_is_dialled_over_the_trunk_and_nobody_reads_it_whole(make
     assert "13812345678" not in str(await world.entries(state.room))
     assert world.service.trunk_states()[0]["dialled_today"] == 1
     assert "password" not in str(world.service.trunk_states())
+
+
+async def test_the_server_registers_at_a_trunk_and_its_state_is_told(make: Make) -> None:
+    async with softphone("exchange", "pbx.example", 9, host="127.0.0.3") as exchange:
+
+        def secrets(user: str, algorithm: Algorithm) -> str | None:
+            return ha1(algorithm, user, "pbx.example", "secret") if user == "lamp" else None
+
+        digest = DigestServer("pbx.example", b"k" * 32, os.urandom)
+        exchange.agent.registrar = Registrar("pbx.example", digest, secrets, lambda: secrets_module.token_hex(8))
+        trunk = TRUNK.model_copy(
+            update={"port": exchange.endpoint.port, "username": "lamp", "password": "secret", "realm": "pbx.example",
+                    "register_every_s": 600}
+        )  # fmt: skip
+        world = await make(trunks=(trunk,))
+        await until(lambda: world.service.trunk_states()[0]["registration"] == "registered")
+        await until(lambda: world.service.trunk_states()[0]["up"] is True)
+        (binding,) = exchange.agent.registrar.bindings("lamp", asyncio.get_running_loop().time())
+        assert str(binding.contact.uri).startswith("sip:lamproom@127.0.0.1:")
 
 
 async def test_calls_are_on_record_with_their_reasons(make: Make) -> None:

@@ -1,11 +1,13 @@
 """Whole calls between two user agents in virtual time."""
 
+import random
 from dataclasses import replace
 
 import pytest
 
 from signaling.sip.call import State
 from signaling.sip.callevents import (
+    Account,
     Answered,
     CallEvent,
     Confirmed,
@@ -23,7 +25,8 @@ from signaling.sip.callevents import (
     Texted,
     TransferProgress,
 )
-from signaling.sip.gate import Turned
+from signaling.sip.digest import Algorithm, DigestServer, Verdict, ha1
+from signaling.sip.gate import Admitted, OpenGate, Turned
 from signaling.sip.headers import Headers
 from signaling.sip.message import Request, Response, parse
 from signaling.sip.transactionlayer import Flow
@@ -620,3 +623,55 @@ def test_a_message_that_breaks_the_rules_mid_call_ends_nothing() -> None:
     parse(good.serialize())
     wire.put("b", wire.b.receive(bad.headers.serialize().encode(), Flow("192.0.2.1", 5060), wire.now))
     assert not wire.of("b", Ended)
+
+
+class Challenging(OpenGate):
+    """Wants a digest for every call, the first time with a nonce that is old at once."""
+
+    def __init__(self, status: int, stale: bool) -> None:
+        super().__init__()
+        self.digest = DigestServer("pbx.example", b"k" * 32, random.Random(1).randbytes)
+        self.status, self.stale, self.asked = status, stale, 0
+
+    def admit(self, request: Request, flow: Flow, now: float) -> Admitted | Turned:
+        def secrets(user: str, algorithm: Algorithm) -> str | None:
+            return ha1(algorithm, user, "pbx.example", "secret") if user == "lamp" else None
+
+        given = "Authorization" if self.status == 401 else "Proxy-Authorization"
+        name = "WWW-Authenticate" if self.status == 401 else "Proxy-Authenticate"
+        judged = self.digest.judge(request.headers.lines(given), request.method, flow.host, secrets, now)
+        if judged.verdict is Verdict.OK:
+            return Admitted("trunk:pbx")
+        self.asked += 1
+        made_at = now - 1000 if self.stale and self.asked == 1 else now
+        values = self.digest.challenge(made_at, flow.host, judged.verdict is Verdict.STALE)
+        return Turned("challenge", "", self.status, tuple((name, one) for one in values))
+
+
+@pytest.mark.parametrize("status", [401, 407])
+@pytest.mark.parametrize(("password", "stale", "up"), [("secret", False, 1), ("secret", True, 1), ("wrong", False, 0)])
+def test_challenges_to_our_call_are_answered_and_a_wrong_secret_once_only(
+    status: int, password: str, stale: bool, up: int
+) -> None:
+    wire = Wire()
+    answering(wire)
+    gate = Challenging(status, stale)
+    wire.b.gate = gate
+    wire.invite(profile=Profile(account=Account("pbx.example", "lamp", password)))
+    wire.run(5)
+    assert len(wire.of("a", Answered)) == up
+    assert gate.asked == (2 if stale or not up else 1)
+    assert [one.status for one in wire.of("a", Ended)] == ([] if up else [status])
+    numbers = [one.cseq.number for one in wire.sent("a", "INVITE")]
+    assert numbers == sorted(set(numbers))
+    assert "secret" not in "".join(str(one.headers) for one in wire.sent("a", "INVITE"))
+
+
+def test_challenges_of_a_strangers_realm_are_not_answered() -> None:
+    wire = Wire()
+    gate = Challenging(401, False)
+    wire.b.gate = gate
+    wire.invite(profile=Profile(account=Account("another.example", "lamp", "secret")))
+    wire.run(5)
+    assert gate.asked == 1
+    assert [one.status for one in wire.of("a", Ended)] == [401]
