@@ -31,6 +31,7 @@ from server.api.checks import CheckDoor
 from server.api.consultation import ConsultationDoor
 from server.api.context import Check, Context
 from server.api.duty import DutyDoor
+from server.api.handovers import HandoverDoor
 from server.api.http import Routes, install
 from server.api.incidents import IncidentDoor
 from server.api.muster import MusterDoor
@@ -516,6 +517,7 @@ def application(parts: Parts) -> web.Application:
         DutyDoor(parts.duty.escalations, parts.duty.challenges),
         RotaDoor(parts.duty.rota),
         CheckDoor(parts.duty.checks),
+        HandoverDoor(parts.duty.handovers),
     )
     plan = PlanDoor(parts.registry, parts.live, parts.minutes, _power(parts))
     consultation = ConsultationDoor(parts.sessions, parts.conductor, sessions)

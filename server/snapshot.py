@@ -93,8 +93,8 @@ class Rooms:
             readings=tuple(map(reading_body, readings)),
             positions=tuple(map(position_body, positions)),
             escalations=tuple(self._duty.escalations.views(shown)),
-            checks=tuple(self._duty.checks.pending(shown)),
-            challenges=tuple(self._duty.challenges.views(shown)),
+            checks=() if in_session else tuple(self._duty.checks.pending(shown)),
+            challenges=() if in_session else tuple(self._duty.challenges.views(shown)),
             recent=tuple(map(event_of, recent)),
             recording=self._conductor.recording_of(room),
         )

@@ -1,4 +1,4 @@
-"""The parts of duty, joined: who is called, who is on duty."""
+"""The parts of duty, joined: who is called, who is on duty, whether he is there, and who comes after him."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -24,7 +24,7 @@ from server.store.sites import SiteTree
 
 @dataclass(frozen=True, slots=True)
 class DutyOffice:
-    """Everything about duty that lives as long as the server. Made by `open`, then `staff` and `load`."""
+    """Everything about duty that lives as long as the server. Made by `open`, then `load`."""
 
     escalations: Escalations
     rota: RotaService
@@ -48,11 +48,7 @@ class DutyOffice:
         rota.phones = lambda: escalations.phones
         escalations.call_list = rota
         alerts.follower = escalations
-        challenges = ChallengeDesk(
-            settings.duty,
-            lambda site: [*tree.rooms_of(site), *rooms_about(site)],
-            simulated=settings.server.simulated,
-        )
+        challenges = ChallengeDesk(settings.duty, tree.rooms_of, simulated=settings.server.simulated)
         checks = Checks(settings, database, tree, bus, alerts)
         checks.on_duty = lambda site: tuple(one.name for one in rota.rota.on(site, "on_duty", time.time()))
         handovers = Handovers(settings, database, tree, bus, alerts, rota)
