@@ -31,9 +31,9 @@ Make = Callable[[socket.socket, bool, Callable[[], float], Callable[[], float]],
 Step = tuple[Any, ...]
 
 
-def udp() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
+def udp(host: str = "127.0.0.1") -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((host, 0))
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WAIT_BYTES)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WAIT_BYTES)

@@ -5,18 +5,22 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from media import rtp
 from media.errors import NativeUnavailable, PortError
 from media.forwarder import choice
 from media.forwarder.choice import lacks, new_forwarder
+from media.forwarder.interface import RouteSpec, SourceSpec
 from media.forwarder.native import binding, build, selftest
 from media.forwarder.native.accelerated import NativeForwarder
 from media.forwarder.native.binding import Library, load
 from media.forwarder.native.build import FLAGS, library_path
 from media.forwarder.reference import ReferenceForwarder
+from media.transport.srtp import PROFILES, SrtpPair, split_keys
 from tests.fakes.forwarding import History, Player, Told, udp
 
 pytestmark = pytest.mark.peer
@@ -109,6 +113,36 @@ def test_fuzzed_datagrams_touch_no_memory_that_is_not_its_own(tmp_path: Path) ->
     assert done.stdout.startswith("fenced"), done.stdout
 
 
+def test_addresses_of_ipv6_are_those_that_python_gives(library: Library) -> None:
+    told = []
+    for make in (ReferenceForwarder, partial(NativeForwarder, library)):
+        with udp("::1") as server, udp("::1") as camera, udp("::1") as stranger:
+            forwarder = make(server, cache_packets=64, gso=True)
+            forwarder.open_peer(1)
+            exported = bytes((1,)) * PROFILES[0].exported_bytes
+            forwarder.set_keys(1, SrtpPair(split_keys(PROFILES[0], exported)))
+            end = SrtpPair(split_keys(PROFILES[0], exported, server=False))
+            for sender in (stranger, camera):
+                sender.sendto(b"\0stun", server.getsockname())
+            first, second = forwarder.pump()
+            assert (first.address, second.address) == (stranger.getsockname(), camera.getsockname())
+            forwarder.admit(second.address, 1)
+            forwarder.set_destination(1, second.address)
+            forwarder.open_source(2, 1, SourceSpec("opus", False, 48_000, 96, None, {}))
+            forwarder.bind(1, 7, 2, rtx=False)
+            forwarder.open_route(3, 2, 1, RouteSpec(8, 100, 9, None, {}))
+            packet = rtp.pack(b"sound", payload_type=96, sequence=1, timestamp=0, ssrc=7)
+            camera.sendto(end.send_session.protect(packet), server.getsockname())
+            assert list(forwarder.pump()) == []
+            told.append(end.receive_session.unprotect(camera.recv(2048))[12:])
+            forwarder.dismiss(second.address, 1)
+            camera.sendto(b"\x14dtls", server.getsockname())
+            assert list(forwarder.pump()) == []
+            assert forwarder.counters.dropped_stranger == 1
+            forwarder.close_peer(1)
+    assert told == [b"sound", b"sound"]
+
+
 def test_the_default_is_the_accelerator(library: Library, sock: socket.socket) -> None:
     forwarder = new_forwarder("auto", sock, cache_packets=64, gso=True)
     assert forwarder.name == "C accelerator, libsrtp in place, sendmmsg with UDP GSO"
@@ -158,8 +192,6 @@ def test_one_that_forwards_wrongly_is_refused(library: Library, monkeypatch: pyt
 
 
 def choice_of_route(ssrc: int, rtx_ssrc: int, rtx: int | None, extensions: dict[str, int]) -> object:
-    from media.forwarder.interface import RouteSpec
-
     return RouteSpec(ssrc, 100, rtx_ssrc, rtx, extensions)
 
 
