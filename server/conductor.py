@@ -341,6 +341,10 @@ class Conductor:
     async def _write(self, rooms: list[str], kind: str, body: dict[str, object]) -> None:
         async with self._database.transaction() as connection:
             entries = await timeline.append(connection, rooms, kind, body, time.time())
+        await self.tell(entries)
+
+    async def tell(self, entries: Iterable[timeline.Entry]) -> None:
+        """Hand out entries that somebody has written in a transaction of his own."""
         for entry in entries:
             await self._bus.publish("entry", entry.as_dict())
 

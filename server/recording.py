@@ -49,7 +49,7 @@ from media.record.worker import lock_folder
 from server.clients import Client, OwnTrack
 from server.conductor import Conductor
 from server.sessions.service import SessionService
-from server.store import audit
+from server.store import audit, timeline
 from server.store import recordings as rows
 from server.store.database import Database
 from server.store.errors import StoreError
@@ -212,9 +212,7 @@ class Recordings:
             case Begun():
                 await self._begun(link, message)
             case Finished():
-                done = (message.duration_s, message.bytes, message.sha256)
-                number = message.segment
-                await self._write(lambda db: rows.segment_done(db, message.recording, number, "finished", *done))
+                await self._finished(message)
             case Ended():
                 await self._ended(message)
             case Beat():
@@ -234,6 +232,19 @@ class Recordings:
                 active.begun = True
                 self._missing_since.pop(active.key, None)
         self._tell()
+
+    async def _finished(self, finished: Finished) -> None:
+        done = Completed(finished.duration_s, finished.bytes, finished.sha256)
+        session = next((one.key[0] for one in self._active.values() if one.recording == finished.recording), "")
+        entries: list[timeline.Entry] = []
+
+        async def write(connection: AsyncConnection) -> None:
+            entries[:] = await _segment_done(
+                connection, finished.recording, session, finished.segment, "finished", done
+            )  # fmt: skip
+
+        await self._write(write)
+        await self._conductor.tell(entries)
 
     async def _ended(self, ended: Ended) -> None:
         state, reason = ("finished", "") if ended.reason == "stopped" else ("interrupted", ended.reason)
@@ -367,16 +378,17 @@ class Recordings:
         orphans, whole = await asyncio.to_thread(_complete, self._folder, recording)
         known = {one["segment"]: one for one in row["segments"]}
         end_at = float(row["started_at"])
+        entries: list[timeline.Entry] = []
         async with self._database.transaction() as connection:
             for number, done in sorted(whole.items()):
                 if number not in known:
                     continue
-                state = "interrupted" if number in orphans else "finished"
-                await rows.segment_done(
-                    connection, recording, number, state, done.duration_s, done.bytes, done.sha256
-                )  # fmt: skip
+                if known[number]["sha256"] is None:
+                    state = "interrupted" if number in orphans else "finished"
+                    entries += await _segment_done(connection, recording, row["session"] or "", number, state, done)
                 end_at = (known[number]["started_at"] or end_at) + done.duration_s
             await rows.end(connection, recording, "interrupted", "recorder_ended", end_at)
+        await self._conductor.tell(entries)
         log.warning("recording_tidied", recording=recording, segments=len(whole))
 
     # --- retention ----------------------------------------------------------------------------------------------------
@@ -405,6 +417,20 @@ class Recordings:
                     detail={"class": row["class"], "segments": len(row["segments"])},
                 )  # fmt: skip
         return len(old)
+
+
+async def _segment_done(
+    connection: AsyncConnection, recording: str, session: str, segment: int, state: str, done: Completed
+) -> list[timeline.Entry]:
+    """The row; and for a consultation the file's hash on its timeline, whose chain then guards the file as well."""
+    await rows.segment_done(connection, recording, segment, state, done.duration_s, done.bytes, done.sha256)
+    if not session:
+        return []
+    body: dict[str, object] = {
+        "change": state, "recording": recording, "segment": segment, "bytes": done.bytes, "sha256": done.sha256,
+        "duration_s": done.duration_s,
+    }  # fmt: skip
+    return await timeline.append(connection, [f"session:{session}"], "recording", body, time.time())
 
 
 def _complete(folder: Path, recording: str) -> tuple[dict[int, Completed | None], dict[int, Completed]]:

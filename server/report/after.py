@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LATE_ORDER_S = 60.0
-MINOR = frozenset({"position", "reading", "member", "track"})
+MINOR = frozenset({"position", "reading", "member", "track", "recording"})
 """Kinds too many for a report; the case folder has them all."""
 MAX_ENTRIES = 2000
 AUTHORITIES = ("county", "city", "province", "nation")

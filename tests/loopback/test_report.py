@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import io
 import json
+import sqlite3
+import sys
 import zipfile
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,7 +16,7 @@ import pytest_asyncio
 from aiortc.mediastreams import AudioStreamTrack
 
 from signaling.room import messages as m
-from tests.fakes.instance import Instance
+from tests.fakes.instance import ROOT, Instance
 from tests.fakes.mediaserver import MovingPicture
 from tests.fakes.people import People
 
@@ -122,3 +124,44 @@ async def test_the_hold_is_released_by_an_admin_with_a_reason_only(ended: tuple[
     assert (last["body"]["change"], last["body"]["reason"]) == ("released", "结案，经局长批准")
     async with admin.post(path, json={"held": True, "reason": "事故复查"}) as answer:
         assert (await answer.json())["held"] is True
+
+
+async def test_a_file_that_was_touched_is_found_even_when_its_row_was_mended(
+    ended: tuple[str, People], server: Instance
+) -> None:
+    """By the verb, beside the running server."""
+    session, _ = ended
+
+    async def verify() -> tuple[int, dict[str, Any]]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "server", "verify-audit", "--files", "--json", "-c", str(server.config), cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        return process.returncode or 0, json.loads(out)
+
+    code, said = await verify()
+    assert (code, said["holds"], said["files"], said["faults"]) == (0, True, 2, [])
+
+    database = sqlite3.connect(server.folder / "data" / "lamproom.db", timeout=10)
+    query = (
+        "SELECT s.recording, s.sha256 FROM recording_segments s JOIN recordings r USING (recording) WHERE r.session = ?"
+    )
+    recording, sha256 = database.execute(query, (session,)).fetchone()
+    file = server.folder / "data" / "recordings" / recording / "00000.mkv"
+    whole = await asyncio.to_thread(file.read_bytes)
+    await asyncio.to_thread(file.write_bytes, whole[:-1] + bytes([whole[-1] ^ 1]))
+    code, said = await verify()
+    assert (code, [one["chain"] for one in said["faults"]]) == (1, [f"recording {recording}"])
+
+    changed = hashlib.sha256(whole[:-1] + bytes([whole[-1] ^ 1])).hexdigest()
+    mend = "UPDATE recording_segments SET sha256 = ? WHERE recording = ?"
+    with database:
+        database.execute(mend, (changed, recording))
+    code, said = await verify()
+    assert (code, said["faults"][0]["reason"]) == (1, "The row of file 0 names another hash than the timeline.")
+    with database:
+        database.execute(mend, (sha256, recording))
+    database.close()
+    await asyncio.to_thread(file.write_bytes, whole)
+    assert (await verify())[0] == 0

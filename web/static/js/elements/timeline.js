@@ -10,7 +10,7 @@ import { has, pick, t } from '../i18n.js';
 
 const SHOWN = 120;
 /** Too many of them to stand between the rest. */
-const MINOR = new Set(['position', 'reading']);
+const MINOR = new Set(['position', 'reading', 'recording']);
 
 /** @typedef {Record<string, any>} Body */
 
@@ -36,6 +36,7 @@ const KINDS = {
   order: (body) => ['clipboard-list', 'plain', `${words(`order.change.${body.change}`, {}, body.change)} → ${app.siteName(body.to_site)}${t('colon')}${body.text}`],
   reading: (body) => ['activity', 'plain', `${words(`device.name.${body.device}`, {}, body.device)} ${words(`quantity.${body.quantity}`, {}, body.quantity)} ${figure(body.value)} ${body.unit ?? ''} ${words(`reading.change.${body.change}`, {}, '')}`],
   position: (body) => ['map-pin', 'plain', t('position.moved', { tag: body.label || body.tag, from: zoneName(body.from_zone), to: zoneName(body.zone) })],
+  recording: (body) => ['shield', 'plain', t('recording.segment', { n: Number(body.segment) + 1, sha: String(body.sha256).slice(0, 12) })],
   member: (body) => ['users', 'plain', words(`member.${body.change}`, { name: body.person?.name ?? '', site: app.siteName(body.person?.site, body.person?.level) }, body.change)],
   muster: (body) => ['siren', body.change === 'signed' || body.change === 'list' ? 'plain' : 'warning', `${words(`muster.change.${body.change}`, {}, body.change)}${body.drill ? ` (${t('muster.drill')})` : ''}${t('colon')}${app.siteName(body.site)} ${body.board.left === null ? t('muster.left_unknown') : t('muster.left', { n: body.board.left })}`],
   registry: (body) => ['layout-grid', 'plain', t('registry.changed', { n: body.version })],

@@ -77,7 +77,7 @@ class Review extends Part {
     try {
       const [session, recordings, entries] = await Promise.all([api.session(id), api.recordings(id), this.#entries(`session:${id}`)]);
       const marks = marksOf(entries).map((entry) => ({ at: entry.at, entry, tone: describe(entry)[1] }));
-      this.chosen = { session, lanes: lanesOf(recordings), entries: entries.filter((entry) => !['position', 'reading'].includes(entry.kind)), marks };
+      this.chosen = { session, lanes: lanesOf(recordings), entries: entries.filter((entry) => !['position', 'reading', 'recording'].includes(entry.kind)), marks };
       this.at = 0;
       history.replaceState(null, '', `/review?session=${encodeURIComponent(id)}`);
     } catch (error) {
