@@ -72,8 +72,6 @@ class Rules:
         self._waiting: deque[Sample] = deque()
         self._findings: deque[Finding] = deque()
         self._wake = asyncio.Event()
-        self.on_finding: list[Callable[[Finding], None]] = []
-        """Told of every finding once its alert is on disk. They may not raise and not wait."""
         self.dropped = 0
         """Samples that the rules never saw."""
 
@@ -198,8 +196,6 @@ class Rules:
                 await asyncio.sleep(RETRY_S)
                 continue
             self._findings.popleft()
-            for listener in self.on_finding:
-                listener(finding)
 
 
 def rules_of(

@@ -6,6 +6,8 @@ is looked at before any sample that arrived after it: so a replay of the stored 
 
 from collections.abc import Mapping, Sequence
 
+from pydantic import ValidationError
+
 from analytics.fences import FenceIndex
 from analytics.finding import Finding, Severity
 from analytics.mine import MineFacts
@@ -29,9 +31,16 @@ COARSE_AFTER_S, COARSE_S = 300, 30
 
 
 def settings_of(facts: MineFacts, rules: RuleSettings) -> RuleSettings:
-    """The figures of a mine: its own over the general ones. Names that no rule has are passed over."""
+    """The figures of a mine: its own over the general ones. Names that no rule has, and values that are none for
+    theirs, are passed over: a slip in the facts of one mine stops no rule."""
     own = {name: value for name, value in facts.mine.parameters.items() if name in RuleSettings.model_fields}
-    return RuleSettings.model_validate({**rules.model_dump(), **own})
+    try:
+        return RuleSettings.model_validate({**rules.model_dump(), **own})
+    except ValidationError as error:
+        wrong = {one["loc"][0] for one in error.errors()}
+        return RuleSettings.model_validate(
+            {**rules.model_dump(), **{name: value for name, value in own.items() if name not in wrong}}
+        )
 
 
 class MineRules:

@@ -178,16 +178,23 @@ class VehicleRules:
             self._on_track.pop(track.tag, None)
             return found + self._board.judge("reverse_travel", track.tag, [over(False, 0.0, 0.0)], track.at)
         before = self._on_track.get(track.tag)
-        x0, y0, _ = drift.line[0]
-        x1, y1, _ = drift.line[-1]
-        length = math.hypot(x1 - x0, y1 - y0) or 1.0
-        speed = (track.vx * (x1 - x0) + track.vy * (y1 - y0)) / length
+        speed = self._speed_along(track, drift, before, place)
         now = self._on_track[track.tag] = OnTrack(drift.drift, place, speed, track.at)
         found += self._reverse(track, drift, before, now)
         for tag, other in list(self._on_track.items()):
             if tag != track.tag and other.drift == now.drift and track.at - other.at <= FRESH_S:
                 found += self._meet(track, now, self._tracks.all[tag], other)
         return found
+
+    def _speed_along(self, track: Track, drift: Drift, before: OnTrack | None, place: float) -> float:
+        """m/s along the line. A straight roadway has one direction; on a bent one it is how the chainage changes."""
+        if len(drift.line) == 2:
+            (x0, y0, _), (x1, y1, _) = drift.line
+            length = math.hypot(x1 - x0, y1 - y0) or 1.0
+            return (track.vx * (x1 - x0) + track.vy * (y1 - y0)) / length
+        if before is None or before.drift != drift.drift or not 0 < track.at - before.at <= FRESH_S:
+            return 0.0
+        return 0.5 * before.speed + 0.5 * (place - before.chainage_m) / (track.at - before.at)
 
     def _drift_of(self, track: Track) -> tuple[Drift | None, float]:
         known = self._on_track.get(track.tag)
@@ -253,6 +260,8 @@ class VehicleRules:
 
     def _falls(self, drift: Drift, track: Track) -> bool:
         """It moves downhill."""
+        if len(drift.line) > 2:
+            return track.vz < -STEEP * track.speed
         (x0, y0, z0), (x1, y1, z1) = drift.line[0], drift.line[-1]
         length = math.hypot(x1 - x0, y1 - y0) or 1.0
         slope = (z1 - z0) / length

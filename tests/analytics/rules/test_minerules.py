@@ -188,6 +188,20 @@ def test_a_car_against_the_direction_is_told_after_three_seconds_and_three_metre
     assert told(fed(made(), [fix(n, "V1", 20 + 2.0 * n, 100.0, kind="vehicle") for n in range(15)])) == []
 
 
+def test_a_bent_roadway_has_its_direction_everywhere() -> None:
+    bent = {"d": Drift("d", ((0, 0, 0), (100, 0, 0), (100, 100, 0), (0, 100, 0)), direction="forward")}
+    facts = replace(FACTS, drifts=bent)
+    back = [fix(n, "V1", 20.0 + 2.0 * n, 100.0, kind="vehicle") for n in range(15)]
+    assert told(fed(made(facts), back), "reverse_travel") == [("reverse_travel", "V1", "raised", "alarm")]
+    on = [fix(n, "V1", 80.0 - 2.0 * n, 100.0, kind="vehicle") for n in range(15)]
+    assert told(fed(made(facts), on), "reverse_travel") == []
+
+
+def test_a_wrong_figure_of_a_mine_stops_no_rule() -> None:
+    facts = replace(FACTS, mine=Mine(parameters={"quota_s": -5.0, "lone_m": 40.0, "no_such": 1.0}))
+    assert (made(facts).settings.quota_s, made(facts).settings.lone_m) == (60.0, 40.0)
+
+
 def test_two_cars_on_one_track_are_told_before_they_meet() -> None:
     fixes = [
         fix(n, tag, x, 100.0, kind="vehicle") for n in range(18) for tag, x in (("V1", 4.0 * n), ("V2", 150 - 4.0 * n))
