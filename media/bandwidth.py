@@ -22,7 +22,7 @@ from media.transportcc import REFERENCE_TICKS, TICKS_PER_S, Statuses
 from media.trendline import Trendline
 
 START_BPS, LEAST_BPS, MOST_BPS = 1_500_000.0, 50_000.0, 50_000_000.0
-HISTORY_S = 5.0
+HISTORY_S = 2.0
 ACKED_WINDOW_S = 0.5
 DECREASE = 0.85
 GROWTH_PER_S = 1.08
@@ -31,6 +31,10 @@ OVERHEAD_BYTES = 44
 LOSS_LOW, LOSS_HIGH = 0.02, 0.10
 LOSS_PACKETS, LOSS_PACKETS_STANDING = 60, 20
 """Judged at once: of few packets, a die that loses 5 % often loses more than 10; where a queue stands, few will do."""
+NOTICED_S = 0.025
+"""A queue that grows but is shorter than this is a receiver that was busy, and what arrives not all that could."""
+LONG_S = 0.15
+"""A queue that has become this long is not waited for to be seen growing; once, until it was short again."""
 STANDING_S = 0.08
 """So much longer than its best a way takes when packets stand in a queue."""
 PROBE_PACKETS = 4
@@ -82,6 +86,7 @@ class Bandwidth:
         self._least_s: float | None = None
         """The smallest difference between the receiver's clock and ours, and how far above it the last ones are:"""
         self._standing_s = 0.0
+        self._was_short = True
         self._lost = self._judged = 0
         self._loss_at = float("-inf")
         self._probe: _Probe | None = None
@@ -96,8 +101,8 @@ class Bandwidth:
         """Numbers (16 bits), times and bytes, in the order of the numbers."""
         probe = self._probe
         for number, at, size in packets:
-            extended = nearest(number, self._highest, 16) if self._highest >= 0 else number + 0x10000
-            self._highest = max(self._highest, extended)
+            extended = self._highest + (number - self._highest & 0xFFFF) if self._highest >= 0 else number + 0x10000
+            self._highest = extended
             part = 0
             if probe is not None and probe.began <= at <= probe.ended:
                 part = self._probe_number
@@ -191,6 +196,12 @@ class Bandwidth:
         elapsed = min(now - self._grew_at, 1.0) if self._grew_at is not None else 0.0
         self._grew_at = now
         usage = self._trend.usage
+        if usage == "over" and self._standing_s < NOTICED_S:
+            usage = self._trend.usage = "normal"
+        if self._standing_s < STANDING_S:
+            self._was_short = True
+        elif self._standing_s > LONG_S and self._was_short:
+            self._was_short, usage = False, "over"
         if usage == "over":
             self._trend.usage = "normal"
             if now - self._fell_at >= self.rtt_s + 0.1 and self.acked_bps is not None:

@@ -347,10 +347,12 @@ class Exchange:
         """What is connected, for people who look for a fault. `tcp`: clients behind loopback addresses."""
         peers: dict[str, object] = {}
         for transport in self._mux:
+            subscriber = self._subscribers.get(transport.name)
             peers[transport.name] = {
                 "state": transport.state,
                 "address": list(transport.ice.selected or ()),
                 "tracks": self._track_names(transport.name),
+                **(subscriber.statistics() if subscriber is not None else {}),
             }
         for publisher in self._publishers.values():
             if isinstance(publisher.transport, PlainTransport):

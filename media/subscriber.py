@@ -185,6 +185,14 @@ class Subscriber:
             description = SourceDescription(((ssrc, subscription.wanted.cname),))
             self._forwarder.send_rtcp(self.transport.number, compound([report, description]))
 
+    def statistics(self) -> dict[str, object]:
+        """What its line is thought to carry, and which encoding of each track it is to get."""
+        bandwidth = self.downlink.bandwidth
+        return {
+            "estimate_bps": round(bandwidth.estimate_bps) if bandwidth.known else None,
+            "encodings": {track: each.target for track, each in self.subscriptions.items()},
+        }
+
     def quality(self, now: float) -> tuple[TrackQuality, ...]:
         """Of each track since the last call."""
         return tuple(self._track_quality(each, now) for each in self.subscriptions.values())

@@ -132,7 +132,7 @@ class Taps:
             if lag is not None:
                 tap.timestamp_shift = tap.timestamp_shift - lag & 0xFFFFFFFF
             else:
-                elapsed = int(max(0.0, arrived_at - last_at) * self._clock_rate)
+                elapsed = round(max(0.0, arrived_at - last_at) * self._clock_rate)
                 tap.timestamp_shift = last + elapsed - timestamp & 0xFFFFFFFF
             tap.sequence_shift = last_seq + 1 - seq
         tap.encoding, tap.next = encoding, None

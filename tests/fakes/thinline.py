@@ -29,9 +29,12 @@ WATCH = """() => {
     video.requestVideoFrameCallback(note);
 }"""
 
+WIDTHS = (80, 160, 320)
+"""Of the three encodings: small, as the machine that does all this may be."""
+
 PUBLISH = """async () => {
     const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [640, 360];
+    [canvas.width, canvas.height] = [320, 180];
     const context = canvas.getContext("2d");
     const pictures = [];
     for (let index = 0; index < 6; index++) {
@@ -41,10 +44,10 @@ PUBLISH = """async () => {
         pictures.push(await createImageBitmap(image));
     }
     let step = 0;
-    setInterval(() => context.drawImage(pictures[step++ % 6], 0, 0, 640, 360), 66);
+    setInterval(() => context.drawImage(pictures[step++ % 6], 0, 0, 320, 180), 66);
     pc.addTransceiver(canvas.captureStream(15).getVideoTracks()[0], {direction: "sendonly", sendEncodings: [
-        {rid: "q", scaleResolutionDownBy: 4, maxBitrate: 120000},
-        {rid: "h", scaleResolutionDownBy: 2, maxBitrate: 350000},
+        {rid: "q", scaleResolutionDownBy: 4, maxBitrate: 80000},
+        {rid: "h", scaleResolutionDownBy: 2, maxBitrate: 300000},
         {rid: "f", maxBitrate: 1500000}]});
     return offer();
 }"""

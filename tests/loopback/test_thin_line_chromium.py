@@ -13,7 +13,7 @@ pytestmark = pytest.mark.peer
 @pytest.mark.parametrize("burst", [1.0, 4.0])
 async def test_five_percent_lost_costs_few_pictures(burst: float) -> None:
     async with thin_line(Leg(delay_s=0.02)) as line:
-        await line.until_width(640, timeout_s=20)
+        await line.until_width(320, timeout_s=20)
         line.way.down.loss, line.way.down.burst = 0.05, burst
         before = await line.inbound()
         await asyncio.sleep(6)
@@ -34,15 +34,15 @@ async def test_five_percent_lost_costs_few_pictures(burst: float) -> None:
 
 async def test_a_line_that_gets_thin_and_wide_again_gets_smaller_and_larger_pictures() -> None:
     async with thin_line(Leg(bps=3e6, delay_s=0.02)) as line:
-        await line.until_width(640, timeout_s=20)
+        await line.until_width(320, timeout_s=20)
         line.way.down.bps = 500e3
-        await line.until_width(320, 160, timeout_s=15)
+        await line.until_width(160, 80, timeout_s=15)
         dropped = line.way.down.dropped
         before = await line.inbound()
         await asyncio.sleep(5)
         after = await line.inbound()
         assert line.way.down.dropped - dropped <= 30
         assert after["framesDecoded"] - before["framesDecoded"] > 5
-        assert (await line.shown())[-1][1] in (320, 160)
+        assert (await line.shown())[-1][1] in (160, 80)
         line.way.down.bps = 3e6
-        await line.until_width(640, timeout_s=30)
+        await line.until_width(320, timeout_s=30)
