@@ -102,15 +102,11 @@ async def switches(seed: int) -> list[float]:
         return [after[0] - before[0] for before, after in itertools.pairwise(shown) if before[1] != after[1]]
 
 
-def goal(name: str, value: float, unit: str, bound: float, *, least: bool = False) -> dict[str, Any]:
-    ok = value >= bound if least else value <= bound
-    return {
-        "name": name,
-        "value": round(value, 3),
-        "unit": unit,
-        "goal": f"{'>=' if least else '<='} {bound}",
-        "ok": ok,
-    }
+def goal(name: str, value: float | None, unit: str, bound: float, *, least: bool = False) -> dict[str, Any]:
+    """`value` None = it never came."""
+    ok = value is not None and (value >= bound if least else value <= bound)
+    words = f"{'>=' if least else '<='} {bound}"
+    return {"name": name, "value": None if value is None else round(value, 3), "unit": unit, "goal": words, "ok": ok}
 
 
 async def measure(seed: int) -> dict[str, Any]:
