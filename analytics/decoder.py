@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
@@ -41,6 +42,11 @@ class Decoded:
         plane = self.picture.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         return zlib.crc32(rows[: self.picture.height, : self.picture.width].tobytes())
+
+    def grey(self, width: int, height: int) -> npt.NDArray[np.uint8]:
+        """Its brightness alone, scaled."""
+        small = self.picture.reformat(width=width, height=height, format="gray", interpolation="AREA")
+        return np.asarray(small.to_ndarray(), np.uint8)
 
     def frame(self) -> Frame:
         """The picture as detectors see it."""

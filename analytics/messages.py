@@ -14,7 +14,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-PictureState = Literal["ok", "dark", "overexposed", "frozen", "blocked", "none"]
+PictureState = Literal["ok", "dark", "overexposed", "frozen", "blocked", "moved", "blurred", "shaking", "none"]
 """`none`: no picture could be decoded for a while. Anything but `ok` makes the duty rule say `unknown`."""
 
 
@@ -37,6 +37,9 @@ class Watch(Message):
     track: str
     detector: str
     zone: tuple[tuple[float, float], ...] = ()
+    references: dict[Literal["day", "infrared"], str] = {}
+    """What the view looks like (`analytics.vision.reference`): a grey PNG in base64 for each mode. A mode that is
+    missing is learned and told in `Learned`."""
 
 
 class Unwatch(Message):
@@ -113,6 +116,17 @@ class Blind(Message):
     reason: str
 
 
+class Learned(Message):
+    """The first reference of a mode, or that the view has too few edges to be recognised by."""
+
+    type: Literal["learned"] = "learned"
+    camera: str
+    mode: Literal["day", "infrared"]
+    png: str
+    """Base64."""
+    judgeable: bool
+
+
 class Beat(Message):
     """Once a second from the worker's main loop."""
 
@@ -122,7 +136,7 @@ class Beat(Message):
     cameras: int
 
 
-AnyAnswer = Annotated[Ready | Observed | Picture | Blind | Beat, Field(discriminator="type")]
+AnyAnswer = Annotated[Ready | Observed | Picture | Blind | Learned | Beat, Field(discriminator="type")]
 
 COMMANDS: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
 ANSWERS: TypeAdapter[AnyAnswer] = TypeAdapter(AnyAnswer)

@@ -7,6 +7,7 @@ decoded or dropped without being looked at is counted and told with the next rep
 """
 
 import base64
+import contextlib
 import io
 import math
 import threading
@@ -22,6 +23,8 @@ from analytics.messages import Picture, PictureState, Seen, TakePicture, Watch
 from analytics.plugin import Detection, Detector
 from analytics.vision.motion import PERSON, MotionMeter, with_motion
 from analytics.vision.picture import FreezeWatch, PictureJudge
+from analytics.vision.reference import HEIGHT, WIDTH, Mode, Reference, ReferenceRefused, smoothed
+from analytics.vision.view import Lesson, ShakeWatch, ViewWatch, state_of
 from media.tap import AccessUnit
 
 MAX_QUEUED_UNITS = 150
@@ -46,6 +49,8 @@ class CameraRunner:
         self._judge = PictureJudge(watch.zone)
         self._freeze = FreezeWatch()
         self._motion = MotionMeter()
+        self._view = ViewWatch(_references(watch))
+        self._shake = ShakeWatch()
         self._decoder: TrackDecoder | None = None
         self._units: deque[AccessUnit] = deque()
         self._queued_bytes = 0
@@ -103,6 +108,7 @@ class CameraRunner:
             self._decoder, self._units = older._decoder, older._units
             self._queued_bytes, self._newest = older._queued_bytes, older._newest
             self.last_picture_now = older.last_picture_now
+            self._shake = older._shake
 
     # --- decoding thread ----------------------------------------------------------------------------------------------
 
@@ -133,6 +139,8 @@ class CameraRunner:
 
     def _offer(self, decoded: Decoded) -> None:
         due = self._is_due(decoded.pts_s)
+        if self._shake.wants(decoded.pts_s):
+            self._shake.offer(smoothed(decoded.grey(WIDTH, HEIGHT)), decoded.pts_s)
         if due or decoded.key:
             self._freeze.take(decoded.digest(), decoded.pts_s, decoded.key)
         with self._lock:
@@ -192,6 +200,8 @@ class CameraRunner:
         frame = decoded.frame()
         if state == "ok":
             state = self._judge.judge(frame.image)
+        if state == "ok":
+            state = state_of(state, self._view.look(frame.image, decoded.pts_s), self._shake.shaking())
         found = self.detector.detect(frame) if state == "ok" and self.detector is not None else ()
         seen = checked(found)
         if state == "ok":
@@ -202,11 +212,25 @@ class CameraRunner:
         self._seen = seen
         return state, self._seen
 
+    def take_lessons(self) -> list[Lesson]:
+        """What was learned of the view since the last call."""
+        lessons, self._view.lessons = self._view.lessons, []
+        return lessons
+
     def take_skipped(self) -> int:
         """How many were skipped since the last call."""
         with self._lock:
             skipped, self._skipped = self._skipped, 0
         return skipped
+
+
+def _references(watch: Watch) -> dict[Mode, Reference]:
+    """Those of the message that can be read; the server has checked them."""
+    found: dict[Mode, Reference] = {}
+    for mode, png in watch.references.items():
+        with contextlib.suppress(ReferenceRefused, ValueError):
+            found[mode] = Reference.from_png(base64.b64decode(png))
+    return found
 
 
 def checked(found: Sequence[Detection]) -> tuple[Seen, ...]:

@@ -10,6 +10,7 @@ the memory, ends this process: the server notices and starts another. The proces
 
 import argparse
 import asyncio
+import base64
 import contextlib
 import os
 import resource
@@ -34,6 +35,7 @@ from analytics.messages import (
     Beat,
     Blind,
     Configure,
+    Learned,
     Observed,
     Ready,
     TakePicture,
@@ -273,6 +275,9 @@ class Worker:
         if self._cameras.get(runner.watch.camera) is not runner:
             return  # no longer watched, or watched anew
         runner.reported_blind = False
+        for lesson in runner.take_lessons():
+            png = base64.b64encode(lesson.png).decode()
+            self._link.send(Learned(camera=runner.watch.camera, mode=lesson.mode, png=png, judgeable=lesson.judgeable))
         picture, seen = result
         self._send(
             Observed(

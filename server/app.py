@@ -207,7 +207,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         vision = VisionWorker(
             settings.analytics, on_observed=posts.observed, on_blind=posts.blind, on_state=posts.vision_state
         )
-        posts.vision = vision
+        posts.look_by(vision)
         await duty.load(conductor, posts, alert_service, sessions)
         streams.on_camera, streams.on_camera_gone = posts.camera_started, posts.camera_gone
         recorded = Recordings(settings, database, conductor, sessions, streams)
@@ -510,7 +510,7 @@ def application(parts: Parts) -> web.Application:
     install(app, context)
     sessions = SessionDoor(parts.sessions, parts.conductor, parts.posts)
     whip = WhipDoor(parts.conductor, parts.streams)
-    fetched = CameraDoor(parts.ingest)
+    fetched = CameraDoor(parts.ingest, parts.posts)
     shared = (part.routes for part in (alerts, health, login, recordings, sites, telemetry, tokens, users))
     registry = RegistryDoor(parts.registry)
     duty = (

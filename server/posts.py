@@ -15,12 +15,14 @@ from typing import Literal
 import structlog
 
 from analytics.finding import Finding
-from analytics.messages import Blind, Observed
+from analytics.messages import Blind, Learned, Observed
 from analytics.rules.absence import DutyChange, DutyPost, Output
 from analytics.rules.sleeping import SleepChange, SleepOutput, SleepWatch, wanted
+from analytics.vision.reference import ReferenceRefused
 from config.settings import DutyPostSettings, Settings
 from server.alerts.service import AlertService
 from server.bus import Bus
+from server.references import Mode, References
 from server.sessions.service import SessionService
 from server.store import timeline
 from server.store.database import Database
@@ -64,6 +66,8 @@ class DutyPosts:
         self._sleep: dict[str, SleepWatch] = {}
         self._cameras: dict[str, Camera] = {}
         self._outcomes: deque[Output | SleepOutput] = deque()
+        self._references = References(settings.server.data_dir)
+        self._lessons: deque[Learned] = deque(maxlen=1000)
         self._wake = asyncio.Event()
         self._to_choose: set[tuple[str, str]] = set()
         self.vision: VisionWorker | None = None
@@ -71,6 +75,11 @@ class DutyPosts:
         """A rule has warned about a post: somebody at the desk may be asked."""
         self.on_over: Callable[[Finding], None] = lambda finding: None
         """What a rule had told of has ended."""
+
+    def look_by(self, vision: VisionWorker) -> None:
+        """The worker that looks; to be told before anything runs."""
+        self.vision = vision
+        vision.on_learned = self.learned
 
     # --- cameras ---
 
@@ -83,7 +92,7 @@ class DutyPosts:
         self._choose(camera.site, camera.name)
 
     def _choose(self, site: str, name: str) -> None:
-        if any((one.site, one.camera) == (site, name) for one in self._settings.values()):
+        if self.looks_through(site, name):
             self._to_choose.add((site, name))
             self._wake.set()
 
@@ -104,12 +113,46 @@ class DutyPosts:
                 await self._streams.tap(now.track, None)
         if best is None:
             return
+        references = await asyncio.to_thread(self._references.of, site, name)
         await self._streams.tap(best.track, vision.tap_address)
         self._cameras[key] = best
         post = next(one for one in self._settings.values() if f"{one.site}/{one.camera}" == key)
-        vision.watch(key, best.track, post.detector, post.zone)
+        vision.watch(key, best.track, post.detector, post.zone, references)
         for rule in self._watching(key, post.detector):
             rule.simulated = self._simulated or best.simulated
+
+    async def reference(self, site: str, name: str) -> dict[Mode, bytes]:
+        """What the view of a camera looks like, as PNG."""
+        return await asyncio.to_thread(self._references.of, site, name)
+
+    def looks_through(self, site: str, name: str) -> bool:
+        """Whether a post looks through this camera."""
+        return any((one.site, one.camera) == (site, name) for one in self._settings.values())
+
+    async def renew_reference(self, site: str, name: str) -> None:
+        """A person says that the view is right as it is now: it is learned anew."""
+        key = f"{site}/{name}"
+        post = next(one for one in self._settings.values() if f"{one.site}/{one.camera}" == key)
+        await asyncio.to_thread(self._references.forget, site, name)
+        if (camera := self._cameras.get(key)) is not None and self.vision is not None:
+            self.vision.watch(key, camera.track, post.detector, post.zone)
+
+    def learned(self, lesson: Learned) -> None:
+        """The first reference of a camera's view; it is kept on the disk."""
+        if not lesson.judgeable:
+            log.warning("view_not_judgeable", camera=lesson.camera, mode=lesson.mode)
+        self._lessons.append(lesson)
+        self._wake.set()
+
+    async def _keep_lessons(self) -> None:
+        while self._lessons:
+            lesson = self._lessons.popleft()
+            site, _, name = lesson.camera.partition("/")
+            try:
+                png = base64.b64decode(lesson.png)
+                await asyncio.to_thread(self._references.put, site, name, lesson.mode, png)
+            except (ReferenceRefused, ValueError, OSError) as error:
+                log.error("reference_not_kept", camera=lesson.camera, reason=str(error))
 
     # --- what the worker says ---
 
@@ -260,6 +303,7 @@ class DutyPosts:
                     self._to_choose.add(wanted)
                     await asyncio.sleep(RETRY_S)
                     break
+            await self._keep_lessons()
             while self._outcomes:
                 try:
                     await self._tell(self._outcomes[0], group)

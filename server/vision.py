@@ -14,15 +14,17 @@ hung the worker twice is left out then, so that one bad plug-in does not keep th
 """
 
 import asyncio
+import base64
 import contextlib
 import os
 import secrets
 import shutil
 import tempfile
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import structlog
@@ -34,6 +36,7 @@ from analytics.messages import (
     Beat,
     Blind,
     Configure,
+    Learned,
     Observed,
     Picture,
     Ready,
@@ -43,6 +46,7 @@ from analytics.messages import (
 )
 from config.settings import AnalyticsSettings
 from media.link import Link, LinkError
+from server.references import Mode
 from server.workerprocess import worker_process
 
 log = structlog.get_logger()
@@ -114,12 +118,32 @@ class VisionWorker:
         self._stuck: Counter[str] = Counter()
         self._asked: dict[int, asyncio.Future[Picture]] = {}
         self._last_request = 0
+        self.on_learned: Callable[[Learned], None] = lambda lesson: None
+        """What a view looks like is known now."""
+
+    def _learned(self, lesson: Learned) -> None:
+        """Also for the next start of the worker: it is learned once."""
+        watch = self._watches.get(lesson.camera)
+        if watch is None or lesson.mode in watch.references:
+            return
+        references = {**watch.references, lesson.mode: lesson.png}
+        self._watches[lesson.camera] = watch.model_copy(update={"references": references})
+        self.on_learned(lesson)
 
     # --- what others ask ----------------------------------------------------------------------------------------------
 
-    def watch(self, camera: str, track: str, detector: str, zone: tuple[tuple[float, float], ...] = ()) -> None:
-        """Run a detector on a track, now and after every restart, in place of what this camera had before."""
-        watch = Watch(camera=camera, track=track, detector=detector, zone=zone)
+    def watch(
+        self,
+        camera: str,
+        track: str,
+        detector: str,
+        zone: tuple[tuple[float, float], ...] = (),
+        references: Mapping[Mode, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Run a detector on a track, now and after every restart, in place of what this camera had before.
+        `references`: what its view looks like; a mode that is missing is learned."""
+        encoded = {mode: base64.b64encode(png).decode() for mode, png in references.items()}
+        watch = Watch(camera=camera, track=track, detector=detector, zone=zone, references=encoded)
         self._watches[camera] = watch
         del self._stuck[camera]
         if self._link is not None:
@@ -235,6 +259,8 @@ class VisionWorker:
                 if message.reason.startswith("stuck"):
                     self._stuck[message.camera] += 1
                 self._on_blind(message)
+            case Learned():
+                self._learned(message)
             case Picture():
                 future = self._asked.get(message.request)
                 if future is not None and not future.done():

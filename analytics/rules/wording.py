@@ -9,6 +9,9 @@ _PICTURES = {
     "overexposed": ("画面过亮", "the picture is overexposed"),
     "frozen": ("画面冻结", "the picture is frozen"),
     "blocked": ("镜头被遮挡", "the lens is covered"),
+    "moved": ("摄像机被挪动", "the camera was moved"),
+    "blurred": ("画面模糊", "the picture is blurred"),
+    "shaking": ("画面抖动", "the picture shakes"),
 }
 
 

@@ -1,3 +1,4 @@
+import base64
 from typing import ClassVar
 
 import numpy as np
@@ -7,8 +8,10 @@ from analytics.errors import BrokenOutput
 from analytics.messages import Watch
 from analytics.plugin import Detection
 from analytics.runner import MAX_DETECTIONS, MAX_QUEUED_UNITS, CameraRunner, checked
+from analytics.vision.reference import Reference, grey_of
 from media.frames import Frame
 from media.tap import AccessUnit
+from tests.analytics.vision.test_reference import Picture, picture, reference, turned
 from tests.fakes.clips import encode, scene
 
 BOX = (0.1, 0.1, 0.2, 0.2)
@@ -142,3 +145,49 @@ def test_good_detections_pass_and_boxes_are_cut_to_the_picture() -> None:
 def test_what_is_no_detection_is_refused(found: object) -> None:
     with pytest.raises(BrokenOutput):
         checked(found)  # type: ignore[arg-type]
+
+
+def noisy(image: Picture, number: int) -> Picture:
+    """As a sensor sees it: no two pictures are equal."""
+    noise = np.random.default_rng(number).normal(0, 2, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def told(camera: CameraRunner, units: list[AccessUnit]) -> list[str]:
+    """The state of each picture that is looked at."""
+    states: list[str] = []
+    for unit in units:
+        camera.decode([unit])
+        if (waiting := camera.take_waiting()) is not None:
+            states.append(camera.look(*waiting)[0])
+    return states
+
+
+def test_a_camera_that_was_turned_is_told_by_its_reference_and_asks_no_detector() -> None:
+    usual, moved = picture(1, "work", 30.0), turned(picture(1, "work", 30.0), 54)
+    png = base64.b64encode(reference(1).png()).decode()
+    watch = Watch(camera="mine-1/room", track="p1/0", detector="absence", references={"day": png})
+    camera = CameraRunner(watch, 2.0)
+    camera.detector = _AtTheDesk()
+    units = list(encode([noisy(usual if n < 15 else moved, n) for n in range(35)], "H264", rate=1, key_every=5))
+    states = told(camera, units)
+    assert set(states[:15]) == {"ok"}
+    assert states[-1] == "moved"
+    assert camera.take_lessons() == []
+
+
+def test_the_first_view_is_learned_and_told() -> None:
+    camera = CameraRunner(Watch(camera="mine-1/room", track="p1/0", detector="absence"), 2.0)
+    units = list(encode([noisy(picture(1, "work", 30.0), n) for n in range(60)], "H264", rate=1, key_every=10))
+    assert set(told(camera, units)) == {"ok"}
+    (lesson,) = camera.take_lessons()
+    assert (lesson.mode, lesson.judgeable) == ("day", True)
+    assert Reference.from_png(lesson.png).judge(grey_of(picture(1, "stand", 30.0))) == "ok"
+
+
+def test_a_camera_that_shakes_is_told() -> None:
+    still = picture(1, "work", 30.0)
+    shaken = [np.roll(still, (number % 3 * 4, number % 2 * 6), axis=(0, 1)) for number in range(6)]
+    camera = CameraRunner(Watch(camera="mine-1/room", track="p1/0", detector="absence"), 2.0)
+    units = list(encode([shaken[number % 6] for number in range(150)], "H264", rate=10))
+    assert told(camera, units)[-1] == "shaking"

@@ -1,6 +1,7 @@
 """Both rules of a post see the same observations; what they conclude is on disk, in order, before anybody is told."""
 
 import asyncio
+import base64
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from typing import cast
 import pytest
 
 from analytics.finding import Finding
-from analytics.messages import Observed, Seen
+from analytics.messages import Learned, Observed, Seen
 from config.settings import DutySettings, Settings
 from server import posts as module
 from server.alerts.machine import Alert
@@ -20,11 +21,13 @@ from server.bus.memory import MemoryBus
 from server.duty import challengedesk
 from server.duty.challengedesk import ChallengeDesk
 from server.posts import DutyPosts
+from server.references import References
 from server.sessions.service import SessionService
 from server.store.database import Database, sqlite_url
 from server.store.errors import StoreError
 from server.store.sites import SiteTree
 from server.streams import Camera, Streams
+from tests.analytics.vision.test_reference import reference
 from tests.fakes.databases import database, tree
 from tests.fakes.sleeplog import Doing, officer
 
@@ -285,3 +288,17 @@ async def test_no_sleep_times_no_sleep_rule(database: Database, tree: SiteTree, 
         await desk.see("sleep_desk", 200)
         assert await desk.standing() == []
         assert desk.posts.states(["mine-a"])[0]["sleep"] is None
+
+
+async def test_what_a_view_looks_like_is_kept_when_it_was_learned(
+    database: Database, tree: SiteTree, clock: Clock, tmp_path: Path
+) -> None:
+    png = reference(1).png()
+    lesson = Learned(camera="mine-a/desk", mode="day", png=base64.b64encode(png).decode(), judgeable=True)
+    async with running(database, tree, clock) as desk:
+        desk.posts._references = References(tmp_path)
+        desk.posts.learned(lesson.model_copy(update={"png": "bm90IGEgcGljdHVyZQ=="}))
+        desk.posts.learned(lesson)
+        async with asyncio.timeout(5):
+            while await desk.posts.reference("mine-a", "desk") != {"day": png}:
+                await asyncio.sleep(0.01)

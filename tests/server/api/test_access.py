@@ -45,6 +45,8 @@ ALLOWED: dict[str, str] = {
     "GET /api/sites": PEOPLE,
     "GET /api/cameras": PEOPLE,
     "GET /api/cameras/diagnosis": PEOPLE,
+    "GET /api/cameras/reference": PEOPLE,
+    "POST /api/cameras/reference": "admin engineer",
     "GET /api/posts": PEOPLE,
     "GET /api/alerts": PEOPLE,
     "GET /api/alerts/{id}": PEOPLE,
@@ -180,7 +182,7 @@ DECLARED = Routes.of(
     UplinkDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     DutyDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     PlanDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
-    CameraDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    CameraDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     RotaDoor(NOTHING).routes(),  # type: ignore[arg-type]
     CheckDoor(NOTHING).routes(),  # type: ignore[arg-type]
     HandoverDoor(NOTHING).routes(),  # type: ignore[arg-type]

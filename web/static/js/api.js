@@ -79,6 +79,8 @@ export const api = {
   posts: async (site) => items(await call('GET', `/api/posts${query({ site })}`)),
   /** @param {string} site */
   diagnosis: async (site) => items(await call('GET', `/api/cameras/diagnosis${query({ site })}`)),
+  /** The view of a camera is right as it is now. @param {string} site @param {string} name */
+  renewReference: (site, name) => call('POST', '/api/cameras/reference', { site, name }),
   /** @param {string} alert @param {string} comment */
   acknowledge: (alert, comment) => call('POST', `/api/alerts/${id(alert)}/ack`, { comment }),
   /** Do not wait for the rest of this ring. @param {string} alert */

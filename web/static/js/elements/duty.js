@@ -1,5 +1,6 @@
 // Duty posts: who is missing or asleep, since when. "Not known" is a state of its own and is never shown as "nobody there".
 import { Part, html, icon, nothing } from './part.js';
+import { ApiError, api } from '../api.js';
 import { app } from '../app.js';
 import { timer } from '../format.js';
 import { has, pick, t } from '../i18n.js';
@@ -52,8 +53,27 @@ class Duty extends Part {
         <p class="post-name">${elsewhere ? html`<b>${app.siteName(one.site)}</b> ` : nothing}${pick(one.name) || one.post}</p>
         <p class="post-state">${t(`duty.${state}`)}${reason ? html` · <span class="faint">${reason}</span>` : nothing}${limit ? html` · <span class="faint">${limit}</span>` : nothing}</p>
       </div>
+      ${this.#renew(one, state)}
       ${seconds === null ? nothing : html`<span class="post-timer mono">${timer(seconds)}</span>`}
     </div>`;
+  }
+
+  /** After a camera was moved on purpose, whoever may says that its view is right. @param {Record<string, any>} one @param {string} state */
+  #renew(one, state) {
+    const about = ['moved', 'blurred', 'blocked'].includes(one.reason || one.picture);
+    if (state !== 'unknown' || !about || !['admin', 'engineer'].includes(app.me.role)) return nothing;
+    return html`<button class="small" title=${t('reference.explain')} @click=${() => this.#renewNow(one)}>${t('reference.renew')}</button>`;
+  }
+
+  /** @param {Record<string, any>} one */
+  async #renewNow(one) {
+    if (!confirm(t('reference.explain'))) return;
+    try {
+      await api.renewReference(one.site, one.camera);
+      app.toast(t('reference.renewed'));
+    } catch (error) {
+      app.toast(error instanceof ApiError ? error.words : String(error), 'bad');
+    }
   }
 
   /** What comes next; a time of 0 never does. @param {unknown} warn @param {unknown} alarm @param {number} seconds */
