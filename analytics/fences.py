@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from analytics.mine import Drift, Level, MineFacts, Place, Point, Zone
 
-CELLS_A_SIDE = 128
+CELLS_A_SIDE = 256
 """Of the grid over everything that is fenced."""
 MAX_CELLS = 200_000
 """Of all fences together; beyond it larger cells are taken."""
@@ -175,14 +175,20 @@ class _Shape:
         found = along(self.line, x, y, 0.0)
         return found.off_m <= self.half_m and self.from_m <= found.chainage_m <= self.to_m
 
-    def fills(self, x0: float, y0: float, x1: float, y1: float) -> bool:
-        """The rectangle lies wholly inside."""
-        if not self.outline or not contains(self.outline, (x0 + x1) / 2, (y0 + y1) / 2):
+    def cell(self, x0: float, y0: float, x1: float, y1: float) -> bool | None:
+        """Whether the rectangle lies wholly inside (True) or must be looked at (False); None: it lies wholly outside."""
+        if not self.outline:
             return False
+        edges = list(_edges(self.outline))
         corners = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
-        return not any(_meet(*edge, *side) for edge in _edges(self.outline) for side in _edges(corners)) and not any(
-            x0 <= x <= x1 and y0 <= y <= y1 for x, y in self.outline
-        )
+        crossed = any(x0 <= x <= x1 and y0 <= y <= y1 for x, y in self.outline) or any(
+            _meet(*edge, *side) for edge in edges for side in _edges(corners)
+            if min(edge[0][0], edge[1][0]) <= x1 and max(edge[0][0], edge[1][0]) >= x0
+            and min(edge[0][1], edge[1][1]) <= y1 and max(edge[0][1], edge[1][1]) >= y0
+        )  # fmt: skip
+        if crossed:
+            return False
+        return True if contains(self.outline, (x0 + x1) / 2, (y0 + y1) / 2) else None
 
 
 class FenceIndex:
@@ -211,8 +217,9 @@ class FenceIndex:
             x0, y0, x1, y1 = (math.floor(v / m) for v in shape.box)
             for i in range(x0, x1 + 1):
                 for j in range(y0, y1 + 1):
-                    whole = shape.fills(i * m, j * m, (i + 1) * m, (j + 1) * m)
-                    self._cells.setdefault((i, j), []).append((whole, shape))
+                    whole = shape.cell(i * m, j * m, (i + 1) * m, (j + 1) * m)
+                    if whole is not None:
+                        self._cells.setdefault((i, j), []).append((whole, shape))
 
     def _count(self, shape: _Shape) -> int:
         x0, y0, x1, y1 = (math.floor(v / self._cell_m) for v in shape.box)

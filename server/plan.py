@@ -11,14 +11,16 @@ from sqlalchemy import select
 
 from analytics.fences import span_outline
 from analytics.mine import MineFacts, Zone
-from analytics.plugin import Position
 from server.positions import STILL_MPS, LivePositions, Tag
 from server.store.database import Database
 from server.store.tables import positions
 
 MAX_POINTS = 50_000
 """Of all tracks of one answer; beyond it the later part is left out and `next` says where to go on."""
+MAX_READ = 1_000_000
+"""Rows that one answer may cost, thinned or not."""
 MAX_TRACKS = 2000
+PIECE = 5000
 
 
 def outline(zone: Zone, facts: MineFacts) -> tuple[tuple[float, float], ...]:
@@ -139,23 +141,26 @@ async def tracks(
     Of fixes closer than `step_s` only the first is given, but every change of zone is.
     """
     table = positions.c
-    names = [column for column in positions.c if column.name in Position.__dataclass_fields__]
+    columns = (
+        table.source_at, table.x_m, table.y_m, table.z_m, table.zone, table.kind, table.label, table.simulated
+    )  # fmt: skip
     features: list[dict[str, Any]] = []
-    left, whole = MAX_POINTS, True
+    left, unread, whole = MAX_POINTS, MAX_READ, True
     async with database.reading() as connection:
         for tag in tags[:MAX_TRACKS]:
             query = (
-                select(*names)
+                select(*columns)
                 .where(table.site == site, table.tag == tag, table.source_at >= start, table.source_at < end)
                 .order_by(table.source_at, table.seq)
             )
             track = _Track(tag, step_s)
-            async with connection.stream(query.execution_options(yield_per=5000)) as rows:
-                async for row in rows:
-                    if left <= 0:
+            async with connection.stream(query.execution_options(yield_per=PIECE)) as rows:
+                async for piece in rows.partitions(PIECE):
+                    left -= track.add(piece, left)
+                    unread -= len(piece)
+                    if left <= 0 or unread <= 0:
                         whole = False
                         break
-                    left -= track.add(row)
             if track.times:
                 features.append(track.feature())
             if not whole:
@@ -171,16 +176,24 @@ class _Track:
         self.zones: list[tuple[float, str]] = []
         self.kind, self.label, self.simulated = "person", "", False
 
-    def add(self, row: Any) -> int:
-        turned = not self.zones or self.zones[-1][1] != row.zone
-        if self.times and row.source_at - self.times[-1] < self.step_s and not turned:
-            return 0
-        self.places.append((row.x_m, row.y_m, row.z_m))
-        self.times.append(row.source_at)
-        if turned:
-            self.zones.append((row.source_at, row.zone))
-        self.kind, self.label, self.simulated = row.kind, row.label, row.simulated
-        return 1
+    def add(self, rows: Sequence[Any], most: int) -> int:
+        """Take rows in; returns how many points they became, at most `most`."""
+        before = len(self.times)
+        step_s, zone_now = self.step_s, self.zones[-1][1] if self.zones else None
+        last = self.times[-1] if self.times else -1e18
+        for at, x, y, z, zone, kind, label, simulated in rows:
+            if zone == zone_now and at - last < step_s:
+                continue
+            if len(self.times) - before >= most:
+                break
+            self.places.append((x, y, z))
+            self.times.append(at)
+            last = at
+            if zone != zone_now:
+                self.zones.append((at, zone))
+                zone_now = zone
+            self.kind, self.label, self.simulated = kind, label, simulated
+        return len(self.times) - before
 
     def feature(self) -> dict[str, Any]:
         places = self.places if len(self.places) > 1 else self.places * 2  # a line has two points
