@@ -176,7 +176,7 @@ class _Shape:
         return found.off_m <= self.half_m and self.from_m <= found.chainage_m <= self.to_m
 
     def cell(self, x0: float, y0: float, x1: float, y1: float) -> bool | None:
-        """Whether the rectangle lies wholly inside (True) or must be looked at (False); None: it lies wholly outside."""
+        """The rectangle lies wholly inside (True), wholly outside (None), or must be looked at (False)."""
         if not self.outline:
             return False
         edges = list(_edges(self.outline))
