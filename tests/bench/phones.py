@@ -403,7 +403,7 @@ async def ticked(legs: int, rooms: int, ticks: int = 250) -> float:
 
 def goals(run: dict[str, Any]) -> list[dict[str, Any]]:
     # A frame that the machine left no time for cost nothing: what counts is the cost of those that were made.
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "name": "CPU of the phone worker",
             "value": max(run["cores_if_undisturbed"], run["cores_ticked"]),
@@ -412,9 +412,9 @@ def goals(run: dict[str, Any]) -> list[dict[str, Any]]:
         }
     ]
     for way in ("browser_to_phone", "phone_to_door"):
-        value = round((run[way].get("p95_ms", 1e9)) / 1000 + PACKET_S, 4)
+        value = round(run[way]["p95_ms"] / 1000 + PACKET_S, 4) if run[way]["count"] else None
         found.append({"name": f"{way}, p95 and one packet", "value": value, "unit": "s", "goal": MAX_DELAY_S})
-    return [each | {"ok": each["value"] <= each["goal"]} for each in found]
+    return [each | {"ok": each["value"] is not None and each["value"] <= each["goal"]} for each in found]
 
 
 def main() -> None:
