@@ -49,6 +49,44 @@ async def test_many_alerts_are_one_card_and_a_supervisor_ends_it(
     assert screens.complaints == []
 
 
+async def test_an_alert_shows_what_each_source_says(screens: Screens) -> None:
+    items = [
+        {
+            "item": "E1",
+            "source": "power",
+            "subject": "belt",
+            "since": time.time() - 700,
+            "strength": 1,
+            "explained": False,
+        },
+        {
+            "item": "E6",
+            "source": "video",
+            "subject": "belt",
+            "since": time.time() - 600,
+            "strength": 2,
+            "explained": True,
+        },
+    ]
+    alert = {
+        "id": "covert1", "site": "hongqi", "key": "hongqi/covert_running/mine", "rule": "covert_running",
+        "subject": "mine", "severity": "alarm", "state": "open", "title": {"zh": "疑似明停暗开", "en": "covert"},
+        "opened_at": time.time() - 700, "at": time.time(), "acknowledged": None, "cleared_at": None, "duration_s": None,
+        "occurrences": 1, "no_data": False, "evidence": [], "outcome": None, "closed": None, "simulated": True,
+        "explain": {"inputs": {"state": "stopped", "score": 3.0, "votes": {"power": 1, "video": 2}, "evidence": items}},
+    }  # fmt: skip
+    page = await screens.open("supervisor")
+    await screens.server.raise_alert(alert)
+    card = page.locator("#alert-covert1")
+    await card.click()
+    await expect(card).to_contain_text("提升或皮带运行")
+    await expect(card).to_contain_text("许可范围内")
+    await expect(card).to_contain_text("申报状态")
+    if folder := os.environ.get("SCREENS"):
+        await page.screenshot(path=f"{folder}/covert.png")
+    assert screens.complaints == []
+
+
 async def test_a_dispatcher_merges_two_of_the_mine_and_may_end_none(screens: Screens) -> None:
     screens.server.incidents = [incident(1), incident(2, title={"zh": "区域失联", "en": "A zone has fallen silent"})]
     page = await screens.open("dispatcher", width=390, height=844)

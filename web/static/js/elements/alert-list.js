@@ -127,11 +127,21 @@ class AlertList extends Part {
 
   /** @param {Record<string, any>} alert */
   #explain(alert) {
-    const facts = Object.entries(alert.explain ?? {}).filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value));
+    const explain = alert.explain ?? {};
+    const given = explain.inputs && typeof explain.inputs === 'object' ? explain.inputs : {};
+    const facts = Object.entries({ ...given, ...explain }).filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value));
     if (!facts.length) return nothing;
-    return html`<dl class="explain">${facts.slice(0, 12).map(
+    return html`${this.#evidenceOf(given.evidence)}<dl class="explain">${facts.slice(0, 12).map(
       ([key, value]) => html`<dt>${has(`explain.${key}`) ? t(`explain.${key}`) : key}</dt><dd class="mono">${this.#fact(key, value)}</dd>`,
     )}</dl>`;
+  }
+
+  /** What each source says, where a rule weighs several. @param {unknown} evidence */
+  #evidenceOf(evidence) {
+    if (!Array.isArray(evidence) || !evidence.length) return nothing;
+    return html`<ul class="items">${evidence.slice(0, 12).map((/** @type {any} */ one) => html`<li>
+      ${has(`evidence.${one.item}`) ? t(`evidence.${one.item}`) : one.item}${t('colon')}${one.subject}
+      <span class="faint">${has(`incident.source.${one.source}`) ? t(`incident.source.${one.source}`) : one.source} · ${t('evidence.strength', { n: one.strength })} · ${moment(one.since, app.now())}${one.explained ? ` · ${t('evidence.explained')}` : ''}</span></li>`)}</ul>`;
   }
 
   /** @param {string} key @param {unknown} value */
