@@ -209,6 +209,13 @@ class Call:
             # RFC 3261 section 15: no BYE before the ACK, or before nobody waits for it any more.
             self._bye_when_up = fields
 
+    def settle(self, now: float) -> None:
+        """The call has ended: whatever of theirs still waits for our word gets one."""
+        for key, request in ((self._invite_key, self._invite), (self._transfer_key, self._transfer_request)):
+            if key is not None and request is not None:
+                self.core.respond(key, self._reply(request, 487), now)
+        self._invite_key = self._invite = self._transfer_key = self._transfer_request = None
+
     # --- what comes in ---
 
     def receive(self, key: Key, request: Request, flow: Flow, now: float) -> None:
@@ -309,8 +316,6 @@ class Call:
             self.core.events.append(Renegotiated(self.id, answer))
 
     def _their_bye(self, now: float) -> None:
-        if self._invite_key is not None and self._invite is not None:
-            self.core.respond(self._invite_key, self._reply(self._invite, 487), now)
         self._end("them", "hangup")
 
     def _pracked(self, key: Key, request: Request, now: float) -> None:
@@ -551,9 +556,11 @@ class Call:
         return self.dialog.local.uri
 
     def _heard(self, message: Request | Response) -> None:
-        """What they say that they can."""
-        if allowed := message.headers.tokens("Allow"):
-            self.allows = allowed
+        """What they say that they can; a malformed list says nothing."""
+        try:
+            self.allows = message.headers.tokens("Allow") or self.allows
+        except MessageError:
+            return
 
     def _fail(self, why: str, now: float) -> None:
         """They broke the protocol in a way that leaves no call."""

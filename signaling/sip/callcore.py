@@ -74,6 +74,8 @@ class CallCore:
     random: Callable[[], float]
     sends: list[Send] = field(default_factory=list)
     events: list[CallEvent] = field(default_factory=list)
+    malformed: int = 0
+    """Responses of which a field could not be read."""
     touched: set[str] = field(default_factory=set)
     """Calls that heard a response: their deadlines may have moved."""
     _waiting: dict[Key, Handler] = field(default_factory=dict)
@@ -180,7 +182,10 @@ class CallCore:
         elif status >= 200 and effect.key not in self._faded:
             self._faded.add(effect.key)
             self._fading.append((now + LONGEST, effect.key))
-        handler(effect.response, now)
+        try:
+            handler(effect.response, now)
+        except MessageError:
+            self.malformed += 1  # a field that nobody had to read before; the call's own timers end it
 
     def fade(self, now: float) -> None:
         """Forget INVITEs for which no further 2xx can come."""

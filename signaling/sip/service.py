@@ -79,7 +79,10 @@ class SipService:
             if isinstance(effect, Send):
                 sends.append(effect)
             elif isinstance(effect, Received) and effect.key:
-                response = self._answer(effect.request, flow, now)
+                try:
+                    response = self._answer(effect.request, flow, now)
+                except MessageError as problem:  # a field that parsing leaves alone, read only now
+                    response = effect.request.reply(problem.status, tag=self._new_tag())
                 sends += [one for one in self._layer.respond(effect.key, response, now) if isinstance(one, Send)]
         return sends
 

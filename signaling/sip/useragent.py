@@ -125,8 +125,17 @@ class UserAgent:
             if isinstance(effect, Canceled):
                 self._canceled(effect.key, now)
             else:
-                self._request(effect, now)
+                try:
+                    self._request(effect, now)
+                except MessageError as problem:  # a field that parsing leaves alone, read only now
+                    self._unreadable(effect, problem, now)
         return self._out(now)
+
+    def _unreadable(self, effect: Received, problem: MessageError, now: float) -> None:
+        self._tell(Turned(f"sip_{problem.status}", problem.detail, problem.status), effect.request, effect.flow, now)
+        if effect.key:
+            reply = effect.request.reply(problem.status, tag=self._new_token())
+            self._core.respond(effect.key, reply, now)
 
     def lost(self, connection: str, now: float) -> list[Send]:
         """A connection ended, or could not be opened."""
@@ -460,6 +469,7 @@ class UserAgent:
         for event in self._core.events:
             if isinstance(event, Ended) and event.call in self.calls:
                 call = self.calls.pop(event.call)
+                call.settle(now)
                 if isinstance(call, CalledSide):
                     self._by_key.pop(call.key, None)
                 self._graves[call.id] = call

@@ -625,6 +625,33 @@ def test_a_message_that_breaks_the_rules_mid_call_ends_nothing() -> None:
     assert not wire.of("b", Ended)
 
 
+def test_what_waits_for_our_word_gets_one_when_the_call_ends() -> None:
+    wire = Wire()
+    mine, theirs = up(wire)
+    wire.on_event = lambda who, event: None
+    wire.do("a", wire.a.transfer(mine, SipUri("192.0.2.9", "county"), wire.now))
+    wire.run(0.5)
+    wire.do("b", wire.b.hang_up(theirs, wire.now))
+    wire.run(100)
+    assert {one.cseq.method for one in wire.sent("b", 487)} == {"REFER"}
+    assert len(wire.a.layer) == len(wire.b.layer) == 0
+
+
+def test_lists_that_cannot_be_read_end_nothing_else() -> None:
+    wire = Wire()
+    odd = request("INVITE", "sip:b@192.0.2.2", 'Supported: "unclosed', Via="SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKodd")
+    wire.put("b", wire.b.receive(odd, Flow("192.0.2.1", 5060), 0.0))
+    assert len(wire.sent("b", 400)) == 1
+    assert not wire.b.calls
+    mine = wire.invite()
+    invite = wire.sent("a", "INVITE")[-1]
+    assert isinstance(invite, Request)
+    fields = (("Contact", "<sip:b@192.0.2.2>"), ("Allow", '"unclosed'), ("Content-Type", "application/sdp"))
+    answer = invite.reply(200, *fields, tag="x", body=ANSWER)
+    wire.put("a", wire.a.receive(answer.serialize(), Flow("192.0.2.2", 5060), 0.1))
+    assert wire.of("a", Answered) == [Answered(mine, ANSWER)]
+
+
 class Challenging(OpenGate):
     """Wants a digest for every call, the first time with a nonce that is old at once."""
 

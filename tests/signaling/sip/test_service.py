@@ -41,6 +41,11 @@ def test_what_is_answered_how() -> None:
     assert here.counters["malformed"] == 2
 
 
+def test_a_list_that_cannot_be_read_is_answered_400() -> None:
+    odd = request("OPTIONS", "sip:dispatch@county.example", 'Require: "unclosed')
+    assert status(service().receive(odd, HERE, 0.0)) == 400
+
+
 def test_more_than_20_a_second_get_a_stateless_503() -> None:
     here = service()
     answers = [status(here.receive(ask(number), HERE, 0.0)) for number in range(30)]
