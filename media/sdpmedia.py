@@ -11,7 +11,7 @@ from media.sdp import MediaSection, is_token
 PROTOCOL = "UDP/TLS/RTP/SAVPF"
 RECEIVES = ("recvonly", "sendrecv")
 SENDS = ("sendonly", "sendrecv")
-START_KBPS = 1000
+START_KBPS = 500
 
 
 def media_kind(name: str) -> Kind | None:

@@ -254,10 +254,14 @@ class Streams:
                 await self._tell_views(client)
 
     async def _tell_views(self, client: Client) -> None:
-        """`client.media` is held."""
-        if client.watch_peer is not None:
-            views = {track: View(height=view.height, first=view.first) for track, view in client.views.items()}
+        """`client.media` is held. A peer that has just ended needs no views: the next one is told them."""
+        if client.watch_peer is None:
+            return
+        views = {track: View(height=view.height, first=view.first) for track, view in client.views.items()}
+        try:
             await self._request(SetViews(peer=client.watch_peer, views=views))
+        except StreamError as error:
+            log.debug("views_not_told", client=client.client, reason=error.error)
 
     async def answer(self, client: Client, request: room.Answer) -> dict[str, room.Text]:
         """The client's answer to an offer; tells which tracks its browser cannot take."""

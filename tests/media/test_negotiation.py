@@ -83,7 +83,7 @@ def test_a_browser_that_publishes_is_answered_with_all_it_can_send_that_we_forwa
     ]
     assert video.codecs[0].feedback == ("nack", "nack pli", "ccm fir", "transport-cc")
     assert audio.codecs[0].feedback == ("transport-cc",)
-    assert "a=fmtp:96 x-google-start-bitrate=1000\r\n" in answer.sdp
+    assert "a=fmtp:96 x-google-start-bitrate=500\r\n" in answer.sdp
     assert video.codecs[0].parameters == (), "subscribers are not told how the publisher began"
     assert audio.extensions[TRANSPORT_SEQUENCE] == video.extensions[TRANSPORT_SEQUENCE] == 3
     assert audio.extensions.keys() >= {AUDIO_LEVEL, MID}
