@@ -138,9 +138,9 @@ class Bench:
         await self.server.publish(self._publisher.peer, SSRC)
         connect([self._publisher.peer])
 
-    async def grow(self, subscribers: int) -> Joins | None:
-        """Have so many subscribers; None where there are so many already."""
-        joining = subscribers - len(self.subscribers)
+    async def grow(self, subscribers: int, idle: Sequence["Bench"]) -> Joins | None:
+        """Have so many subscribers; None where there are so many already. The others' peers are kept alive."""
+        joining, serviced = subscribers - len(self.subscribers), time.monotonic()
         cpu, rss = scheduled_s(self.server.pid)[0], rss_mib(self.server.pid)
         while len(self.subscribers) < subscribers:
             peer = LoadPeer(self._identity, self._address, controlling=not self.server.controls_subscribers)
@@ -148,6 +148,10 @@ class Bench:
             self.subscribers.append(peer)
             connect([peer])
             self.service(time.monotonic())
+            if time.monotonic() >= serviced + 0.25:
+                serviced = time.monotonic()
+                for bench in idle:
+                    bench.service(serviced)
         if joining <= 0:
             return None
         cpu, rss = scheduled_s(self.server.pid)[0] - cpu, rss_mib(self.server.pid) - rss
@@ -174,6 +178,8 @@ class Bench:
         own_wait = (scheduled_s(os.getpid())[1] - own_before) / took
         sent = self._publisher.packets - packets
         got = sum(peer.counters.packets for peer in self.subscribers)
+        if not got:
+            raise ConnectionError(f"Nobody received anything from {self.server.name}: its peers are gone.")
         delays = sorted(delay for peer in self.subscribers for delay in peer.counters.delays_s)
         return Run(
             server=self.server.name,
@@ -263,7 +269,7 @@ async def measure_all(options: argparse.Namespace, address: str, with_janus: boo
         gc.disable()
         for count in counts:
             for bench in benches:
-                joined = await bench.grow(count)
+                joined = await bench.grow(count, [other for other in benches if other is not bench])
                 joins += [joined] if joined else []
             for load, _ in itertools.product(loads, range(options.rounds)):
                 for bench in benches:
