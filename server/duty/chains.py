@@ -67,8 +67,8 @@ def choose(chains: Sequence[Chain], severity: Severity, rule: str) -> Chain | No
 
 
 def way(chain: Chain, sites: Iterable[str], level_of: Callable[[str], str]) -> Way:
-    """`sites`: the alert's site and the authorities above it, nearest first. A red chain whose levels leave no station
-    rings where the alert is."""
+    """`sites`: the alert's site and the authorities above it, nearest first. A chain whose levels leave no station rings
+    where the alert is."""
     ordered = list(sites)
     stations = [
         Station(site, level, step)
@@ -78,7 +78,7 @@ def way(chain: Chain, sites: Iterable[str], level_of: Callable[[str], str]) -> W
         for step in chain.steps
         if not step.levels or level in step.levels
     ]
-    if not stations and set(chain.severities) & set(RED):
+    if not stations:
         stations = [Station(ordered[0], level_of(ordered[0]), step) for step in chain.steps]
     return Way(chain, tuple(stations))
 

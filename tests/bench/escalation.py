@@ -216,12 +216,14 @@ async def measure(server: Running, bench: Bench, dispatcher: aiohttp.ClientSessi
     await asyncio.sleep(SETTLE_S)
     screens = given.screens // len(ROOMS) * len(ROOMS)
     everywhere: list[list[float]] = []
+    stored: list[float] = []
     for number in range(given.reds):
         alert, began = await bench.raised(f"red{number}")
+        stored.append(time.monotonic() - began)
         everywhere.append([at - began for at in await bench.arrivals(f"alert:{alert}:raised", screens)])
         await bench.over(f"red{number}")
         await asyncio.sleep(BETWEEN_S)
-    return alerts, rings, off, everywhere, opening
+    return alerts, rings, off, everywhere, stored, opening
 
 
 async def bench(given: argparse.Namespace) -> dict[str, object]:
@@ -252,7 +254,9 @@ async def bench(given: argparse.Namespace) -> dict[str, object]:
                 )
                 process.start()
                 try:
-                    alerts, rings, off, everywhere, opening = await measure(server, Bench(server, ours), http, given)
+                    alerts, rings, off, everywhere, stored, opening = await measure(
+                        server, Bench(server, ours), http, given
+                    )
                 finally:
                     process.kill()
                     process.join()
@@ -272,6 +276,7 @@ async def bench(given: argparse.Namespace) -> dict[str, object]:
         "ring_s": rounded(rings),
         "level_off_s": rounded(off),
         "all_s": [{"p50": at(one, 50), "p95": at(one, 95), "max": max(one)} for one in everywhere],
+        "all_stored_s": rounded(stored),
         "goals": [
             {"name": name, "value": round(figures[key], 4), "unit": unit, "goal": goal, "ok": figures[key] <= goal}
             for name, key, unit, goal in GOALS

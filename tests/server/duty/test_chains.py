@@ -27,6 +27,10 @@ def test_first_chain_that_fits_wins_and_red_is_never_without() -> None:
     assert choose((fan, others), "alarm", "absence") is RED_CHAIN
 
 
+def test_a_warning_about_an_authority_rings_there() -> None:
+    assert way(WARNING_CHAIN, SITES[1:], LEVELS.__getitem__).sites == ("liulin",)
+
+
 def test_red_chain_for_levels_that_are_not_there_rings_at_the_site() -> None:
     far = Chain(chain="far", severities=("critical",), levels=("nation",), steps=(Step(),))
     assert way(far, SITES, LEVELS.__getitem__).sites == ("mine-a",)
