@@ -67,8 +67,8 @@ def choose(chains: Sequence[Chain], severity: Severity, rule: str) -> Chain | No
 
 
 def way(chain: Chain, sites: Iterable[str], level_of: Callable[[str], str]) -> Way:
-    """`sites`: the alert's site and the authorities above it, nearest first. A chain whose levels leave no station rings
-    where the alert is."""
+    """`sites`: the alert's site and the authorities above it, nearest first. A chain whose levels leave no station
+    rings where the alert is."""
     ordered = list(sites)
     stations = [
         Station(site, level, step)
