@@ -26,7 +26,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "runaway": ("疑似跑车", "seems to be running away downhill"),
     "out_of_route": ("偏离规定路线", "has left its route"),
     "mine_offline": ("与矿端联系中断", "nothing arrives from the mine"),
-    "no_progress": ("撤离无进展", "does not get on with leaving"),
     "drainage_flow": ("排水不畅：流量偏低或水位上升", "pumps, and the water does not go down as it should"),
     "drainage_level": ("水位过高且水泵全停", "the water is too high and no pump is on"),
     "drainage_starts": ("水泵频繁启动", "starts too often"),
