@@ -456,6 +456,29 @@ def test_a_player_gets_the_first_track_of_each_kind_under_its_own_payload_types(
     assert "a=ssrc-group:FID 1000 1001" in answer.sdp
 
 
+def test_a_player_that_can_number_packets_does() -> None:
+    answer = answer_player(vector("chromium-play"), LOCAL, [track("p/0", OPUS), track("p/1")])
+    assert all(TRANSPORT_SEQUENCE in media.extensions for media in answer.sending)
+    video = answer.sdp.partition("m=video")[2]
+    assert "transport-cc" in video
+    assert "goog-remb" not in video
+    other = answer_player(vector("aiortc-play"), LOCAL, [track("p/1")])
+    assert "transport" not in other.sdp
+    assert TRANSPORT_SEQUENCE not in other.sending[0].extensions
+
+
+def test_an_answer_without_the_feedback_numbers_nothing() -> None:
+    negotiation = SubscriberNegotiation(LOCAL)
+    offer = negotiation.offer([track("p/1")])
+    assert offer is not None
+    assert "transport-cc" in offer.sdp
+    answer = offer.sdp.replace("a=setup:actpass", "a=setup:active").replace("a=sendonly", "a=recvonly")
+    answer = answer.replace("a=ice-lite\r\n", "")
+    answer = re.sub(r"a=rtcp-fb:\d+ transport-cc\r\n", "", answer)
+    [sending] = negotiation.accept(offer.generation, answer).sending
+    assert TRANSPORT_SEQUENCE not in sending.extensions
+
+
 def test_a_player_whose_line_has_no_track_keeps_it_inactive() -> None:
     answer = answer_player(vector("aiortc-play"), LOCAL, [track("p/1"), track("p/2", h264("64001f"))])
     assert [media.track for media in answer.sending] == ["p/1"]
