@@ -6,9 +6,11 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
-from media.phone.audio import silence
+from media.phone.audio import FULL_SCALE, silence
 from media.phone.messages import (
     DigitPressed,
     LegEnded,
@@ -224,3 +226,36 @@ async def test_metrics_tell_of_the_phone_worker(tmp_path: Path) -> None:
         assert "lamproom_phone_worker_up 1.0" in text
         assert "lamproom_phone_legs 1.0" in text
         assert 'lamproom_phone_ports{state="free"}' in text
+
+
+async def test_a_phone_is_recorded_as_a_participant(server: PhoneServer, people: People, tmp_path: Path) -> None:
+    county, room = await consult(people)
+    session = room.removeprefix("session:")
+    async with phone() as telephone:
+        client = await call(server, telephone, room)
+        await track_of(county, client)
+        await county.hear(m.Roster, lambda one: one.recording == "on", timeout_s=20)
+        await telephone.say(tone(FROM_PHONE, 3.0, 8000))
+        http = await people.http("county")
+        async with http.post(f"/api/sessions/{session}/end") as answer:
+            assert answer.status == 200
+    async with asyncio.timeout(15):
+        while True:
+            async with http.get("/api/recordings", params={"session": session}) as answer:
+                found = [one for one in (await answer.json())["items"] if one["client"] == client.client]
+            if found and all(one["state"] == "finished" for one in found):
+                break
+            await asyncio.sleep(0.2)
+    async with http.get(f"/api/recordings/{found[0]['id']}/segments/0") as answer:
+        (tmp_path / "phone.mkv").write_bytes(await answer.read())
+    with av.open(str(tmp_path / "phone.mkv")) as file:
+        assert [stream.codec_context.name for stream in file.streams] == ["opus"]
+        frames = [frame.to_ndarray()[0] for frame in file.decode(audio=0)]
+    sound = np.concatenate(frames).astype(np.float32) * np.float32(FULL_SCALE)
+    size = 12000
+    heard = [
+        dominant(sound[at : at + size], 48000)
+        for at in range(0, len(sound) - size, size)
+        if sound[at : at + size].any()
+    ]
+    assert any(abs(one - FROM_PHONE) <= 3 for one in heard), heard
