@@ -28,6 +28,8 @@ STILL_MPS = 0.2
 SPEED_SPAN_S = 30.0
 """Two fixes further apart say nothing of speed."""
 SMOOTHING = 0.5
+MAX_TAGS = 50_000
+"""Of a site; further ones are stored and not shown."""
 PIECE = 400
 
 Key = tuple[str, str]
@@ -174,6 +176,8 @@ class LivePositions:
         before = tags.get(one.tag)
         here = (one.x_m, one.y_m, one.z_m)
         if before is None:
+            if len(tags) >= MAX_TAGS:
+                return
             tags[one.tag] = Tag(one, rest=here, zone_since=one.source_at)
             return
         was = before.position

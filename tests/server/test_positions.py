@@ -6,7 +6,7 @@ import pytest
 
 from analytics.mine import Fence, Level, Machine, Mine, MineFacts, PersonCard, Quota, Zone
 from analytics.plugin import Batch, Position
-from server import plan
+from server import plan, positions
 from server.bus.memory import MemoryBus
 from server.positions import LivePositions
 from server.store.database import Database
@@ -87,6 +87,12 @@ def test_persons_count_once_and_the_silent_apart(live: LivePositions) -> None:
     assert (face.people, face.vehicles, face.silent, face.quota) == (2, 1, 1, 2)
     later = next(one for one in live.counts("mine-a", 1200.0) if one.zone == "face")
     assert (later.people, later.silent) == (0, 4 + 1)
+
+
+def test_tags_without_end_are_not_kept_in_memory(live: LivePositions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(positions, "MAX_TAGS", 3)
+    take(live, *(at(f"P{n}", 5, 1000) for n in range(9)), at("P1", 6, 1001))
+    assert {tag.position.tag: tag.position.x_m for tag in live.tags("mine-a")} == {"P0": 5, "P1": 6, "P2": 5}
 
 
 def test_feed_that_stops_is_stale_and_one_that_never_came_is_never(live: LivePositions) -> None:
