@@ -61,6 +61,7 @@ BATCH = 2000
 DAY_S = 86_400.0
 PERIOD_S = 5.0
 SOS_EVERY_S = 1.0
+PING_S = 2.0
 UNDER_WAY = 400
 """Messages that the broker has not acknowledged; it closes on a client that sends more than it takes at once."""
 
@@ -112,8 +113,8 @@ class Walk:
 
     def step(self, n: int) -> tuple[float, float]:
         place = self.places[n]
-        place[0] = min(self._width, max(0.0, place[0] + self._draw.uniform(-1.5, 1.5)))
-        place[1] = min(self._height, max(0.0, place[1] + self._draw.uniform(-1.5, 1.5)))
+        place[0] = min(self._width, max(0.0, place[0] + self._draw.uniform(-0.4, 0.4)))
+        place[1] = min(self._height, max(0.0, place[1] + self._draw.uniform(-0.4, 0.4)))
         return place[0], place[1]
 
     def batch(self, at: float, seq: int) -> list[Position]:
@@ -307,14 +308,15 @@ async def _under_load(server: Instance, port: int, rate: int, seconds: float) ->
     await asyncio.sleep(3.0)
     watching.cancel()
     await asyncio.wait([watching])
-    cpu = _cpu_s(server.pid)
+    cpu, closed = _cpu_s(server.pid), float(client.close_code or 0)
     await client.http.close()
     await http.close()
     seen, heard = sorted(watch.position_s), sorted(watch.alert_s)
     return {
         "live_sent": float(sent["positions"]), "live_lost": float(sent["positions"] - counted),
         "live_rate": sent["positions"] / sent["seconds"], "live_seconds": sent["seconds"],
-        "live_seen": float(len(seen)), "live_p50_ms": _at(seen, 0.5) * 1000, "live_p99_ms": _at(seen, 0.99) * 1000,
+        "live_seen": float(len(seen)), "live_client_closed": closed,
+        "live_p50_ms": _at(seen, 0.5) * 1000, "live_p99_ms": _at(seen, 0.99) * 1000,
         "alerts_expected": float(sent["calls"]), "alerts_seen": float(len(heard)),
         "alert_p50_ms": _at(heard, 0.5) * 1000, "alert_p99_ms": _at(heard, 0.99) * 1000,
         "server_cpu_share": cpu / sent["seconds"],
@@ -340,10 +342,13 @@ class _Watch:
 
     async def run(self) -> None:
         heard = self._client.heard
-        done = len(heard)
+        done, pinged = len(heard), 0.0
         while True:
             await asyncio.sleep(0.005)
             now = time.time()
+            if now - pinged > PING_S and self._client.close_code is None:
+                await self._client.send(m.Ping())
+                pinged = now
             for one in heard[done:]:
                 if isinstance(one, m.Live) and one.kind in ("position", "positions"):
                     items: Any = one.body["items"] if one.kind == "positions" else [one.body]
