@@ -134,8 +134,6 @@ export const api = {
   guests: async (session) => items(await call('GET', `/api/sessions/${id(session)}/guests`)),
   /** @param {string} session @param {string} guest */
   revokeGuest: (session, guest) => call('POST', `/api/sessions/${id(session)}/guests/${id(guest)}/revoke`),
-  /** @param {string} session @param {string} site */
-  invite: (session, site) => call('POST', `/api/sessions/${id(session)}/invite`, { site }),
   /** @param {string} challenge */
   answerChallenge: (challenge) => call('POST', `/api/challenges/${id(challenge)}/answer`),
   /** @param {string} site */
