@@ -38,6 +38,8 @@ REPORT_S = 1.0
 MAX_HELD_BYTES = 4 << 20
 SEND_TIMEOUT_S = 0.2
 """A media worker that takes nothing for so long loses packets; the camera must not wait for it."""
+DIAL_AGAIN_S = 1.0
+"""A door that closed, or is not there, is tried again after this."""
 IMPATIENT_S = 2.0
 """After that it is not waited for at all, for so long."""
 
@@ -113,6 +115,7 @@ class Puller:
         self._attached: Attach | None = None
         self._socket: socket.socket | None = None
         self._token = b""
+        self._dial_at = 0.0
         self._full_at: float | None = None
         """When the door took nothing."""
         self._opening = 0
@@ -125,7 +128,8 @@ class Puller:
         self._reordered = False
         self._video, self._audio = _Track(90000), _Track(8000)
         self._sets: tuple[bytes, ...] = ()
-        self._held: list[Unit] = []
+        self._held: list[tuple[Unit, float]] = []
+        """With the time of arrival."""
         self._held_bytes = 0
         self._counted = _Counted(clock())
         self._dropped = 0
@@ -221,7 +225,7 @@ class Puller:
             if self._attached is not None:
                 self._send(unit, now)
             else:
-                self._hold(unit)
+                self._hold(unit, now)
         elif now - self._live_at > KEYFRAME_PATIENCE_S:
             raise CameraFailed("no_keyframe", f"No key frame in {KEYFRAME_PATIENCE_S:.0f} s.")
         self._report(now)
@@ -243,11 +247,11 @@ class Puller:
             self._live_at = now
             self._enter("live")
 
-    def _hold(self, unit: Unit) -> None:
+    def _hold(self, unit: Unit, now: float) -> None:
         """From a key frame on; less is of no use to anybody."""
         if not self._held and (unit.kind != "video" or self._key_data is not unit.data):
             return
-        self._held.append(unit)
+        self._held.append((unit, now))
         self._held_bytes += len(unit.data)
         if self._held_bytes > MAX_HELD_BYTES:
             self._held.clear()
@@ -256,7 +260,7 @@ class Puller:
     def _take_over(self) -> None:
         """Do what the server said last; what was held goes out first."""
         wanted = self._wanted
-        if wanted is self._attached:
+        if wanted is self._attached or (wanted is not None and self._clock() < self._dial_at):
             return
         if self._socket is not None:
             self._socket.close()
@@ -270,6 +274,7 @@ class Puller:
             link.connect(wanted.address)
         except OSError:
             link.close()  # the media worker is being started again; the server will name another address
+            self._dial_at = self._clock() + DIAL_AGAIN_S
             return
         self._full_at = None
         self._socket, self._attached, self._token = link, wanted, bytes.fromhex(wanted.token)
@@ -277,9 +282,8 @@ class Puller:
         if wanted.audio is not None:
             self._audio.ssrc, self._audio.payload_type = wanted.audio.ssrc, wanted.audio.payload_type
         held, self._held, self._held_bytes = self._held, [], 0
-        now = self._clock()
-        for unit in held:
-            self._send(unit, now)
+        for unit, arrived in held:  # each with its own time: to the timeline they did not come all at once
+            self._send(unit, arrived)
 
     def _send(self, unit: Unit, now: float) -> None:
         if unit.kind == "audio":
@@ -316,7 +320,8 @@ class Puller:
         except OSError:
             self._dropped += 1
             self._socket.close()
-            self._socket = None
+            self._socket, self._attached = None, None
+            self._dial_at = self._clock() + DIAL_AGAIN_S
 
     def _report(self, now: float) -> None:
         counted = self._counted

@@ -96,9 +96,13 @@ class Door:
                 found.append(unit)
         return found
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
         if self._connection is not None:
             self._connection.close()
+            self._connection = None
+
+    def close(self) -> None:
+        self.hang_up()
         self._listener.close()
         os.unlink(self.address)
 
@@ -232,6 +236,49 @@ def test_after_a_detachment_packets_begin_with_a_key_frame_again(door: Door) -> 
         found = door.units(3)
         end.set()
     assert [unit.data[-1] for unit in found] == [5, 6, 7]
+
+
+def test_a_door_that_closed_is_dialled_again_by_itself(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DIAL_AGAIN_S", 0.0)
+    go, on, end = threading.Event(), threading.Event(), threading.Event()
+    more = [picture(number, key=number % 3 == 0) for number in range(2, 12)]
+    with pulling(Camera([picture(0, key=True), go, picture(1), on, *more, end])) as (puller, told):
+        told.wait(Opened)
+        puller.attach(attach(door))
+        go.set()
+        door.units(2)
+        door.hang_up()
+        on.set()
+        found = door.units(3)
+        end.set()
+    assert found[0].key
+
+
+def test_pictures_that_were_held_for_long_keep_their_own_times(door: Door) -> None:
+    now = [100.0]
+    go, end = threading.Event(), threading.Event()
+
+    class Slow(Camera):
+        def units(self) -> Iterator[Unit]:
+            for unit in super().units():
+                now[0] += 0.5
+                yield unit
+
+    many = [Unit("video", picture(n, key=n == 0).data, n * 0.5, n * 0.5) for n in range(40)]
+    told = Told()
+    camera = Slow([*many, go, picture(0), end])
+    puller = Puller(Add(camera="c", url="rtsp://camera.mine/1"), Policy(), told, clock=lambda: now[0],
+                    opener=lambda *_, **__: camera)  # fmt: skip
+    puller.start()
+    told.wait(Opened)
+    puller.attach(attach(door))
+    go.set()
+    stamps = [int.from_bytes(packet[4:8], "big") for packet in door.packets(41)]
+    end.set()
+    puller.stop()
+    assert [(later - earlier) & 0xFFFFFFFF for earlier, later in itertools.pairwise(sorted(set(stamps[2:])))] == [
+        45_000
+    ] * 38
 
 
 def test_packets_for_an_opening_that_is_over_go_nowhere(door: Door) -> None:
