@@ -123,7 +123,11 @@ class Door:
         """With the process at the other end."""
 
     def accept(self) -> socket.socket | None:
-        """A new connection to be read with `receive`, or None."""
+        """A new connection to be read with `receive`, or None.
+
+        Raises:
+            OSError: this process has no descriptor left; wait a moment.
+        """
         try:
             connection, _ = self.socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionError):

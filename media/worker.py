@@ -253,8 +253,19 @@ class _Running:
         self._loop.add_reader(door.socket, self._let_in, door)
         return door
 
+    def _open_again(self, door: Door) -> None:
+        if door.socket.fileno() >= 0:
+            self._loop.add_reader(door.socket, self._let_in, door)
+
     def _let_in(self, door: Door) -> None:
-        if (connection := door.accept()) is not None:
+        try:
+            connection = door.accept()
+        except OSError as error:
+            log.error("The door takes nobody for %.0f s: %s.", icetcp.EXHAUSTED_S, error)
+            self._loop.remove_reader(door.socket)
+            self._loop.call_later(icetcp.EXHAUSTED_S, self._open_again, door)
+            return
+        if connection is not None:
             self._loop.add_reader(connection, self._take_in, door, connection)
 
     def _take_in(self, door: Door, connection: socket.socket) -> None:

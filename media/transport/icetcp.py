@@ -17,9 +17,11 @@ UDP. Connections come by a listener of our own, or from the server, which takes 
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import logging
 import os
+import resource
 import socket
 import time
 from collections import Counter
@@ -40,6 +42,11 @@ MAX_WAITING_BYTES = 256 * 1024
 UDP_BUFFER_BYTES = 1 << 20
 RECEIVES = 64
 LOOK_S = 1.0
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+EXHAUSTED_S = 1.0
+"""Without descriptors nothing is accepted for so long: the listener stays readable, and the loop would spin."""
+SPARE_DESCRIPTORS = 256
+WANTED_DESCRIPTORS = 8192
 _MAX_DATAGRAM = 65535
 
 
@@ -58,6 +65,16 @@ class TcpCounters:
 
     def totals(self) -> dict[str, float]:
         return {name: float(getattr(self, name)) for name in self.__slots__}
+
+
+def descriptors() -> int:
+    """How many this process may have open; the soft limit is raised to the hard one, or to `WANTED_DESCRIPTORS`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = WANTED_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, WANTED_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return WANTED_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
 def loopback_of(client: str) -> str:
@@ -175,7 +192,10 @@ class IceTcp:
         self._listener: socket.socket | None = None
         self._intake: socket.socket | None = None
         self._handed: dict[socket.socket, None] = {}
+        self._again: asyncio.TimerHandle | None = None
         self._looking = self._loop.call_later(LOOK_S, self._look)
+        self._most = min(MAX_CONNECTIONS, (descriptors() - SPARE_DESCRIPTORS) // 2)
+        """Each connection takes two descriptors."""
         self.counters = TcpCounters()
 
     def listen(self, listener: socket.socket) -> None:
@@ -213,6 +233,8 @@ class IceTcp:
 
     def close(self) -> None:
         self._looking.cancel()
+        if self._again is not None:
+            self._again.cancel()
         for one in (self._listener, self._intake, *self._handed):
             if one is not None:
                 self._loop.remove_reader(one)
@@ -249,9 +271,19 @@ class IceTcp:
 
     def _accept(self) -> None:
         assert self._listener is not None
-        with contextlib.suppress(OSError):
+        try:
             connection, _ = self._listener.accept()
-            self._begin(connection)
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                log.error("No more TCP connections for %.0f s: %s.", EXHAUSTED_S, error)
+                self._loop.remove_reader(self._listener)
+                self._again = self._loop.call_later(EXHAUSTED_S, self._accept_again)
+            return
+        self._begin(connection)
+
+    def _accept_again(self) -> None:
+        if self._listener is not None and self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener, self._accept)
 
     def _let_in(self) -> None:
         assert self._intake is not None
@@ -283,7 +315,7 @@ class IceTcp:
         except OSError:
             connection.close()
             return
-        if len(self._legs) >= MAX_CONNECTIONS or self._clients[client] >= MAX_PER_CLIENT:
+        if len(self._legs) >= self._most or self._clients[client] >= MAX_PER_CLIENT:
             self.counters.dropped_tcp_refused += 1
             connection.close()
             return

@@ -1,6 +1,7 @@
 """A whole worker, and peers that come by TCP because no UDP passes."""
 
 import asyncio
+import errno
 import socket
 import time
 from pathlib import Path
@@ -167,3 +168,33 @@ async def test_the_server_may_hand_connections_in(tmp_path: Path) -> None:
         handoff.close()
         assert handoff.dropped == 0
     listener.close()
+
+
+async def test_without_descriptors_nothing_spins_and_all_goes_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(icetcp, "EXHAUSTED_S", 0.3)
+    async with running_worker() as (link, worker):
+        assert worker._running is not None
+        tcp = worker._running._tcp
+        assert tcp is not None
+        assert tcp._listener is not None
+        real, tries = tcp._listener, []
+
+        class Exhausted:
+            """A listener of a process that has too many files open."""
+
+            def fileno(self) -> int:
+                return real.fileno()
+
+            def accept(self) -> tuple[socket.socket, object]:
+                tries.append(time.monotonic())
+                if len(tries) == 1:
+                    raise OSError(errno.EMFILE, "Too many open files")
+                return real.accept()
+
+            def close(self) -> None:
+                real.close()
+
+        monkeypatch.setattr(tcp, "_listener", Exhausted())
+        await tcp_publisher(link)
+        assert len(tries) == 2
+        assert tries[1] - tries[0] >= 0.25
