@@ -24,6 +24,9 @@ from media.trendline import Trendline
 START_BPS, LEAST_BPS, MOST_BPS = 1_500_000.0, 50_000.0, 50_000_000.0
 HISTORY_S = 2.0
 ACKED_WINDOW_S = 0.5
+MAX_ACKED = 8192
+CLOCK_BACK_S = 1.0
+"""A receiver whose arrivals jump back so far has another clock now: what came by the old one is no measure."""
 DECREASE = 0.85
 GROWTH_PER_S = 1.08
 OVERHEAD_BYTES = 44
@@ -75,7 +78,7 @@ class Bandwidth:
         self._sent: dict[int, _Sent] = {}
         self._highest = -1
         self._trend = Trendline()
-        self._acked: deque[tuple[float, int]] = deque()
+        self._acked: deque[tuple[float, int]] = deque(maxlen=MAX_ACKED)
         self._reference: int | None = None
         self._by_delay = START_BPS
         self._by_loss = MOST_BPS
@@ -177,6 +180,8 @@ class Bandwidth:
             least = arrived - packet.at if self._least_s is None else self._least_s + 0.00001
             self._least_s = min(least, arrived - packet.at)
             self._standing_s = 0.8 * self._standing_s + 0.2 * (arrived - packet.at - self._least_s)
+            if self._acked and arrived < self._acked[-1][0] - CLOCK_BACK_S:
+                self._acked.clear()
             self._acked.append((arrived, packet.size))
             if probe is not None and packet.probe == self._probe_number:
                 probe.packets.append((packet.at, arrived, packet.size))

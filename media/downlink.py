@@ -27,6 +27,9 @@ REPAIRS = 0.25
 REPAIRS_AHEAD_S = 0.5
 """Of a full way this share may go to repairs: more of them only make more losses."""
 PACKET_BITS = 1200 * 8
+REPORTS_PER_S = 100.0
+REPORTS_AHEAD = 20.0
+"""A receiver reports ten or twenty times a second, now and then several times at once; what is far above is dropped."""
 CHANGE = 0.03
 """A change of the estimate that is worth a new arrangement."""
 
@@ -47,6 +50,8 @@ class Downlink:
         self._owed = 0.0
         self._repairs_at = float("-inf")
         self._repairs_left = 0.0
+        self._reported_at = float("-inf")
+        self._reports_left = 0.0
         self._trial: tuple[float, float] | None = None
         """Bits a second above the estimate, until when."""
 
@@ -82,6 +87,13 @@ class Downlink:
 
     def feedback(self, statuses: Statuses, now: float) -> bool:
         """Gives whether what is sent should be arranged anew."""
+        elapsed = now - self._reported_at
+        self._reports_left = min(self._reports_left + elapsed * REPORTS_PER_S, REPORTS_AHEAD)
+        self._reported_at = now
+        if self._reports_left < 1:
+            self._forwarder.counters.dropped_rtcp += 1
+            return False
+        self._reports_left -= 1
         self.bandwidth.sent(self._forwarder.sent(self._peer))
         before = self.bandwidth.congested_at
         self.bandwidth.feedback(statuses, now)

@@ -187,13 +187,16 @@ def parse(data: bytes) -> list[Packet]:
     """
     packets: list[Packet] = []
     offset = 0
+    statuses = transportcc.MAX_READ
     for _ in range(MAX_PACKETS):
         if offset == len(data):
             return packets
         count, kind, body, offset = _next_packet(data, offset)
-        packet = _known(kind, count, body)
+        packet = _known(kind, count, body, statuses)
         if packet is not None:
             packets.append(packet)
+        if isinstance(packet, TransportFeedback):
+            statuses -= len(packet.statuses.deltas)
     raise RtcpError(f"A compound packet of more than {MAX_PACKETS} packets is refused.")
 
 
@@ -212,7 +215,7 @@ def _next_packet(data: bytes, offset: int) -> tuple[int, int, bytes, int]:
     return first & 0x1F, kind, body, end
 
 
-def _known(kind: int, count: int, body: bytes) -> Packet | None:
+def _known(kind: int, count: int, body: bytes, statuses: int) -> Packet | None:
     if kind == SENDER_REPORT:
         if len(body) < _SENDER_INFO.size:
             raise RtcpError("The sender report is cut off.")
@@ -230,7 +233,7 @@ def _known(kind: int, count: int, body: bytes) -> Packet | None:
         if len(body) < _FEEDBACK.size:
             raise RtcpError("The transport-wide feedback is cut off.")
         sender, media = _FEEDBACK.unpack_from(body)
-        return TransportFeedback(sender, media, transportcc.parse(body[_FEEDBACK.size :]))
+        return TransportFeedback(sender, media, transportcc.parse(body[_FEEDBACK.size :], statuses))
     if kind == PAYLOAD_FEEDBACK:
         return _payload_feedback(count, body)
     return None

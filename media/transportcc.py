@@ -22,6 +22,8 @@ REFERENCE_TICKS = 256
 """64 ms."""
 MAX_STATUSES = 8192
 """Of one report, read or written; more at once is an outage."""
+MAX_READ = 2000
+"""In all reports of one datagram: a run of thousands takes two bytes to claim, and time to look at."""
 MAX_ARRIVED = 400
 """Packets with a time in one report, so that it fits one datagram."""
 HISTORY_S = 0.5
@@ -62,8 +64,11 @@ class Statuses:
         return b"".join((head, chunks, *times))
 
 
-def parse(body: bytes) -> Statuses:
+def parse(body: bytes, most: int = MAX_STATUSES) -> Statuses:
     """What `pack` makes, with anything behind it.
+
+    Args:
+        most: packets that it may speak of.
 
     Raises:
         RtcpError: it is cut off, or speaks of more packets than are looked at.
@@ -71,7 +76,7 @@ def parse(body: bytes) -> Statuses:
     if len(body) < _HEAD.size:
         raise RtcpError("The transport-wide feedback is cut off.")
     base, total, rest = _HEAD.unpack_from(body)
-    if total > MAX_STATUSES:
+    if total > most:
         raise RtcpError(f"Transport-wide feedback on {total} packets is refused.")
     symbols: list[int] = []
     offset = _HEAD.size

@@ -90,3 +90,23 @@ def test_feedback_about_what_was_never_sent_is_nothing() -> None:
     bandwidth.sent([(1, 0.0, 1000)])
     bandwidth.feedback(Statuses(30_000, 0xFFFFFF, 0, (4,) * 50), 0.1)
     assert bandwidth.estimate_bps == START_BPS
+
+
+def test_a_receiver_whose_clock_goes_back_is_measured_by_the_new_clock() -> None:
+    """And what came by the old one is not kept: its times would never be old enough to be forgotten."""
+    bandwidth = Bandwidth()
+    number, told = 1, 60_000
+    for report in range(200):
+        at = 1 + report * 0.1
+        bandwidth.sent((number + index, at, 1000) for index in range(10))
+        bandwidth.feedback(Statuses(number, told - report * 40, 0, (4,) * 10), at + 0.05)
+        number += 10
+    before = bandwidth.acked_bps
+    for report in range(20):
+        at = 30 + report * 0.1
+        bandwidth.sent((number + index, at + index * 0.01, 1000) for index in range(10))
+        bandwidth.feedback(Statuses(number, report * 100 // 64, 0, (40,) * 10), at + 0.15)
+        number += 10
+    assert before is None
+    assert bandwidth.acked_bps is not None
+    assert 0.5e6 < bandwidth.acked_bps < 1.2e6

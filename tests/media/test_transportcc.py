@@ -57,6 +57,13 @@ def test_a_report_on_too_many_packets_is_refused() -> None:
         transportcc.parse(bytes.fromhex("00052001000001071fff0002"))
 
 
+def test_reports_of_one_datagram_speak_of_a_few_thousand_packets_at_most() -> None:
+    report = rtcp.TransportFeedback(1, 2, Statuses(0, 0, 0, (None,) * 1000))
+    assert len(rtcp.parse(rtcp.compound([report] * 2))) == 2
+    with pytest.raises(RtcpError):
+        rtcp.parse(rtcp.compound([report] * 3))
+
+
 def told(reports: list[Statuses]) -> dict[int, float | None]:
     """Sequence number (16 bits) to seconds; a later report counts."""
     found: dict[int, float | None] = {}
