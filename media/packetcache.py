@@ -1,7 +1,8 @@
 """The last packets of one track, to repair losses and to start a new subscriber at once. Pure.
 
 Each packet is kept once, in plain form, under its number: the track's own sequence number, extended and without the
-gaps that muting makes (see `media.forwarder`). A ring: a new packet displaces the one `capacity` numbers older.
+gaps that muting makes (see `media.forwarder`), and with the track's own timestamp, whatever its SSRC was then. A
+ring: a new packet displaces the one `capacity` numbers older.
 """
 
 

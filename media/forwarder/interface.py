@@ -21,7 +21,8 @@ from media.transport.srtp import SrtpPair
 from media.transport.stun import Address
 
 PacketSink = Callable[[bytes, bool, int, int, float], None]
-"""payload, marker, timestamp, sequence number, wall clock of arrival"""
+"""payload, marker, the track's own timestamp and number (16 bits; one is left out where the track goes on after a mute
+or with another SSRC), wall clock of arrival"""
 
 
 class Kind(Enum):

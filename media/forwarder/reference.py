@@ -251,7 +251,7 @@ class ReferenceForwarder:
         if source.muted:
             self._counters.dropped_muted += 1
             return
-        _, second, sequence, timestamp, _ = _HEADER.unpack_from(packet)
+        _, second, _, timestamp, _ = _HEADER.unpack_from(packet)
         if source.resumes:
             self._resume(source, extended, timestamp, now)
         if extended < source.first:
@@ -263,10 +263,12 @@ class ReferenceForwarder:
             self._counters.dropped_rtp += 1
             return
         number = extended + source.offset
+        if source.timestamp_shift:
+            timestamp = timestamp + source.timestamp_shift & 0xFFFFFFFF
+            packet = b"".join((packet[:4], timestamp.to_bytes(4, "big"), packet[8:]))
         if not source.cache.put(number, packet):
             self._counters.dropped_duplicate += 1
             return
-        timestamp = timestamp + source.timestamp_shift & 0xFFFFFFFF
         if number > source.last_number:
             source.last_number, source.last_timestamp, source.last_new = number, timestamp, now
         if source.video:
@@ -278,7 +280,7 @@ class ReferenceForwarder:
             if source.level_extension:
                 self._note_level(source, packet)
         if source.sink is not None:
-            source.sink(packet[start:end], second > 127, timestamp, sequence, self._wall_clock())
+            source.sink(packet[start:end], second > 127, timestamp, number + source.seams & 0xFFFF, self._wall_clock())
         if not source.batch:
             self._batched.append(source)
         source.batch.append((number, second & 0x80, timestamp, packet))
@@ -297,6 +299,7 @@ class ReferenceForwarder:
         if source.last_number < 0:
             return
         source.offset = source.last_number + 1 - extended
+        source.seams += 1
         if source.retimes:
             source.retimes = False
             elapsed = int((now - source.last_new) * source.spec.clock_rate)
@@ -637,11 +640,7 @@ class ReferenceForwarder:
         return source.cache.run(source.key_number, source.last_number)
 
     def _replay(self, route: Route, run: list[tuple[int, bytes]]) -> None:
-        shift = route.source.timestamp_shift
-        batch = []
-        for number, packet in run:
-            timestamp = int.from_bytes(packet[4:8], "big") + shift & 0xFFFFFFFF
-            batch.append((number, packet[1] & 0x80, timestamp, packet))
+        batch = [(number, packet[1] & 0x80, int.from_bytes(packet[4:8], "big"), packet) for number, packet in run]
         for first in range(0, len(batch), BATCH_PACKETS):
             prepared = self._prepare(batch[first : first + BATCH_PACKETS], route.extensions, route.transport)
             self._shape_and_pace(route, prepared)
@@ -659,6 +658,7 @@ class ReferenceForwarder:
         changed = self._routes[route]
         if changed.spec != spec:
             changed.agree(spec)
+            self._drop_waiting(changed)
             changed.source.regroup()
 
     def close_route(self, route: int) -> None:
@@ -768,7 +768,7 @@ class ReferenceForwarder:
             number = rtp.nearest(sequence - asked.sequence_shift, source.last_number, 16)
             packet = source.cache.get(number) if asked.start <= number <= source.last_number else None
             if packet is not None and asked.resends.grants(number, now):
-                self._resend(asked, self._prepare_one(source, number, packet, asked))
+                self._resend(asked, self._prepare_one(number, packet, asked))
         self._flush()
 
     def _resend_shaped(self, route: Route, shaper: Shaper, sequences: Sequence[int], now: float) -> None:
@@ -782,12 +782,12 @@ class ReferenceForwarder:
             segment, number = found
             packet = source.cache.get(number)
             if packet is not None and route.resends.grants(outgoing, now):
-                prepared = self._prepare_one(source, number, packet, route)
+                prepared = self._prepare_one(number, packet, route)
                 self._resend(route, [shaper.again(segment, *each[:4]) for each in prepared])
         self._flush()
 
-    def _prepare_one(self, source: Source, number: int, packet: bytes, route: Route) -> list[Prepared]:
-        timestamp = int.from_bytes(packet[4:8], "big") + source.timestamp_shift & 0xFFFFFFFF
+    def _prepare_one(self, number: int, packet: bytes, route: Route) -> list[Prepared]:
+        timestamp = int.from_bytes(packet[4:8], "big")
         return self._prepare([(number, packet[1] & 0x80, timestamp, packet)], route.extensions, route.transport)
 
     def _resend(self, route: Route, prepared: list[Prepared]) -> None:
@@ -834,7 +834,7 @@ class ReferenceForwarder:
                     continue
                 segment, number = found
             packet = source.cache.get(number) if number >= asked.start else None
-            for each in self._prepare_one(source, number, packet, asked) if packet is not None else ():
+            for each in self._prepare_one(number, packet, asked) if packet is not None else ():
                 whole = each if shaper is None or segment is None else shaper.again(segment, *each[:4])
                 self._send_rtx(asked, whole, payload_type)
                 padded += whole[4]

@@ -84,6 +84,7 @@ class Source:
         "resumes",
         "retimes",
         "routes",
+        "seams",
         "sink",
         "spec",
         "ssrc",
@@ -103,6 +104,8 @@ class Source:
         self.ssrc = 0
         self.reception = Reception(spec.clock_rate)
         self.offset = 0
+        self.seams = 0
+        """How often the stream went on after a mute or with another SSRC: a tap is told one number missing for each."""
         self.first = 0
         """Extended numbers below this are from before a mute or another SSRC."""
         self.timestamp_shift = 0

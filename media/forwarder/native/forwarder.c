@@ -564,6 +564,8 @@ void route_agree(struct route *route, const struct agreement *agreed)
 {
     route->agreed = *agreed;
     route->resend_count = 0;
+    if (route->peer->pacer)
+        pacer_drop(route->peer->pacer, route);
     if (route->shaper)
         shaper_agree(route->shaper, (uint8_t)agreed->descriptor);
     else if (route->started)
@@ -607,10 +609,10 @@ static const struct packet *kept(const struct source *source, int64_t number)
     return packet->number == number && number >= 0 ? packet : NULL;
 }
 
-static struct queued queue_of(const struct source *source, const struct packet *packet)
+static struct queued queue_of(const struct packet *packet)
 {
     return (struct queued){.number = packet->number, .bytes = packet->bytes, .size = packet->size,
-                           .timestamp = read32(packet->bytes + 4) + source->timestamp_shift,
+                           .timestamp = read32(packet->bytes + 4),
                            .marker = packet->bytes[1] & 0x80};
 }
 
@@ -666,7 +668,7 @@ static void replay(struct core *self, struct route *route)
         struct queued packets[BATCH], prepared[BATCH];
         uint32_t count = 0;
         for (; number <= source->last_number && count < self->run_packets; number++)
-            packets[count++] = queue_of(source, kept(source, number));
+            packets[count++] = queue_of(kept(source, number));
         count = prepare(self, packets, count, &route->agreed.renumbering, prepared);
         shape_and_pace(self, route, prepared, count);
     }
@@ -786,7 +788,7 @@ void resend(struct forwarder *forwarder, struct route *route, const uint16_t *se
         const struct packet *packet = from ? kept(from, number) : NULL;
         if (!packet || !grants(route, outgoing, now))
             continue;
-        struct queued found = queue_of(from, packet), prepared[1];
+        struct queued found = queue_of(packet), prepared[1];
         if (!prepare(self, &found, 1, &route->agreed.renumbering, prepared))
             continue;
         if (segment)
@@ -821,7 +823,7 @@ uint32_t pad(struct forwarder *forwarder, struct route *route, uint32_t size)
         const struct packet *packet = number >= route->start ? kept(source, number) : NULL;
         if (!packet)
             continue;
-        struct queued found = queue_of(source, packet), prepared[1];
+        struct queued found = queue_of(packet), prepared[1];
         if (!prepare(self, &found, 1, &route->agreed.renumbering, prepared))
             continue;
         if (segment)
@@ -1201,6 +1203,7 @@ static void resume(struct source *source, int64_t extended, uint32_t timestamp, 
     if (source->last_number < 0)
         return;
     source->offset = source->last_number + 1 - extended;
+    source->seams++;
     if (source->retimes) {
         source->retimes = 0;
         int64_t elapsed = (int64_t)((now - source->last_new) * source->clock_rate);
@@ -1233,7 +1236,8 @@ static void keyframe(struct core *self, struct source *source, int64_t number, u
         go_over(self, source, number, timestamp, packet, size, now);
 }
 
-static int put(struct source *source, int64_t number, const uint8_t *bytes, size_t size)
+/* With the track's own timestamp, whatever its SSRC was. */
+static int put(struct source *source, int64_t number, uint32_t timestamp, const uint8_t *bytes, size_t size)
 {
     struct packet *place = &source->ring[(uint64_t)number & source->ring_mask];
     if (place->number >= number)
@@ -1254,6 +1258,7 @@ static int put(struct source *source, int64_t number, const uint8_t *bytes, size
     }
     place->number = number;
     memcpy(place->bytes, bytes, size);
+    write32(place->bytes + 4, timestamp);
     place->size = (uint32_t)size;
     return 1;
 }
@@ -1274,7 +1279,7 @@ static void store(struct core *self, struct source *source, const uint8_t *bytes
         COUNT(dropped_muted);
         return;
     }
-    uint32_t sequence = read16(bytes + 2), timestamp = read32(bytes + 4);
+    uint32_t timestamp = read32(bytes + 4);
     if (source->resumes)
         resume(source, extended, timestamp, now);
     if (extended < source->first) {
@@ -1286,11 +1291,11 @@ static void store(struct core *self, struct source *source, const uint8_t *bytes
         return;
     }
     int64_t number = extended + source->offset;
-    if (!put(source, number, bytes, size)) {
+    timestamp += source->timestamp_shift;
+    if (!put(source, number, timestamp, bytes, size)) {
         COUNT(dropped_duplicate);
         return;
     }
-    timestamp += source->timestamp_shift;
     if (number > source->last_number) {
         source->last_number = number;
         source->last_timestamp = timestamp;
@@ -1309,13 +1314,13 @@ static void store(struct core *self, struct source *source, const uint8_t *bytes
         struct handed *handed = hand(self, TAPPED, source->number, tappable, end - start);
         handed->marker = bytes[1] > 127;
         handed->timestamp = timestamp;
-        handed->sequence = sequence;
+        handed->sequence = (uint16_t)(number + source->seams);
     }
     if (!source->listed) {
         source->listed = 1;
         self->listed[self->listed_count++] = source;
     }
-    source->queued[source->queued_count++] = queue_of(source, kept(source, number));
+    source->queued[source->queued_count++] = queue_of(kept(source, number));
     if (source->queued_count >= self->run_packets)
         fan_out(self, source);
 }

@@ -75,7 +75,7 @@ struct source {
     int64_t number;
     struct peer *peer;
     struct reception reception;
-    int64_t offset, first, last_number, key_number, key_timestamp, keyframes, octets;
+    int64_t offset, seams, first, last_number, key_number, key_timestamp, keyframes, octets;
     double last_arrival, last_new, key_at;
     uint32_t ssrc, timestamp_shift, last_timestamp, clock_rate;
     int32_t codec, video, payload_type, rtx_payload_type;

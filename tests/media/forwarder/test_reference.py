@@ -145,6 +145,42 @@ def test_a_resent_packet_is_the_same_to_the_byte(bench: Bench) -> None:
     assert bench.forwarder.counters.packets_resent == 10
 
 
+def test_what_was_sent_before_another_ssrc_is_resent_the_same_to_the_byte(bench: Bench) -> None:
+    bench.send(10, key=True, timestamp=7000)
+    bench.pump_into([])
+    bench.send(11, timestamp=10_000)
+    time.sleep(0.001)
+    bench.forwarder.pump()
+    before = bench.datagrams()
+    bench.change_ssrc(2)
+    bench.now += 0.1
+    bench.send(500, timestamp=3_000_000)
+    time.sleep(0.001)
+    bench.forwarder.pump()
+    after = bench.datagrams()
+    assert len(before) == len(after) == 1
+    bench.forwarder.resend(ROUTE, numbers([*before, *after]))
+    assert bench.datagrams() == [*before, *after]
+
+
+@pytest.mark.parametrize("muted", [3, 1000, 40_000])
+def test_a_tap_misses_one_number_for_a_mute_of_any_length(bench: Bench, muted: int) -> None:
+    tapped: list[int] = []
+    bench.forwarder.tap(SOURCE, lambda payload, marker, timestamp, number, at: tapped.append(number))
+    for sequence in (65_530, 65_531):
+        bench.send(sequence, key=sequence == 65_530)
+    bench.pump()
+    bench.forwarder.mute(SOURCE, True)
+    for sequence in range(65_532, 65_532 + muted, 100):
+        bench.send(sequence & 0xFFFF)
+        bench.pump()
+    bench.forwarder.mute(SOURCE, False)
+    for sequence in range(65_532 + muted, 65_534 + muted):
+        bench.send(sequence & 0xFFFF)
+    assert len(bench.pump()) == 2
+    assert tapped == [65_530, 65_531, 65_533, 65_534]
+
+
 def test_what_the_ring_has_lost_is_not_resent(bench: Bench) -> None:
     bench.send(0, key=True)
     first = bench.pump()

@@ -136,6 +136,29 @@ def test_a_pause_drops_what_waits_and_forgets_what_was_sent(stage: Stage) -> Non
 
 
 @pytest.mark.parametrize("switched", [False, True])
+def test_what_waits_under_an_agreement_that_ended_is_not_sent(stage: Stage, switched: bool) -> None:
+    if switched:
+        stage.frame(LOW, key=True)
+        stage.forwarder.switch(ROUTE, HIGH, 0)
+        stage.tick()
+        stage.frame(HIGH, key=True)
+        stage.got()
+    stage.tick()
+    stage.forwarder.pace(VIEWER, 10_000)
+    stage.frame(HIGH if switched else LOW, key=True, packets=40)
+    stage.forwarder.release(stage.now)
+    assert len(stage.got()) < 40
+    stage.forwarder.set_route(ROUTE, RouteSpec(5000, 99, 5001, None, {}))
+    assert stage.forwarder.release(stage.now + 60) is None
+    assert stage.got() == []
+    stage.now += 60
+    stage.tick()
+    stage.frame(HIGH if switched else LOW, key=True)
+    stage.forwarder.release(stage.now)
+    assert stage.got()
+
+
+@pytest.mark.parametrize("switched", [False, True])
 def test_padding_is_of_the_newest_packets(stage: Stage, switched: bool) -> None:
     assert stage.forwarder.pad(ROUTE, 1000) == 0
     stage.both(3, key=(LOW, HIGH))
