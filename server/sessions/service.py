@@ -90,16 +90,20 @@ class SessionService:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            for name, session in list(self._open.items()):
+                if _is_due(session, time.monotonic()):
+                    try:
+                        await self._end_rings(name)
+                    except StoreError as error:
+                        log.warning("ring_end_waits", reason=str(error))
+
+    async def _end_rings(self, name: str) -> None:
+        """What stands under this name when the lock is had counts: it may have been answered or ended meanwhile."""
+        async with self._lock:
             now, at = time.monotonic(), time.time()
-            for session in list(self._open.values()):
-                deadline = session.next_timeout()
-                if deadline is None or deadline > now:
-                    continue
-                try:
-                    async with self._lock:
-                        await self._change(session, Session.tick, now, at)
-                except StoreError as error:
-                    log.warning("ring_end_waits", reason=str(error))
+            session = self._open.get(name)
+            if session is not None and _is_due(session, now):
+                await self._change(session, Session.tick, now, at)
 
     # --- what people do ---
 
@@ -278,6 +282,11 @@ class SessionService:
                 await idempotency.keep(connection, *once, changed[0][0].as_dict(), at)
         for kept in written:
             await self._bus.publish("entry", kept.as_dict())
+
+
+def _is_due(session: Session, now: float) -> bool:
+    deadline = session.next_timeout()
+    return deadline is not None and deadline <= now
 
 
 async def _save_state(connection: AsyncConnection, state: State) -> None:

@@ -1,6 +1,7 @@
 """Consultations on a real store: what could not be written has not happened."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import pytest
 
 from config.settings import SiteSettings
 from server.bus.memory import MemoryBus
+from server.sessions import service as module
 from server.sessions.errors import SessionError
-from server.sessions.machine import Actor, Chatted, Ended
+from server.sessions.machine import Actor, Answered, Chatted, Ended, Event
 from server.sessions.service import SessionService
 from server.store.database import Database, sqlite_url
 from server.store.errors import StoreError, StoreUnavailable
@@ -79,3 +81,40 @@ async def test_open_consultations_are_there_after_a_restart_with_nobody_in(tmp_p
         (again,) = sessions.about("mine")
         assert again.session == state["session"]
         assert again.invitations["mine"].state == "ringing"
+
+
+@pytest.mark.parametrize("event", [Answered(BY), Ended(BY)])
+async def test_a_ring_that_is_due_while_something_else_is_written_undoes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: Event
+) -> None:
+    async with service(tmp_path) as (sessions, database):
+        sessions._ring_timeout_s = 0.0
+        name = str((await sessions.start("mine", BY, ["county", "mine"], title="t", alert=None))["session"])
+        go_on, finish = asyncio.Event(), database.finish
+
+        async def later(work: Coroutine[Any, Any, Any]) -> Any:
+            await go_on.wait()
+            return await finish(work)
+
+        monkeypatch.setattr(database, "finish", later)
+        monkeypatch.setattr(module, "TICK_S", 0.0)
+        done = asyncio.ensure_future(sessions.handle(name, event))
+        ticking = asyncio.ensure_future(sessions._tick())
+        while not sessions._lock._waiters:
+            await asyncio.sleep(0)
+        go_on.set()
+        await done
+        async with sessions._lock:  # the tick stood before us
+            pass
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
+        state = sessions.get_open(name)
+        if isinstance(event, Ended):
+            assert state is None
+        else:
+            assert state is not None
+            assert {site: str(one.state) for site, one in state.invitations.items()} == {
+                "county": "answered", "mine": "unreachable",
+            }  # fmt: skip
+    async with service(tmp_path) as (sessions, _):
+        assert (sessions.get_open(name) is None) == isinstance(event, Ended), "and so it is written"
