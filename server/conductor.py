@@ -121,10 +121,10 @@ class Conductor:
         """Put a client into a room (or give it a newer grant there).
 
         Raises:
-            SessionError: the consultation has ended, or access was revoked meanwhile.
+            SessionError: the consultation has ended, or access was revoked or the person removed meanwhile.
             StoreError: it could not be written down, so nobody has entered.
         """
-        if any(revocation.covers(grant) for _, revocation in self._revoked):
+        if self._is_revoked(grant):
             raise SessionError("revoked", "Access was revoked.")
         known = client.rooms.get(grant.room)
         if known is not None:
@@ -133,9 +133,28 @@ class Conductor:
         if grant.room.startswith("session:"):
             await self._sessions.handle(grant.room.removeprefix("session:"), _joined(client, grant))
         await self._database.finish(self._write_entry_of(client, grant))
+        if (why := self._shut_meanwhile(grant)) is not None:
+            self.note([grant.room], "member", _member(client, "left"))
+            await self._note_left(client, grant.room)
+            raise why
         membership = client.rooms.setdefault(grant.room, Membership(grant, time.time()))
         self.room_changed(grant.room)
         return membership
+
+    def _is_revoked(self, grant: Grant) -> bool:
+        return any(revocation.covers(grant) for _, revocation in self._revoked)
+
+    def _shut_meanwhile(self, grant: Grant) -> SessionError | None:
+        """Whoever closed the room while the entry was being written did not find the client in it."""
+        if self._is_revoked(grant):
+            return SessionError("revoked", "Access was revoked.")
+        if grant.room.startswith("session:"):
+            state = self._sessions.get_open(grant.room.removeprefix("session:"))
+            if state is None:
+                return SessionError("session_over", "It has ended.")
+            if grant.user in state.floor.barred:
+                return SessionError("removed", f"{grant.name} was removed.")
+        return None
 
     async def _write_entry_of(self, client: Client, grant: Grant) -> None:
         """Who comes in stands in the timeline and in the audit, in one transaction."""
@@ -156,6 +175,9 @@ class Conductor:
         self.room_changed(room)
         self.on_rooms_changed()
         self.note([room], "member", _member(client, "left"))
+        await self._note_left(client, room)
+
+    async def _note_left(self, client: Client, room: str) -> None:
         if room.startswith("session:"):
             try:
                 await self._sessions.handle(room.removeprefix("session:"), Left(client.client))

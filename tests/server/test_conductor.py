@@ -16,7 +16,7 @@ from server.conductor import Conductor
 from server.identity.service import Revocation
 from server.identity.tokens import Grant
 from server.sessions.errors import SessionError
-from server.sessions.machine import Actor, Ended
+from server.sessions.machine import Acted, Actor, Ended
 from server.sessions.service import SessionService
 from server.store import timeline
 from server.store.database import Database, sqlite_url
@@ -227,3 +227,32 @@ async def test_an_expired_grant_takes_the_client_out_of_the_room(world: World) -
     assert "site:mine" not in client.rooms
     problems = [json.loads(body) for body in connection.outbox._durable]
     assert [one["error"] for one in problems if one["type"] == "problem"] == ["token_expired"]
+
+
+@pytest.mark.parametrize("why", ["revoked", "session_over", "removed"])
+async def test_who_is_shut_out_while_coming_in_is_not_in(
+    world: World, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    by = Actor("chair", "王", "county", "county", "supervisor")
+    name = str((await world.sessions.start("mine", by, [], title="t", alert=None))["session"])
+    room = f"session:{name}"
+    client, _ = await world.client("u", "site:mine")
+    await world.client("chair", room)
+    write = world.conductor._write_entry_of
+
+    async def and_then_it_happens(client: Client, grant: Grant) -> None:
+        await write(client, grant)
+        if why == "revoked":
+            world.conductor.revoke(Revocation(jti=grant.jti))
+        elif why == "session_over":
+            await world.sessions.handle(name, Ended(by))
+        else:
+            await world.sessions.handle(name, Acted("remove", by, True, grant.user))
+
+    monkeypatch.setattr(world.conductor, "_write_entry_of", and_then_it_happens)
+    with pytest.raises(SessionError) as refused:
+        await world.conductor.enter(client, grant("u", room))
+    assert refused.value.error == why
+    assert room not in client.rooms
+    if (state := world.sessions.get_open(name)) is not None:
+        assert set(state.people()) == {"chair"}
