@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal, TypeVar
 
@@ -399,6 +399,8 @@ class PhoneDoor:
     async def transfer(self, context: Context, request: web.Request, body: TransferWish) -> None:
         service = self._on()
         leg = self._leg(context, request, "moderate")
+        state = service.sessions.get_open(leg.session) if leg.session else None
+        self._near(context, service, body.target, state.site if state else leg.site, state.sites() if state else ())
         _checked(lambda: service.transfer(leg.id, body.target))
         await self._audit(context, request, "transfer", leg)
 
@@ -463,6 +465,7 @@ class PhoneDoor:
         """Rings; what comes of it stands in the timeline. People of a consultation ring into it, nobody else."""
         service, session = self._on(), request.match_info["session"]
         state = self._session(service, request, session)
+        self._near(context, service, body.target, state.site, state.sites())
         who = visitor(request).user
         async with context.database.transaction() as connection:
             await audit.append(
@@ -481,6 +484,18 @@ class PhoneDoor:
         if state is None or visitor(request).user.site not in state.sites():
             raise ApiProblem("not_found")
         return state
+
+    def _near(self, context: Context, service: PhoneService, target: str, about: str, sites: Collection[str]) -> None:
+        """A phone of a site in the consultation, or of one above or below what it is about; nobody else's. What
+        numbers may be dialled is for the rules to say."""
+        kind, _, name = target.partition(":")
+        if kind == "tel":
+            return
+        phone = service.phones.get(name) if kind == "phone" else None
+        site = name if kind == "site" else phone.site if phone is not None else ""
+        tree = context.tree
+        if not (site in sites or tree.reaches(site, about) or tree.reaches(about, site)):
+            raise ApiProblem("not_found", "That phone is neither above nor below.")
 
     # --- SIP over WebSocket ---
 

@@ -168,6 +168,34 @@ async def test_a_consultation_rings_a_phone_and_a_moderator_ends_the_call(world:
         assert record["called"] == "desk-a"
 
 
+async def test_phones_of_sites_aside_are_neither_rung_nor_called_by_a_transfer(world: World) -> None:
+    secret = await world.service.phones.add("desk-a", "mine-a", "调度台", (), "x")
+    await world.service.phones.add("desk-b", "mine-b", "别矿", (), "x")
+    body = await world.sessions.start("mine-a", BY, ["mine-a"], title="", alert=None)
+    path = f"/api/sessions/{body['session']}/ring"
+    assert world.service.endpoint is not None
+    async with (
+        softphone("desk-a", "lamproom", world.service.endpoint.port, secret) as phone,
+        world.served.browser("guard") as guard,
+        world.served.browser("super") as chair,
+    ):
+        await phone.register()
+        aside = ("site:mine-b", "phone:desk-b", "phone:nobody", "site:nowhere")
+        for target in aside:
+            async with guard.post(path, json={"target": target}) as answer:
+                assert (answer.status, (await answer.json())["error"]) == (404, "not_found")
+        for target in ("site:county", "phone:desk-a"):
+            async with guard.post(path, json={"target": target, "menu": False}) as answer:
+                assert answer.status == 202
+        await until(lambda: any(leg.state == "talking" for leg in world.service.legs.values()))
+        (call,) = world.service.legs
+        for target in aside:
+            async with chair.post(f"/api/phones/calls/{call}/transfer", json={"target": target}) as answer:
+                assert (answer.status, (await answer.json())["error"]) == (404, "not_found")
+        async with chair.post(f"/api/phones/calls/{call}/transfer", json={"target": "phone:desk-a"}) as answer:
+            assert answer.status == 204
+
+
 async def test_phones_that_are_off_say_so(tmp_path: Path) -> None:
     async with serve(tmp_path, further=Routes.of(PhoneDoor(None).routes())) as served:
         await served.add_user("engineer", "engineer", "nation")
