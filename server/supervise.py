@@ -53,3 +53,14 @@ async def supervise(
             delay = FIRST_DELAY_S
         await asyncio.sleep(delay * random.uniform(0.5, 1.0))
         delay = min(delay * 2, longest_delay_s)
+
+
+async def apart(name: str, run: Callable[[], Awaitable[None]]) -> bool:
+    """One of many that is not started again: a call, a ring. What it raises is logged and ends it alone; whether it
+    went well is returned."""
+    try:
+        await run()
+    except Exception:
+        log.exception("unit_failed", unit=name)
+        return False
+    return True

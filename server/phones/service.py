@@ -49,6 +49,7 @@ from server.sessions.service import SessionService
 from server.store.database import Database
 from server.store.errors import StoreError
 from server.store.sites import SiteTree
+from server.supervise import apart
 from signaling.sip.address import Address
 from signaling.sip.callcore import Place
 from signaling.sip.callevents import CallEvent, Ended, Incoming, Referred, Refused, RegistrationChanged, Texted
@@ -336,9 +337,12 @@ class PhoneService:
 
     async def _begin(self, target: str, session: str, alert: str | None, by: str, menu: bool) -> None:
         try:
-            await self.ring(target, session=session, alert=alert, by=by, menu=menu)
+            await apart("ring", partial(self._rung, target, session, alert, by, menu))
         finally:
             self._begun -= 1
+
+    async def _rung(self, target: str, session: str, alert: str | None, by: str, menu: bool) -> None:
+        await self.ring(target, session=session, alert=alert, by=by, menu=menu)
 
     # --- running ---
 
@@ -531,14 +535,9 @@ class PhoneService:
     async def _guard(self, leg: Leg, flow: Coroutine[Any, Any, None]) -> None:
         """A call's task, and what is left to do when it is over."""
         try:
-            try:
-                await flow
-            except (PhoneMediaRefused, PhoneMediaDown) as error:
-                leg.hang_up("media_failed", str(error))
-                while True:
-                    await leg.next()
-        except LegOver as over:
-            leg.over(over.ended)
+            if not await apart(f"call {leg.id}", partial(self._followed, leg, flow)):
+                leg.result = leg.result or "error"
+                await apart(f"call {leg.id}", partial(self._dropped, leg))
         finally:
             self.legs.pop(leg.id, None)
             self._by_call.pop(leg.call, None)
@@ -547,10 +546,30 @@ class PhoneService:
             self.recent.append(leg)
             await self._cleared(leg)
 
+    async def _followed(self, leg: Leg, flow: Coroutine[Any, Any, None]) -> None:
+        try:
+            try:
+                await flow
+            except (PhoneMediaRefused, PhoneMediaDown) as error:
+                leg.hang_up("media_failed", str(error))
+                while True:
+                    await leg.next()
+        except LegOver as over:
+            leg.over(over.ended)
+
+    async def _dropped(self, leg: Leg) -> None:
+        """Nobody follows the call any more: the phone is told so."""
+        if leg.call:
+            leg.hang_up("error")
+
     async def _cleared(self, leg: Leg) -> None:
-        await self._media.close(leg.id, leg.result)
+        """Each part, whatever becomes of the others."""
+        await apart(f"call {leg.id}", partial(self._media.close, leg.id, leg.result))
         if leg.client is not None:
-            await self.conductor.remove(leg.client)
+            await apart(f"call {leg.id}", partial(self.conductor.remove, leg.client))
+        await apart(f"call {leg.id}", partial(self._written, leg))
+
+    async def _written(self, leg: Leg) -> None:
         self.changed(leg, "ended")
         await self.book.ended(leg)
 
@@ -589,7 +608,10 @@ class PhoneService:
             return
         leg.step(lambda now: leg.agent.accept_transfer(leg.call, now))
         if self._group is not None:
-            self._group.create_task(self._transfer(leg, number))
+            self._group.create_task(self._transferred(leg, number))
+
+    async def _transferred(self, leg: Leg, number: str) -> None:
+        await apart(f"call {leg.id}", partial(self._transfer, leg, number))
 
     async def _transfer(self, leg: Leg, number: str) -> None:
         outcome = await self.ring(f"tel:{number}", session=leg.session or None, by=leg.peer, site=leg.site, menu=False)

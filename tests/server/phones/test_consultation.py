@@ -62,6 +62,30 @@ async def test_a_desk_phone_dials_0_and_is_a_member_of_its_site(make: Make) -> N
     assert (await world.entries(state.room))[-1]["result"] == "hangup"
 
 
+async def test_a_call_that_breaks_ends_no_other(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = await make()
+    for name in ("desk", "broken"):
+        await world.add(name)
+    state = await world.session("mine")
+    async with world.phone("desk") as desk, world.phone("broken") as broken:
+        await desk.register()
+        await broken.register()
+        await talking(world, desk)
+        leg = world.leg()
+        monkeypatch.setattr(world.media, "refuses", RuntimeError("a fault of ours"))
+        await broken.ended(broken.dial("0"))
+        await until(lambda: world.service.recent)
+        assert world.service.recent[-1].result == "error"
+        monkeypatch.setattr(world.service, "_goals", lambda target, site: [None])
+        world.service.begin_ring("site:mine", session=state.session, alert=None, by="x", menu=False)
+        monkeypatch.setattr(world.media, "close", world.media.drop)
+        await broken.ended(broken.dial("0"))
+        await until(lambda: len(world.service.recent) == 2)
+        assert world.service.available
+        assert world.service.legs == {leg.id: leg}
+        assert leg.state == "talking"
+
+
 async def test_a_desk_phone_with_nothing_to_join_is_told_so(make: Make) -> None:
     world = await make()
     await world.add("desk")
