@@ -48,6 +48,7 @@ from server.store.database import Database
 from server.store.errors import StoreError
 from server.store.ids import new_id
 from server.store.sites import SiteTree
+from server.supervise import apart
 
 log = structlog.get_logger()
 
@@ -459,6 +460,10 @@ class Escalations:
             task.add_done_callback(lambda _, key=key: self._calls.pop(key, None))  # type: ignore[misc]
 
     async def _ring(self, call: Call) -> None:
+        if not await apart(f"ring {call.ring}", lambda: self._ring_people(call)):
+            self._later(call.ring.rsplit(".", 1)[0], Failed(call.ring, call.who, "phone", "error"))
+
+    async def _ring_people(self, call: Call) -> None:
         """Ring one person after the other within the step's time, until somebody takes it or says: the next."""
         alert, phones = call.ring.rsplit(".", 1)[0], self.phones
         reason, deadline = "no_phones", time.monotonic() + call.seconds

@@ -308,6 +308,8 @@ class FakePhones:
     async def ring(self, target: str, **more: object) -> Outcome:
         self.rung.append(target)
         result = self.results.pop(0) if self.results else "rings"
+        if result == "breaks":
+            raise RuntimeError("a fault of ours")
         if result != "rings":
             return Outcome(result, answered_by="话机")
         try:
@@ -366,6 +368,14 @@ async def test_busy_or_the_next_goes_on_at_once(phone_duty: Duty) -> None:
         await until(lambda: len(phones.rung) == 3)
         assert phones.rung == ["site:mine-a", "site:liulin", "site:lvliang"]
         assert phone_duty.told() == ["ringing", "failed", "ringing", "declined", "ringing"]
+
+
+async def test_a_ring_that_breaks_goes_on_to_the_next_and_stops_no_other(phone_duty: Duty) -> None:
+    phones = FakePhones("breaks")
+    async with ringing(phone_duty, phones):
+        await until(lambda: len(phones.rung) == 2)
+        assert phones.rung == ["site:mine-a", "site:liulin"]
+        assert phone_duty.told() == ["ringing", "failed", "ringing"]
 
 
 async def test_taken_on_a_page_the_telephone_stops_ringing(phone_duty: Duty) -> None:
