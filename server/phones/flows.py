@@ -178,6 +178,7 @@ async def goodbye(service: "PhoneService", leg: Leg, reason: str) -> None:
 async def stay(service: "PhoneService", leg: Leg, state: State) -> None:
     """A member of the consultation until the call, the membership or the consultation ends."""
     leg.session = state.session
+    leg.site = leg.site or state.site  # whose moderators and engineers the call is for
     try:
         await _enter_or_wait(service, leg, state)
     except SessionError as error:

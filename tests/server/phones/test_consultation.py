@@ -5,6 +5,7 @@ import os
 import secrets as secrets_module
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -104,7 +105,7 @@ async def test_a_caller_by_the_trunk_enters_the_six_digits(make: Make) -> None:
     room = f"session:{other['session']}"
     pin = world.service.pin(str(other["session"]))
     async with world.phone("pbx", host="127.0.0.3") as pbx:
-        as_caller(pbx).dial("5000")
+        call = as_caller(pbx).dial("5000")
         leg = await world.leg_with("enter-pin")
         world.media.press(leg.id, "12*" + pin)
         await until(lambda: leg.state == "talking")
@@ -112,6 +113,20 @@ async def test_a_caller_by_the_trunk_enters_the_six_digits(make: Make) -> None:
         assert member.person.name == "☎ ***1111"
         assert "13800001111" not in str(await world.entries(room, "member") + await world.entries(room))
         assert world.media.did("play", leg.id, "pin-ok")
+        assert (leg.site, member.person.level) == ("other", "guest")  # for those who moderate there
+        pbx.hang_up(call)
+        found = await written(world, "other")
+    assert [one["call"] for one in found] == [leg.id]
+
+
+async def written(world: PhoneWorld, site: str) -> list[dict[str, Any]]:
+    """Records of a site's calls, as soon as there are any."""
+    async with asyncio.timeout(10):
+        while True:
+            async with world.database.reading() as connection:
+                if found := await rows.calls_of(connection, [site], None, 10):
+                    return found
+            await asyncio.sleep(0.01)
 
 
 def asked(world: PhoneWorld, times: int) -> bool:
