@@ -252,6 +252,12 @@ class AlertService:
         async with self._database.reading() as connection:
             return await rows.get(connection, alert_id)
 
+    async def newest(self, site: str, key: str) -> Alert | None:
+        """The last alert of this key that a site had, whatever its state."""
+        async with self._database.reading() as connection:
+            found = await rows.page(connection, alerts.c.site == site, alerts.c.key == key, after=None, limit=1)
+        return found[0] if found else None
+
     async def open_for(self, site: str) -> Sequence[Alert]:
         """Open and acknowledged alerts of a site and all below it, newest first, at most `OPEN_LIMIT`."""
         path = self._tree[site].path

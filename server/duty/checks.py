@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics.finding import Change, Finding
 from config.settings import Settings
-from server.alerts.machine import ByWhom
+from server.alerts.machine import STANDING, ByWhom
 from server.alerts.service import AlertService
 from server.bus import Bus
 from server.duty.spotcheck import FAIR_S, Check, Standing, check_of, draw, standings
@@ -30,6 +30,8 @@ TICK_S = 0.5
 PICTURE_S = 2.0
 MAX_ROLL = 1000
 PICTURE = "answer"
+TELL_BACK_S = 86400.0
+"""After a start, alerts are made good for checks called within this time."""
 OVER = ("answered", "unanswered", "unreachable")
 """Changes with which a call ends."""
 
@@ -51,6 +53,9 @@ class Checks:
         self._alerts = alerts
         self._open: dict[str, tuple[Check, float]] = {}
         """Open checks, and until when (monotonic)."""
+        self._to_tell: dict[str, Check] = {}
+        """By site, the last check that is over and whose alert is not on disk yet."""
+        self._telling = asyncio.Lock()
         self.screens: Callable[[str], frozenset[str]] = lambda site: frozenset()
         self.on_duty: Callable[[str], tuple[str, ...]] = lambda site: ()
         """Names of those on duty at a site now."""
@@ -66,6 +71,21 @@ class Checks:
             check = check_of(body)
             left = min(max(check.called_at + check.answer_s - at, 0.0), check.answer_s)
             self._open[check.check] = (check, now + left)
+        await self._load_untold(at)
+
+    async def _load_untold(self, at: float) -> None:
+        """Checks whose end is on disk and whose alert is not: the server stopped between the two."""
+        query = select(spot_checks.c.body).where(~spot_checks.c.open, spot_checks.c.called_at >= at - TELL_BACK_S)
+        async with self._database.reading() as connection:
+            bodies = (await connection.execute(query.order_by(spot_checks.c.called_at))).scalars().all()
+        for check in {one.site: one for one in map(check_of, bodies)}.values():
+            alert = await self._alerts.newest(check.site, _key(check.site))
+            if check.outcome == "answered":
+                told = alert is None or alert.state not in STANDING
+            else:
+                told = alert is not None and (alert.explain or {}).get("check") == check.check
+            if not told:
+                self._to_tell[check.site] = check
 
     # --- calling ------------------------------------------------------------------------------------------------------
 
@@ -124,7 +144,7 @@ class Checks:
         )
         if answered is None:
             raise CheckRefused("There is no such call, or it is over.")
-        await self._note_alert(answered)
+        await self._tell(answered.site)
         return answered
 
     async def add_picture(self, check: Check) -> None:
@@ -175,6 +195,7 @@ class Checks:
             entries = await self._keep(connection, after, actor, change, time.time(), open=waits and not over)
         if over:
             self._open.pop(check_id, None)
+            self._to_tell[after.site] = after
         await self._publish(entries)
         return after
 
@@ -205,13 +226,26 @@ class Checks:
         for entry in entries:
             await self._bus.publish("entry", entry.as_dict())
 
+    async def _tell(self, site: str) -> None:
+        """Write the alert of a check that is over; what cannot be written now is tried again by `run`."""
+        async with self._telling:
+            if (check := self._to_tell.get(site)) is None:
+                return
+            try:
+                await self._note_alert(check)
+            except StoreError as error:
+                log.warning("check_alert_waits", check=check.check, reason=str(error))
+                return
+            if self._to_tell.get(site) is check:
+                del self._to_tell[site]
+
     async def _note_alert(self, check: Check) -> None:
         """An unanswered check is an alert, until a later one is answered."""
         change: Change = "cleared" if check.outcome == "answered" else "raised"
         zh, en = ("抽查已应答", "Check answered") if change == "cleared" else ("抽查无人应答", "Check not answered")
         await self._alerts.apply(
             Finding(
-                check.site, f"{check.site}/spot_check/{check.site}", "spot_check", check.site, change, "warning",
+                check.site, _key(check.site), "spot_check", check.site, change, "warning",
                 time.time(), zh, en, {"check": check.check, "outcome": check.outcome}, check.simulated,
             ),
             at=time.time(),
@@ -229,16 +263,17 @@ class Checks:
                         await self._end(check)
                     except StoreError as error:
                         log.warning("check_end_waits", reason=str(error))
+            for site in list(self._to_tell):
+                await self._tell(site)
 
     async def _end(self, check: Check) -> None:
         """Nobody has answered in time; `unreachable` stays what it is."""
         late = check.late()
-        ended = await self._edit(
+        await self._edit(
             check.check, "server", late.outcome, lambda one: one.late() if one.outcome != "answered" else None
         )
         self._open.pop(check.check, None)
-        if ended is not None:
-            await self._note_alert(ended)
+        await self._tell(check.site)
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
@@ -271,6 +306,11 @@ class Checks:
         """Calls of these sites that wait for an answer."""
         wanted = set(sites)
         return [check.as_dict() for check, _ in self._open.values() if check.site in wanted]
+
+
+def _key(site: str) -> str:
+    """Of the alert about the checks of a site."""
+    return f"{site}/spot_check/{site}"
 
 
 async def _no_picture(site: str, within_s: float) -> tuple[bytes, int, int] | None:

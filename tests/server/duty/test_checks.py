@@ -13,6 +13,7 @@ from config.settings import DutySettings
 from server.api.checks import CheckDoor
 from server.duty import checks as module
 from server.duty.checks import Checks
+from server.store.errors import StoreUnavailable
 from tests.fakes.serving import Served, serve
 
 JPEG = b"\xff\xd8\xff\xd9"
@@ -159,3 +160,51 @@ async def test_an_answer_in_the_last_moment_and_the_end_of_the_time_do_not_both_
 
 async def test_reading_the_list_of_another_part_of_the_tree_is_not_found(office: Office) -> None:
     assert (await office.do("south", "GET", "/api/checks", site="county"))[0] == 404
+
+
+async def test_an_alert_that_could_not_be_written_is_written_later_and_over_a_restart(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TICK_S", 0.01)
+    alerts = office.served.context.alerts
+    works, refused = alerts.apply, 0
+
+    async def refuses(*given: Any, **more: Any) -> None:
+        nonlocal refused
+        refused += 1
+        raise StoreUnavailable("locked")
+
+    async def standing(checks: Checks, count: int) -> None:
+        """Run until so many alerts stand."""
+        running = asyncio.ensure_future(checks.run())
+        async with asyncio.timeout(10):
+            while len(await alerts.open_for("mine-a")) != count:
+                await asyncio.sleep(0.01)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+    await office.do("county", "POST", "/api/checks", {"site": "mine-a"})
+    ((check, _),) = office.checks._open.values()
+    monkeypatch.setattr(alerts, "apply", refuses)
+    await office.checks._end(check)
+    assert (refused, office.checks._open) == (1, {})
+    monkeypatch.setattr(alerts, "apply", works)
+    again = new(office.served)
+    await again.load()
+    assert await alerts.open_for("mine-a") == []
+    await standing(again, 1)
+    (alert,) = await alerts.open_for("mine-a")
+    await alerts.close(alert.id, by=office.served.users["mine"], outcome="confirmed", at=alert.at)
+    after = new(office.served)
+    await after.load()
+    assert after._to_tell == {}
+    await standing(office.checks, 1)  # the first server's own second attempt
+    await office.do("county", "POST", "/api/checks", {"site": "mine-a"})
+    ((check, _),) = office.checks._open.values()
+    monkeypatch.setattr(alerts, "apply", refuses)
+    answered = await office.checks.answer(check.check, office.served.users["mine"], "李明")
+    assert answered.outcome == "answered"
+    monkeypatch.setattr(alerts, "apply", works)
+    await after.load()
+    await standing(after, 0)
