@@ -55,11 +55,13 @@ def duration(name: CodecName, payload: bytes) -> int:
     """How long a payload is, in ticks of its RTP clock.
 
     Raises:
-        PayloadError: empty, or longer than a packet may be.
+        PayloadError: empty, without a frame, or longer than a packet may be.
     """
     if not payload:
         raise PayloadError("The payload is empty.")
     ticks = _opus_duration(payload) if name == "opus" else len(payload)
+    if not ticks:
+        raise PayloadError("The payload has no frame.")
     if ticks > MAX_PACKET_MS * SPECS[name].clock_rate // 1000:
         raise PayloadError(f"A payload of {ticks} ticks is longer than {MAX_PACKET_MS} ms.")
     return ticks

@@ -60,6 +60,8 @@ class Playout:
         further = self.jitter.get(now)
         if not isinstance(further, Play):
             return sound
+        if not len(sound):
+            return self._decoded(further.packet)
         both = Delay()
         both.put(sound)
         both.put(self._decoded(further.packet))

@@ -61,7 +61,14 @@ def test_an_opus_packet_says_how_long_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("name", "payload"),
-    [("PCMU", b""), ("opus", b""), ("opus", bytes([1 << 3 | 3])), ("PCMU", bytes(961)), ("opus", b"\x0b\x3f")],
+    [
+        ("PCMU", b""),
+        ("opus", b""),
+        ("opus", bytes([1 << 3 | 3])),
+        ("PCMU", bytes(961)),
+        ("opus", b"\x0b\x3f"),
+        ("opus", b"\xfb\x00"),
+    ],
 )
 def test_payloads_that_cannot_be_are_refused(name: CodecName, payload: bytes) -> None:
     with pytest.raises(PayloadError):
