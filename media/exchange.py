@@ -157,14 +157,18 @@ class Exchange:
 
     def _agree(self, publisher: Publisher, media: tuple[PublishedMedia, ...], now: float) -> tuple[TrackInfo, ...]:
         begun, ended = publisher.agree(media, now)
+        muted = {track.info.track for track in ended if track.muted}
         for track in ended:
             self._end_track(track)
         for track in begun:
+            track.muted = track.info.track in muted
             self._tracks[track.info.track] = (publisher, track)
             for encoding in track.encodings:
                 self._by_source[encoding.source] = (publisher, track, encoding)
+                if track.muted:
+                    self._forwarder.mute(encoding.source, True)
             self._apply(self._router.publish(track.info.track))
-        return tuple(track.info for track in publisher.tracks.values())
+        return tuple(track.info.model_copy(update={"muted": track.muted}) for track in publisher.tracks.values())
 
     def _new_publisher(
         self, peer: str, sdp: str, allow: Sequence[TrackKind], now: float

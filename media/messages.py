@@ -30,6 +30,8 @@ class TrackInfo(Message):
     """The msid's stream part, where the publisher gave one."""
     rids: tuple[str, ...] = ()
     """Layers of a simulcast by RID, the smallest picture first."""
+    muted: bool = False
+    """By `Mute`: it stays so when a new agreement begins the track anew."""
 
 
 # --- commands, server to worker -------------------------------------------------------------------------------------

@@ -181,6 +181,7 @@ class Streams:
                 known = OwnTrack(
                     info.track, info.mid, info.kind, info.codec, publication, sites[info.mid], client.simulated
                 )
+                known.silenced = info.muted
                 client.tracks[info.track] = known
                 self._tell_track(client, known, "published")
                 if (camera := self._camera(client, known)) is not None:
