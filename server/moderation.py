@@ -2,7 +2,8 @@
 
 `server.sessions.floor` says who may be heard in a consultation; this module stops the sound of everybody else at the
 media worker, and lets it go on. A microphone that is shown in several consultations must be allowed in all of them.
-Single tracks that a moderator stopped by hand stay stopped beside that.
+Single tracks that a moderator stopped by hand stay stopped beside that, in every room, and also when their client
+publishes them anew.
 
 A track is judged when it is published, before anybody is told that it is there; and whenever the consultation changes.
 What is stopped reaches nobody: not browsers, phones or the recorder.
@@ -29,6 +30,10 @@ LOST_S = 3.0
 LOOK_S = 1.0
 
 
+_Stop = tuple[str, str, str]
+"""Client, source and, of a camera, its name: a track that is published anew has another id."""
+
+
 class Moderation:
     """Who is heard, at the media worker."""
 
@@ -39,8 +44,8 @@ class Moderation:
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._stopped: set[str] = set()
-        """Tracks that a moderator stopped by hand."""
+        self._stopped: set[_Stop] = set()
+        """What a moderator stopped by hand."""
 
     def changed(self, state: State) -> None:
         """A consultation has another state."""
@@ -95,15 +100,14 @@ class Moderation:
         async with self._lock:
             for client, own in self._conductor.tracks_in(room):
                 await self._judge(client, own, room)
-            self._stopped &= {track for client in self._conductor.clients.values() for track in client.tracks}
+            self._forget_gone()
 
     async def published(self, client: Client) -> None:
         """A client has published: nobody hears what may not be heard, not even for a moment."""
         async with self._lock:
             for own in list(client.tracks.values()):
                 for room in self._conductor.rooms_of(client, own):
-                    if room.startswith("session:"):
-                        await self._judge(client, own, room)
+                    await self._judge(client, own, room)
 
     async def stop(self, track: str, stopped: bool) -> None:
         """By a moderator, one track.
@@ -114,14 +118,19 @@ class Moderation:
         found = self._conductor.find_track(track)
         if found is None:
             raise StreamError("no_such_track", f"There is no track {track}.")
+        stop = {_stop_of(*found)}
         async with self._lock:
-            before = track in self._stopped
-            self._stopped = self._stopped | {track} if stopped else self._stopped - {track}
+            self._forget_gone()
+            before = self._stopped & stop
+            self._stopped = self._stopped | stop if stopped else self._stopped - stop
             try:
                 await self._streams.silence(track, stopped or not self._heard(*found))
             except StreamError:
-                self._stopped = self._stopped | {track} if before else self._stopped - {track}
+                self._stopped = self._stopped - stop | before
                 raise
+
+    def _forget_gone(self) -> None:
+        self._stopped = {stop for stop in self._stopped if stop[0] in self._conductor.clients}
 
     def _heard(self, client: Client, own: OwnTrack) -> bool:
         if own.kind != "audio" or own.publication.source != "microphone":
@@ -134,7 +143,7 @@ class Moderation:
         return all(floor.heard(client.person.user) for floor in floors)
 
     async def _judge(self, client: Client, own: OwnTrack, room: str) -> None:
-        wanted = own.track in self._stopped or not self._heard(client, own)
+        wanted = _stop_of(client, own) in self._stopped or not self._heard(client, own)
         if wanted == own.silenced:
             return
         try:
@@ -144,3 +153,8 @@ class Moderation:
                 log.warning("track_not_silenced", track=own.track, reason=error.error)
                 self._dirty.add(room)
                 self._wake.set()
+
+
+def _stop_of(client: Client, own: OwnTrack) -> _Stop:
+    publication = own.publication
+    return client.client, publication.source, publication.name if publication.source == "camera" else ""

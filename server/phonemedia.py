@@ -127,6 +127,7 @@ class _Joined:
     muted: bool = False
     """By call control."""
     told_mute: bool = False
+    """What the phone worker was told; kept while there is no track, until it is judged again."""
 
 
 class PhoneMedia:
@@ -174,7 +175,9 @@ class PhoneMedia:
         """Into a room, as this client, which is in it already. It is heard at once by phones, and soon by browsers."""
         await self._request(Join(leg=leg, room=room))
         before = self._joined.get(leg)
-        self._joined[leg] = _Joined(leg, client, room, name, muted=before.muted if before is not None else False)
+        joined = self._joined[leg] = _Joined(leg, client, room, name)
+        if before is not None:
+            joined.muted, joined.told_mute = before.muted, before.told_mute
         self._wake.set()
 
     async def leave(self, leg: str) -> None:
@@ -371,7 +374,7 @@ class PhoneMedia:
         try:
             if own is None and now >= joined.retry_at:
                 await self._publish(joined)
-            muted = joined.muted or (own is not None and own.silenced)
+            muted = joined.muted or (own.silenced if own is not None else joined.told_mute)
             if muted != joined.told_mute:
                 await self._request(Mute(leg=joined.leg, muted=muted))
                 joined.told_mute = muted
