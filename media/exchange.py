@@ -340,7 +340,7 @@ class Exchange:
         CommandRefused: `unknown_track`.
         """
         _, needed = self._track(track)
-        for encoding in needed.taps.demand():
+        for encoding in needed.taps.piped():
             self._need_keyframe(needed, encoding)
         return Reply(request=request)
 

@@ -79,6 +79,11 @@ class Taps:
         """What the publisher should send for the readers."""
         return {self._best(reader) for reader in self._taps}
 
+    def piped(self) -> "set[Encoding]":
+        """What other workers get of it, and what they are about to get."""
+        tap = self._taps.get("pipe")
+        return {each for each in (tap.encoding, tap.next) if each is not None} if tap is not None else set()
+
     def asks_for_keyframe(self, encoding: "Encoding") -> bool:
         """Whether a key frame of this encoding would help a reader."""
         return any(

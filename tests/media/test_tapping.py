@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from media.incoming import Encoding
+from media.messages import DoorPass, Outlet
 from media.tapping import Taps
 from tests.media.test_tapsender import Reader
 
@@ -90,3 +91,22 @@ def test_a_reader_goes_on_with_another_encoding_in_the_same_time(
     assert not any(unit.after_gap for unit in units[1:])
     taps.clear()
     recorder.close()
+
+
+def test_other_workers_wait_for_the_encoding_that_the_pipe_carries(
+    encodings: tuple[Encoding, ...], tmp_path: Path
+) -> None:
+    """Which is not the best one while that is not being sent."""
+    taps = Taps("camera/0", "VP8", 90000, encodings)
+    assert taps.piped() == set()
+    sinks = Sinks()
+    encodings[2].flows = False
+    taps.pipe(96, [Outlet(door=DoorPass(address=str(tmp_path / "door"), token="11"), ssrc=17)])
+    assert taps.demand() == {encodings[2]}
+    assert taps.piped() == {encodings[1]}
+    encodings[2].flows = True
+    taps.look(sinks, lambda new, old: None)  # type: ignore[arg-type]
+    assert taps.piped() == {encodings[1], encodings[2]}
+    sinks.frame(3, 1000, 1, 1.0, key=True)
+    assert taps.piped() == {encodings[2]}
+    taps.clear()
