@@ -129,13 +129,17 @@ class Streams:
     async def _ask(
         self, client: Client, direction: Literal["publish", "watch"], command: Publish | PublishPlain | Subscribe | Play
     ) -> Reply:
-        """A command about a peer of a client, known or new. If it fails, a new peer is closed again."""
+        """A command about a peer of a client, known or new. If it fails, a new peer is closed again; a peer that ended
+        meanwhile is closed in any case."""
         peer, known = command.peer, command.peer in self._peers
         worker = self._media.generation(peer)
         self._peers[peer] = (client, direction)
         booked = known
         try:
             reply = await self._request(command)
+            if peer not in self._peers:  # its end crossed the command: the worker has made another of this name
+                booked = False
+                raise StreamError("media_down", "The peer ended meanwhile.")
             if worker != self._media.generation(peer) or client.client not in self._conductor.clients:
                 raise StreamError("media_down", "The media worker or the client went away meanwhile.")
             booked = True
