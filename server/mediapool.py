@@ -146,6 +146,8 @@ class MediaPool:
         self._changed: set[str] = set()
         """Tracks whose pipes are to be looked at."""
         self._keyframes: set[str] = set()
+        self._strays: set[tuple[str, int]] = set()
+        """Peers that ended while a command for them was under way, and the workers that may have made them again."""
         self._wake = asyncio.Event()
 
     @property
@@ -245,6 +247,8 @@ class MediaPool:
         match command:
             case Subscribe() | Play():
                 return await self._subscribe(command)
+            case Publish() | PublishPlain():
+                return await self._at_home(command, self.home(command.peer))
             case Close():
                 reply = await self.workers[self.home(command.peer)].request(command)
                 self.forget(command.peer)
@@ -263,11 +267,25 @@ class MediaPool:
         for track in command.tracks:
             if self._home_of(track) != index:
                 await self._bridge(track, index, command.peer)
-        reply = await self.workers[index].request(command)
+        if not self.is_at(command.peer, index):
+            raise MediaDown(f"Peer {command.peer} ended meanwhile.")
+        reply = await self._at_home(command, index)
         for (track, where), piped in self._piped.items():
             if where == index and command.peer in piped.users and track not in command.tracks:
                 piped.users.discard(command.peer)
                 self._look_at(track)
+        return reply
+
+    async def _at_home(self, command: Publish | PublishPlain | Subscribe | Play, index: int) -> Reply:
+        """A command that makes the peer where it is not. One that ended meanwhile would stay there for nobody."""
+        try:
+            reply = await self.workers[index].request(command)
+            if not self.is_at(command.peer, index):
+                raise MediaDown(f"Peer {command.peer} ended meanwhile.")
+        finally:
+            if not self.is_at(command.peer, index):
+                self._strays.add((command.peer, index))
+                self._wake.set()
         return reply
 
     async def _statistics(self, command: GetStatistics) -> Reply:
@@ -280,6 +298,8 @@ class MediaPool:
     async def _bridge(self, track: str, index: int, peer: str) -> None:
         """Have a track at this worker for this peer. Where that fails, the worker will say that there is no such."""
         async with self._lock:
+            if not self.is_at(peer, index):
+                return
             piped = self._piped.get((track, index))
             if piped is not None and piped.leads:
                 piped.users.add(peer)
@@ -292,6 +312,9 @@ class MediaPool:
                 piped = self._piped.get((track, index))
                 if piped is not None and not piped.leads:  # refused, or whoever asked has gone away meanwhile
                     piped.users.clear()
+                    self._look_at(track)
+                elif piped is not None and not self.is_at(peer, index):
+                    piped.users.discard(peer)
                     self._look_at(track)
 
     async def _open(self, track: str, index: int, peer: str) -> None:
@@ -325,13 +348,16 @@ class MediaPool:
         return await self.workers[index].request(command)
 
     async def run(self) -> None:
-        """Takes down pipes that nobody needs any more, and passes requests for key frames on."""
+        """Takes down pipes and peers that nobody needs any more, and passes requests for key frames on."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             keyframes, self._keyframes = self._keyframes, set()
             for track in keyframes:
                 await self._try(self._home_of(track), NeedKeyframe(track=track))
+            strays, self._strays = self._strays, set()
+            for peer, index in strays:
+                await self._try(index, Close(peer=peer, reason="removed"))
             changed, self._changed = self._changed, set()
             for track in changed:
                 await self._tidy(track)
@@ -348,9 +374,9 @@ class MediaPool:
                 except (MediaRefused, MediaDown) as error:
                     log.debug("pipe_not_closed", track=track, worker=index + 1, reason=str(error))
 
-    async def _try(self, index: int, command: Pipe | NeedKeyframe) -> None:
+    async def _try(self, index: int, command: Pipe | NeedKeyframe | Close) -> None:
         """It may have ended meanwhile."""
         try:
             await self.workers[index].request(command)
         except (MediaRefused, MediaDown) as error:
-            log.debug("pipe_not_changed", track=command.track, worker=index + 1, reason=str(error))
+            log.debug("worker_not_told", command=command.type, worker=index + 1, reason=str(error))

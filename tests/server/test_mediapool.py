@@ -1,7 +1,7 @@
 """Several media workers behind one face: where peers go, what is piped, and what a dead worker takes with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 
 import pytest
 import pytest_asyncio
@@ -37,10 +37,14 @@ class Worker:
         self.index = index
         self.told: list[AnyCommand] = []
         self.fails: type[AnyCommand] | None = None
+        self.meanwhile: dict[type[AnyCommand], Callable[[], None]] = {}
+        """What happens while the next such command is answered."""
 
     async def request(self, command: AnyCommand) -> Reply:
         self.told.append(command)
         await asyncio.sleep(0)
+        if (happens := self.meanwhile.pop(type(command), None)) is not None:
+            happens()
         if self.fails is not None and isinstance(command, self.fails):
             raise MediaRefused("invalid", "no")
         plain = PlainTrack(mid="0", kind="video", codec="VP8", clock_rate=90_000, payload_type=96, ssrc=1)
@@ -214,6 +218,37 @@ async def test_a_pipe_that_cannot_be_made_leaves_the_refusal_to_the_worker(scene
     scene.workers[1].fails = None
     await scene.subscribe("v1", "county", "camera/0")
     assert len(scene.workers[1].of(PublishPlain)) == 2
+
+
+async def test_a_viewer_that_ends_while_a_pipe_is_made_leaves_nothing_behind(scene: Scene) -> None:
+    await scene.publish("camera", "mine")
+    await scene.publish("other", "county")
+    scene.workers[0].meanwhile[Pipe] = lambda: scene.says(1, PeerState(peer="v1", state="closed"))
+    with pytest.raises(MediaDown, match="ended meanwhile"):
+        await scene.subscribe("v1", "county", "camera/0")
+    await scene.settle()
+    assert scene.workers[1].of(Subscribe) == []
+    assert scene.workers[0].told[-1] == Pipe(track="camera/0")
+    assert scene.workers[1].told[-1] == Close(peer="camera")
+    assert scene.pool._piped == {}
+
+
+@pytest.mark.parametrize("kind", [Subscribe, Publish])
+async def test_a_peer_whose_end_crosses_a_command_is_closed_where_it_was(
+    scene: Scene, kind: type[Subscribe] | type[Publish]
+) -> None:
+    await scene.publish("camera", "mine")
+    await scene.publish("other", "county")
+    await scene.subscribe("v1", "county", "other/0")
+    peer = "v1" if kind is Subscribe else "other"
+    scene.workers[1].meanwhile[kind] = lambda: scene.says(1, PeerState(peer=peer, state="closed"))
+    with pytest.raises(MediaDown, match="ended meanwhile"):
+        await scene.pool.request(
+            Subscribe(peer=peer, tracks=("camera/0",)) if kind is Subscribe else Publish(peer=peer, sdp="")
+        )
+    await scene.settle()
+    assert Close(peer=peer, reason="removed") in scene.workers[1].told
+    assert scene.pool._piped == {}
 
 
 async def test_without_workers_nothing_is_served() -> None:
