@@ -52,6 +52,8 @@ _QUALITY_TICKS = 2 * TICKS_PER_S
 _ARRANGE_TICKS = TICKS_PER_S
 _SPEAKER_TICKS = 3
 _STEP_S = 0.005
+MAX_SSRCS = 512
+"""Of one peer, as long as it lasts: a client takes new ones for each thing that it begins to show, not for packets."""
 """Between the parts of a probe."""
 
 Emit = Callable[[Message], None]
@@ -87,6 +89,8 @@ class Exchange:
         self._by_number: dict[int, Publisher | Subscriber] = {}
         self._tracks: dict[str, tuple[Publisher, IncomingTrack]] = {}
         self._by_source: dict[int, tuple[Publisher, IncomingTrack, Encoding]] = {}
+        self._ssrcs: dict[int, set[int]] = {}
+        """By number of the peer: those under which it ever sent what no track was waiting for, or reports."""
         self._tick = 0
         self._voices: dict[str, Voice] = {}
         """By track; of those whose packets carry levels."""
@@ -412,6 +416,8 @@ class Exchange:
         if owner is None:
             return
         now = self._clock()
+        if self._names_too_many(owner.transport, handed.data[4:8]):
+            return
         try:
             packets = rtcp.parse(handed.data)
         except PacketError as error:
@@ -422,6 +428,17 @@ class Exchange:
         owner.rtcp(packets, now)
         if isinstance(owner, Subscriber) and owner.unsettled:
             self._arrange(owner, now)
+
+    def _names_too_many(self, transport: PeerTransport | PlainTransport, ssrc: bytes) -> bool:
+        """Whether this is one SSRC too many: the keys' context keeps a state for each, and looks through all of them
+        for each packet. The peer is closed then; a client that is right comes back with new keys."""
+        known = self._ssrcs.setdefault(transport.number, set())
+        known.add(int.from_bytes(ssrc, "big"))
+        if len(known) <= MAX_SSRCS or isinstance(transport, PlainTransport):
+            return False
+        log.warning("Peer %s has sent under more than %d SSRCs and is closed.", transport.name, MAX_SSRCS)
+        self._mux.close(transport, "closed", f"It has sent under more than {MAX_SSRCS} SSRCs.")
+        return True
 
     def hand_in(self, number: int, packet: bytes) -> None:
         """A plain packet that came through the door."""
@@ -440,6 +457,8 @@ class Exchange:
 
     def _unbound(self, handed: Handed) -> None:
         owner = self._by_number.get(handed.peer)
+        if owner is not None and self._names_too_many(owner.transport, handed.data[8:12]):
+            return
         try:
             if isinstance(owner, Publisher) and owner.bind(handed.data):
                 self._forwarder.inject(handed.peer, handed.data)
@@ -628,6 +647,7 @@ class Exchange:
 
     def _forget(self, transport: PeerTransport | PlainTransport) -> None:
         self._by_number.pop(transport.number, None)
+        self._ssrcs.pop(transport.number, None)
         publisher = self._publishers.pop(transport.name, None)
         if publisher is not None:
             for track in publisher.tracks.values():

@@ -6,6 +6,7 @@ import time
 import pylibsrtp
 import pytest
 
+from media import exchange, rtcp
 from media.messages import (
     Accept,
     Close,
@@ -123,6 +124,28 @@ async def test_closing_a_publisher_says_goodbye_and_ends_its_tracks() -> None:
         assert camera.closed_by_server
         reply = await link.call(Subscribe(peer="viewer", tracks=("camera/0",)))
         assert reply.refused_tracks == {"camera/0": "unknown_track"}
+
+
+@pytest.mark.parametrize("by", ["media", "reports"])
+async def test_a_peer_that_sends_under_ever_new_ssrcs_is_closed(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "MAX_SSRCS", 20)
+    async with running_worker() as (link, _):
+        camera = await connected_publisher(link)
+        send_frames(camera, 1, 40)
+        for number in range(60):
+            if by == "media":
+                camera.send_media(1, vp8(True), ssrc=1000 + number % 15)
+            else:
+                camera.send_rtcp(rtcp.ReceiverReport(1000 + number % 15))
+        await camera.check()
+        assert not [each for each in link.events if isinstance(each, PeerState) and each.state == "closed"]
+        for number in range(21):
+            if by == "media":
+                camera.send_media(1, vp8(True), ssrc=2000 + number)
+            else:
+                camera.send_rtcp(rtcp.ReceiverReport(2000 + number))
+        state = await link.peer("camera", "closed")
+        assert (state.reason, "SSRCs" in state.detail) == ("closed", True)
 
 
 async def test_a_peer_that_says_goodbye_is_closed() -> None:
