@@ -220,7 +220,8 @@ class Musters:
         async with self._changing:
             one = self._going_on(muster)
             now = self._clock()
-            self._judge(one, now)
+            changed = self._judge(one, now)
+            self._pending.setdefault(muster, set()).update(member.card for member in changed)
             numbers = [found.number for found in await self.lists(muster)]
             drawn = self._draw(one, max(numbers, default=-1) + 1, now, now)
             figures = self.board(one)

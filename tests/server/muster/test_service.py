@@ -274,3 +274,24 @@ async def test_store_that_is_away_loses_no_change(stand: Stand, monkeypatch: pyt
     assert again is not None
     assert again.muster == one.muster
     assert stand.states()["P1"] == "out"
+
+
+async def test_muster_that_could_not_be_ended_loses_no_change(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand.see("P1", "P2")
+    one = await stand.musters.start("mine-a", "u1")
+    await stand.pass_(10, "P1", x=5.0)
+
+    async def away(*_args: object, **_more: object) -> None:
+        raise StoreUnavailable("away")
+
+    stand.now += 10
+    stand.see("P1", x=5.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(audit, "append", away)
+        with pytest.raises(StoreUnavailable):
+            await stand.musters.end(one.muster, "u1", reason="全部升井")
+    assert stand.states()["P1"] == "out"
+    await stand.pass_(1, "P2")
+    stand.musters = stand.made()
+    await stand.musters.load()
+    assert stand.states()["P1"] == "out"
