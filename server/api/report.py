@@ -5,8 +5,8 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import structlog
@@ -40,7 +40,9 @@ BEFORE_S = 1800.0
 AFTER_S = 600.0
 CURVE_HEAD = ("source_at", "received_at", "value", "unit", "quality", "seq")
 MAX_CASES = 2
-"""Case folders that are put together at the same time."""
+"""Case folders that are put together at the same time, one for a user."""
+TAKE_S = 60.0
+"""Who takes nothing of a case folder for so long is cut off."""
 
 
 class ReportQuery(Query):
@@ -86,7 +88,8 @@ class ReportDoor:
 
     sessions: SessionService
     door: SessionDoor
-    busy: int = 0
+    taking: set[str] = field(default_factory=set)
+    """Users to whom a case folder is on its way."""
 
     def routes(self) -> Routes:
         routes = Routes()
@@ -161,13 +164,14 @@ class ReportDoor:
 
     async def take_case(self, context: Context, request: web.Request, _body: None) -> web.StreamResponse:
         state = await self._evidence_of(context, request)
-        if self.busy >= MAX_CASES:
+        user = visitor(request).user.user
+        if user in self.taking or len(self.taking) >= MAX_CASES:
             raise ApiProblem("capacity", "Other case folders are being put together; try again shortly.")
-        self.busy += 1
+        self.taking.add(user)
         try:
             return await self._send_case(context, request, state)
         finally:
-            self.busy -= 1
+            self.taking.discard(user)
 
     async def _send_case(self, context: Context, request: web.Request, state: State) -> web.StreamResponse:
         await self._audit(context, request, "case.export", state, {})
@@ -188,8 +192,9 @@ class ReportDoor:
             contextlib.aclosing(case.folder(items, manifest)) as pieces,
         ):
             async for piece in pieces:
-                await response.write(piece)
-        await response.write_eof()
+                if not await _taken(request, response.write(piece)):
+                    return response
+        await _taken(request, response.write_eof())
         return response
 
     async def _items(self, context: Context, state: State, facts: Facts) -> AsyncGenerator[case.Item, None]:
@@ -257,6 +262,19 @@ class ReportDoor:
                 connection, at=time.time(), actor=visitor(request).user.user, action=action, object=state.session,
                 site=state.site, address=request.remote or "", detail=detail,
             )  # fmt: skip
+
+
+async def _taken(request: web.Request, sending: Awaitable[None]) -> bool:
+    """Whether the other side took it; one that does not is cut off, so that it cannot mistake a piece for the whole."""
+    try:
+        async with asyncio.timeout(TAKE_S):
+            await sending
+    except TimeoutError:
+        log.info("case_not_taken", path=request.path, after_s=TAKE_S)
+        if request.transport is not None:
+            request.transport.abort()
+        return False
+    return True
 
 
 def _file_name(text: str) -> str:
