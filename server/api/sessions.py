@@ -141,10 +141,13 @@ class SessionDoor:
         return alert is not None and context.tree.reaches(body.site, alert.site)
 
     async def _again(self, context: Context, state: State, by: Actor, invite: list[str]) -> dict[str, object]:
+        if by.site not in state.sites():  # whoever calls takes part
+            await self.sessions.handle(state.session, Invited(by.site, by.level, by))
+            state = await self.sessions.handle(state.session, Answered(by))
         for site in invite:
             known = state.invitations.get(site)
             if known is None or known.state not in ("ringing", "answered"):
-                await self.sessions.handle(state.session, Invited(site, context.tree.level(site), by))
+                state = await self.sessions.handle(state.session, Invited(site, context.tree.level(site), by))
         return state.as_dict()
 
     async def get(self, context: Context, request: web.Request, _body: None) -> dict[str, object]:
