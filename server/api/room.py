@@ -408,6 +408,8 @@ class _Socket:
         grant = self._member(request.room)
         if not request.room.startswith("session:"):
             raise StreamError("no_such_room", "Only a consultation has a floor.")
+        if request.action in ("talk", "preempt") and not grant.publish:
+            raise StreamError("not_allowed", "Who may not speak here does not take the floor.")
         if request.action == "remove":
             await self._remove(grant, request.room, request.target)
         else:

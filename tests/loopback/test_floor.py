@@ -232,6 +232,26 @@ async def test_a_guest_knocks_takes_part_and_learns_nothing_of_the_mine(people: 
         await http.close()
 
 
+async def test_a_guest_without_a_voice_does_not_take_the_floor(people: People, server: Instance) -> None:
+    room = await consultation(people)
+    county = await people.enter("county", room)
+    assert await floor(county, room, "mode", value="talk") == ""
+    path = f"/api/sessions/{room.removeprefix('session:')}/guests"
+    link = await call(await people.http("county"), path, 201, name="观察", role="viewer")
+    http, _ = await guest_client(server, link["url"], "观察员")
+    async with http:
+        guest = GuestClient(http)
+        await guest.connect(room)
+        knocked = await county.event("session", lambda body: body["change"] == "knocked")
+        assert await floor(county, room, "admit", knocked.body["about"]["user"]) == ""  # type: ignore[index]
+        await guest.send(m.Join(id="in", token=await guest.token(room)))
+        await guest.hear(m.Joined)
+        assert await floor(guest, room, "talk") == "not_allowed"
+        assert await floor(guest, room, "raise_hand") == "", "a hand may be raised"
+        assert await floor(county, room, "talk") == "", "nobody has it"
+        await guest.close()
+
+
 async def test_two_consultations_become_one_with_people_rings_and_open_orders(people: People) -> None:
     first, second = await consultation(people, "county", "city"), await consultation(people, "county", "province")
     county = await people.enter("county", first, second)
