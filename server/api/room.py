@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import json
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -28,7 +29,7 @@ from server.identity.tokens import Grant
 from server.moderation import Moderation
 from server.outbox import LIMIT, TooSlow
 from server.sessions.errors import SessionError
-from server.sessions.machine import Acted, Chatted, Knocked, OrderAnswered, OrderGiven, OrderState
+from server.sessions.machine import Acted, Chatted, Knocked, OrderAnswered, OrderGiven, OrderState, Withdrew
 from server.sessions.service import SessionService
 from server.snapshot import Rooms
 from server.store.errors import StoreError
@@ -60,6 +61,8 @@ class RoomDoor:
     tree: SiteTree
     settings: ServerSettings
     resume_s: float
+    waiting: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Sockets at the door of a room, by room and user."""
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         """`GET /api/ws`."""
@@ -95,6 +98,8 @@ class _Socket:
         self._socket = socket
         self._connection = Connection(LIMIT)
         self._client: Client | None = None
+        self._knocked: dict[str, str] = {}
+        """Rooms at whose doors this socket stands, to its user."""
         self._tokens = BURST
         self._refilled_at = time.monotonic()
 
@@ -111,6 +116,7 @@ class _Socket:
                     log.error("socket_part_failed", exc_info=result)
             if self._client is not None:
                 self._door.conductor.disconnect(self._client, self._connection)
+            await self._withdraw(*self._knocked)
         if not self._socket.closed:
             code, closing = (
                 self._connection.ended.result() if self._connection.ended.done() else (1011, _word("internal"))
@@ -274,8 +280,11 @@ class _Socket:
         except SessionError as error:
             if error.error == "locked":
                 await self._knock(grant)
+            else:
+                await self._withdraw(grant.room)
             self._problem(join.id, error.error, error.detail)
             return
+        self._stop_waiting(grant.room)
         rooms, conductor = self._door.rooms, self._door.conductor
         membership.delivered, membership.behind = None, False
         events = await rooms.missed(grant.room, join.since, join.epoch, CATCH_UP_ENTRIES)
@@ -306,8 +315,34 @@ class _Socket:
         await conductor.catch_up(client, grant.room)
 
     async def _knock(self, grant: Grant) -> None:
+        if grant.room not in self._knocked:
+            self._knocked[grant.room] = grant.user
+            self._door.waiting[grant.room, grant.user] += 1
         with contextlib.suppress(SessionError):  # it has ended meanwhile
             await self._door.sessions.handle(grant.room.removeprefix("session:"), Knocked(actor(grant)))
+
+    def _stop_waiting(self, room: str) -> str | None:
+        """Who stands at this door no more, by the last of the pages."""
+        user = self._knocked.pop(room, None)
+        if user is None:
+            return None
+        waiting = self._door.waiting
+        waiting[room, user] -= 1
+        if waiting[room, user] > 0:
+            return None
+        del waiting[room, user]
+        return user
+
+    async def _withdraw(self, *rooms: str) -> None:
+        """Leave the doors of these rooms; a page of the same user that is still there keeps the place."""
+        for room in rooms:
+            if (user := self._stop_waiting(room)) is not None:
+                try:
+                    await self._door.sessions.handle(room.removeprefix("session:"), Withdrew(user))
+                except SessionError:
+                    continue  # it has ended meanwhile
+                except StoreError as error:
+                    log.warning("stays_at_the_door", room=room, reason=str(error))
 
     def _member(self, room: str) -> Grant:
         client = self._known()
@@ -336,6 +371,7 @@ class _Socket:
 
     async def _leave(self, request: m.Leave) -> None:
         client = self._known()
+        await self._withdraw(request.room)
         await self._door.conductor.leave(client, request.room)
 
     async def _refresh(self, request: m.Refresh) -> None:

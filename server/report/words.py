@@ -152,6 +152,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     "locked": ("锁定", "locked"),
     "unlocked": ("解锁", "unlocked"),
     "knocked": ("请求进入", "knocked"),
+    "withdrew": ("离开等候", "gone from the door"),
     "admitted": ("允许进入", "let in"),
     "turned_away": ("谢绝", "turned away"),
     "removed": ("移出", "removed"),

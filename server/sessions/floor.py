@@ -456,3 +456,9 @@ def knock(floor: Floor, one: Standing, at: float) -> Change | None:
         return None
     floor.lobby[one.user] = Place.of(one, at)
     return Change("knocked", floor.lobby[one.user])
+
+
+def withdraw(floor: Floor, user: str) -> Change | None:
+    """Stands at the door no more, without having been answered."""
+    gone = floor.lobby.pop(user, None)
+    return None if gone is None else Change("withdrew", gone)

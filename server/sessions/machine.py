@@ -254,6 +254,13 @@ class Knocked:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrew:
+    """Who knocked is gone from the door: a closed page, a phone that was hung up."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
 class Acted:
     """About chair, floor, mutes, lock: `floor.ACTIONS`. `moderates`: the role of `by` holds that verb."""
 
@@ -357,6 +364,7 @@ Event = (
     | AlertNoted
     | TrackNoted
     | Knocked
+    | Withdrew
     | Acted
     | FloorLost
     | Summed
@@ -416,8 +424,9 @@ class Session:
                 return self._merge_from(event, now, at)
             case MergedInto():
                 return self._merge_into(event, now, at)
-            case FloorLost(user):
-                gone = self.state.floor.lost(user)
+            case FloorLost(user) | Withdrew(user):
+                floor = self.state.floor
+                gone = floor.lost(user) if isinstance(event, FloorLost) else floors.withdraw(floor, user)
                 return [] if gone is None else [self._floor_entry(gone, None)]
             case Knocked() | Acted():
                 return self._act(event, at)

@@ -59,7 +59,7 @@ class SessionService:
         """An open consultation has another state: who may be heard may be others."""
 
     async def load(self) -> None:
-        """Take up what was open when the server stopped. Nobody is in any more; rings ring on."""
+        """Take up what was open when the server stopped. Nobody is in any more, nor at the door; rings ring on."""
         async with self._database.reading() as connection:
             bodies = await rows.open_sessions(connection)
         for body in bodies:
@@ -67,6 +67,7 @@ class SessionService:
             state.floor.holder = state.floor.before = None
             state.floor.priority = False
             state.floor.hands.clear()
+            state.floor.lobby.clear()
             for participant in state.participants.values():
                 if participant.left_at is None:
                     participant.left_at = time.time()

@@ -252,6 +252,33 @@ async def test_a_guest_without_a_voice_does_not_take_the_floor(people: People, s
         await guest.close()
 
 
+async def test_who_goes_away_stands_at_the_door_no_more_unless_another_page_does(people: People) -> None:
+    room = await consultation(people)
+    county = await people.enter("county", room)
+    assert await floor(county, room, "lock") == ""
+
+    async def waiting_page() -> RoomClient:
+        page = await people.enter("dispatcher", "site:hongqi")
+        await page.send(m.Join(id="door", token=await page.token(room)))
+        assert (await page.hear(m.Problem, lambda one: one.id == "door")).error == "locked"
+        return page
+
+    async def waiting() -> set[str]:
+        async with (await people.http("county")).get(f"/api/sessions/{room.removeprefix('session:')}") as answer:
+            return set((await answer.json())["floor"]["lobby"])
+
+    first, second = await waiting_page(), await waiting_page()
+    user = await user_of(first)
+    await first.send(m.Leave(room=room))
+    await first.send(m.Ping(t=1.0))
+    await first.hear(m.Pong)  # the leave has been taken in
+    assert await waiting() == {user}, "the second page is there"
+    await second.cut()
+    gone = await county.event("session", lambda body: body["change"] == "withdrew")
+    assert gone.body["about"]["user"] == user  # type: ignore[index]
+    assert await waiting() == set()
+
+
 async def test_two_consultations_become_one_with_people_rings_and_open_orders(people: People) -> None:
     first, second = await consultation(people, "county", "city"), await consultation(people, "county", "province")
     county = await people.enter("county", first, second)

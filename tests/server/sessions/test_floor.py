@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from server.sessions.errors import SessionError
-from server.sessions.floor import ACTIONS, MAX_LOBBY, Act, Change, Floor, Place, Standing, apply, knock
+from server.sessions.floor import ACTIONS, MAX_LOBBY, Act, Change, Floor, Place, Standing, apply, knock, withdraw
 
 AT = 1_700_000_000.0
 MINE = Standing("u1", "李调度", "hongqi", "mine", "dispatcher")
@@ -230,6 +230,18 @@ def test_the_lobby_is_bounded() -> None:
     for number in range(MAX_LOBBY + 10):
         knock(floor, Standing(f"g{number}", "g", "hongqi", "guest", "guest"), AT)
     assert len(floor.lobby) == MAX_LOBBY
+
+
+def test_who_goes_away_from_the_door_makes_room_for_others() -> None:
+    floor = chaired_by(COUNTY)
+    for number in range(MAX_LOBBY):
+        knock(floor, Standing(f"g{number}", "g", "hongqi", "guest", "guest"), AT)
+    assert knock(floor, GUEST, AT) is None
+    gone = withdraw(floor, "g0")
+    assert gone is not None
+    assert (gone.change, gone.about and gone.about.user) == ("withdrew", "g0")
+    assert withdraw(floor, "g0") is None, "told once"
+    assert knock(floor, GUEST, AT) is not None
 
 
 def test_a_floor_comes_back_from_plain_data_as_it_was() -> None:

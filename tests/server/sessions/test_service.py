@@ -12,7 +12,7 @@ from config.settings import SiteSettings
 from server.bus.memory import MemoryBus
 from server.sessions import service as module
 from server.sessions.errors import SessionError
-from server.sessions.machine import Actor, Answered, Chatted, Ended, Event
+from server.sessions.machine import Actor, Answered, Chatted, Ended, Event, Knocked
 from server.sessions.service import SessionService
 from server.store.database import Database, sqlite_url
 from server.store.errors import StoreError, StoreUnavailable
@@ -77,10 +77,12 @@ async def test_one_alert_has_one_consultation(tmp_path: Path) -> None:
 async def test_open_consultations_are_there_after_a_restart_with_nobody_in(tmp_path: Path) -> None:
     async with service(tmp_path) as (sessions, _):
         state = await sessions.start("mine", BY, ["mine"], title="t", alert=None)
+        await sessions.handle(str(state["session"]), Knocked(Actor("g", "客", "mine", "guest", "guest")))
     async with service(tmp_path) as (sessions, _):
         (again,) = sessions.about("mine")
         assert again.session == state["session"]
         assert again.invitations["mine"].state == "ringing"
+        assert again.floor.lobby == {}, "whoever waited knocks again"
 
 
 @pytest.mark.parametrize("event", [Answered(BY), Ended(BY)])
