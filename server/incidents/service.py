@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import structlog
 from sqlalchemy import ColumnElement, Row, func, insert, select, update
@@ -164,7 +164,8 @@ class IncidentService:
     async def _place(self, connection: AsyncConnection, alert: Alert, at: float) -> Sequence[timeline.Entry]:
         facts = self._facts(alert.site)
         correlator = Correlator(facts, self._figures(alert.site))
-        groups, apart = await self._groups(connection, alert.site, facts)
+        new = _member_of(alert, facts)
+        groups, apart = await self._groups(connection, new, alert.site, facts)
         loose = [
             _member(row, facts)
             for row in await connection.execute(
@@ -174,7 +175,6 @@ class IncidentService:
                 )
             )
         ]  # fmt: skip
-        new = _member_of(alert, facts)
         decision = correlator.decide(new, groups, [one for one in loose if one.alert not in apart])
         if decision.join:
             incident = await _get(connection, decision.join)
@@ -185,18 +185,36 @@ class IncidentService:
         return ()
 
     async def _groups(
-        self, connection: AsyncConnection, site: str, facts: MineFacts
-    ) -> tuple[list[Group], set[str]]:  # fmt: skip
-        """Open incidents of a mine from the oldest on, and alerts that a person took out of one."""
-        groups: list[Group] = []
+        self, connection: AsyncConnection, new: Member, site: str, facts: MineFacts
+    ) -> tuple[list[Group], set[str]]:
+        """Open incidents of a mine that an alert may join, from the oldest on, and alerts taken out of one by a person.
+
+        Incidents stay open until a person closes them. An alert joins by what began near it only, so no more than
+        that is read.
+        """
+        figures = self._figures(site)
+        window = 1.0 + max(figures.supply_correlation_s, figures.covert_together_s, figures.correlation_s)
+        query = (
+            select(
+                incidents.c.incident, incidents.c.kept_apart, alerts_table.c.alert, alerts_table.c.rule,
+                alerts_table.c.subject, alerts_table.c.explain, alerts_table.c.severity, alerts_table.c.opened_at,
+            )
+            .join(incident_alerts, incident_alerts.c.incident == incidents.c.incident)
+            .join(alerts_table, alerts_table.c.alert == incident_alerts.c.alert)
+            .where(
+                incidents.c.site == site, incidents.c.state == "open",
+                alerts_table.c.opened_at.between(new.at - window, new.at + window),
+            )
+            .order_by(incidents.c.incident, alerts_table.c.alert)
+        )  # fmt: skip
+        members: dict[str, list[Member]] = {}
+        kept_apart: dict[str, frozenset[str]] = {}
+        for row in (await connection.execute(query)).all():
+            members.setdefault(row.incident, []).append(_member(cast(AnyRow, row), facts))
+            kept_apart[row.incident] = frozenset(row.kept_apart or ())
+        groups = [Group(incident, tuple(found), kept_apart[incident]) for incident, found in members.items()]
         apart: set[str] = set()
-        query = select(incidents).where(incidents.c.site == site, incidents.c.state == "open")
-        for row in (await connection.execute(query.order_by(incidents.c.incident))).all():
-            members = await _members(connection, row.incident)
-            kept_apart = frozenset(row.kept_apart or ())
-            apart |= kept_apart
-            groups.append(Group(row.incident, tuple(_member(one, facts) for one in members), kept_apart))
-        return groups, apart
+        return groups, apart.union(*kept_apart.values())
 
     async def _open(
         self, connection: AsyncConnection, alert: Alert, members: Sequence[Member], at: float

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from analytics.finding import Change, Finding, Severity
+from analytics.rules.incidents import Correlator, Decision, Group, Member
 from server.alerts.machine import Alert
 from server.alerts.service import AlertService
 from server.bus.memory import MemoryBus
@@ -156,3 +157,24 @@ async def test_an_incident_is_closed_by_a_person_and_the_next_one_is_new(databas
         assert (closed.state, closed.closed["outcome"], closed.closed["name"]) == ("closed", "confirmed", "王")
         await part.raise_all(finding("main_fan_stop", "f", "critical", 1.0))
         assert (await part.until("mine-a", 1)).id != incident.id
+
+
+async def test_an_alert_is_held_against_incidents_of_its_time_only(
+    database: Database, tree: SiteTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, int] = {}
+    decide = Correlator.decide
+
+    def watched(self: Correlator, new: Member, incidents: Sequence[Group], loose: Sequence[Member]) -> Decision:
+        seen[new.rule] = sum(len(group.members) for group in incidents)
+        return decide(self, new, incidents, loose)
+
+    monkeypatch.setattr(Correlator, "decide", watched)
+    async with running(database, tree) as part:
+        await part.raise_all(finding("supply_loss", "s", "critical", -30 * 86400.0))
+        await part.until("mine-a", 1)
+        await part.raise_all(finding("sos", "P1", "critical", 0.0), finding("main_fan_stop", "f", "warning", 3500.0))
+        async with asyncio.timeout(10):
+            while len(seen) < 3:
+                await asyncio.sleep(0.02)
+    assert seen == {"supply_loss": 0, "sos": 0, "main_fan_stop": 1}
