@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.settings import RetentionSettings
@@ -28,7 +28,7 @@ from server.store.database import Database
 from server.store.errors import StoreError
 from server.store.pictures import open_picture
 from server.store.sites import SiteTree
-from server.store.tables import alert_evidence, alerts, entries, guests, sessions
+from server.store.tables import alert_evidence, alerts, entries, guests, recordings, sessions
 from server.store.tables import audit as audit_rows
 
 log = structlog.get_logger()
@@ -148,9 +148,21 @@ class Retention:
     # --- timelines ---
 
     async def _sessions(self, at: float) -> int:
-        """Recordings, guests and the whole timeline of consultations that ended, and were released, long ago."""
+        """Recordings, guests and the whole timeline of consultations that ended, and were released, long ago; once."""
         before = at - self._settings.released_days * DAY_S
-        query = select(sessions.c.state).where(sessions.c.open.is_(False), sessions.c.ended_at < before)
+        query = select(sessions.c.state).where(
+            sessions.c.open.is_(False),
+            sessions.c.ended_at < before,
+            or_(
+                exists().where(entries.c.room == "session:" + sessions.c.session),
+                exists().where(guests.c.session == sessions.c.session),
+                exists().where(
+                    recordings.c.session == sessions.c.session,
+                    recordings.c.held.is_(False),
+                    recordings.c.state != "recording",
+                ),
+            ),
+        )
         async with self._database.reading() as connection:
             states = [state for (state,) in await connection.execute(query)]
         gone = 0
@@ -160,6 +172,7 @@ class Retention:
                 async with self._database.transaction() as connection:
                     await connection.execute(delete(guests).where(guests.c.session == state["session"]))
                 gone += await self._prune(f"session:{state['session']}", at, before=at, kept=())
+                await asyncio.sleep(PAUSE_S)
         return gone
 
     async def _entries(self, at: float, kept: Sequence[Kept]) -> int:

@@ -14,7 +14,7 @@ from server.store import sessions as session_rows
 from server.store.database import Database
 from server.store.pictures import store_picture
 from server.store.sites import SiteTree
-from server.store.tables import alert_evidence, alerts, entries
+from server.store.tables import alert_evidence, alerts, entries, guests, recordings
 from server.store.tables import audit as audit_rows
 from tests.fakes.databases import database, database_url, postgresql, tree
 
@@ -144,6 +144,29 @@ async def test_a_released_consultation_goes_and_a_held_or_open_one_does_not(
     assert found == {"held": 3, "released": 0, "open": 2, "young": 3, "by-mistake": 3}
     assert FORGOTTEN == ["released"]
     assert await holds(database) == []
+    await retention(database, tree, tmp_path).run_once(NOW)
+    assert FORGOTTEN == []  # what has nothing left is not gone through again
+
+
+async def test_a_guest_or_a_recording_that_is_left_of_a_released_consultation_goes_too(
+    database: Database, tree: SiteTree, tmp_path: Path
+) -> None:
+    for name in ("guest", "recording", "held"):
+        await session(database, name, OLD, held=False)
+    await retention(database, tree, tmp_path).run_once(NOW)
+    async with database.transaction() as connection:
+        await connection.execute(insert(guests).values(
+            guest="g", session="guest", site="mine-a", name="g", speaks=False, waits=False, code_hash="c",
+            secret_hash="s", made_by="u", made_at=OLD, expires_at=OLD,
+        ))  # fmt: skip
+        for name in ("recording", "held"):
+            await connection.execute(insert(recordings).values({
+                "recording": name, "class": "session", "session": name, "site": "mine-a", "track": "t", "client": "c",
+                "person": "p", "name": "n", "kind": "audio", "codec": "opus", "state": "finished", "reason": "",
+                "held": name == "held", "simulated": False, "started_at": OLD,
+            }))  # fmt: skip
+    await retention(database, tree, tmp_path).run_once(NOW)
+    assert sorted(FORGOTTEN) == ["guest", "recording"]
 
 
 async def test_pictures_of_alerts_that_are_over_go_unless_a_held_consultation_names_them(
