@@ -159,14 +159,21 @@ class Handovers:
             await asyncio.sleep(LOOK_S)
 
     async def look(self, at: float) -> None:
-        """Tell of every handover that should be complete by now and is not, once."""
+        """Tell of every handover that should be complete by now and is not, once; also over a restart."""
         rota = self._rota.rota
         for site in {plan.site for plan in rota.plans.values() if plan.who == "on_duty"}:
             done = await self._done(site, at - self._grace_s - LOOK_BACK_S - EARLY_S)
             end = missing(rota, site, done, at, self._grace_s)
             if end is not None and self._missing.get(site) != end:
-                await self._alert(site, end, found=False)
+                if not await self._told_missing(site, end):
+                    await self._alert(site, end, found=False)
                 self._missing[site] = end
+
+    async def _told_missing(self, site: str, end: float) -> bool:
+        """Whether there was an alert for this end already, whatever became of it."""
+        last = await self._alerts.newest(site, _key(site))
+        due_at = (last.explain or {}).get("due_at") if last is not None else None
+        return isinstance(due_at, int | float) and due_at >= end
 
     async def _done(self, site: str, since: float) -> list[float]:
         async with self._database.reading() as connection:
@@ -180,7 +187,7 @@ class Handovers:
         )
         await self._alerts.apply(
             Finding(
-                site, f"{site}/handover_missing/{site}", "handover_missing", site, change, "alarm",
+                site, _key(site), "handover_missing", site, change, "alarm",
                 time.time() if found else at, zh, en, {"due_at": at, "grace_s": self._grace_s}, self._simulated,
             ),
             at=time.time(),
@@ -236,6 +243,11 @@ class Handovers:
                 if len(rows) < SCAN_PAGE:
                     return Found(tuple(found), None)
         return Found(tuple(found), last)
+
+
+def _key(site: str) -> str:
+    """Of the alert about a missing handover."""
+    return f"{site}/handover_missing/{site}"
 
 
 def _holds(body: object, words: Iterable[str]) -> bool:

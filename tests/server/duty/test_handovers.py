@@ -115,3 +115,24 @@ async def test_log_is_searched_by_words_kind_and_time_and_paged(office: Office) 
     assert await found(q="号泵", before=str(page["before"])) == ["巡检 2 号泵", "巡检 1 号泵", "巡检 0 号泵"]
     assert (await office.do("other", "GET", "/api/log", site="mine-a"))[0] == 404
     assert (await office.do("county", "POST", "/api/log", {"site": "mine-a", "text": "x"}))[0] == 403
+
+
+async def test_a_missing_handover_whose_alert_was_closed_is_no_new_alert_after_a_restart(office: Office) -> None:
+    rota, context = office.rota.rota, office.served.context
+    rota.people |= {"a": Person("a", "mine-a", "A"), "b": Person("b", "mine-a", "B")}
+    rota.plans["p"] = Plan("p", "mine-a", "on_duty", "", START, 8 * H, (("a",), ("b",)))
+    first, second = START + 8 * H + 901, START + 16 * H + 901
+
+    async def restarted_looks(at: float) -> list[int]:
+        again = Handovers(
+            Settings(), context.database, context.tree, context.alerts._bus, context.alerts, office.rota
+        )  # fmt: skip
+        await again.look(at)
+        return [one.occurrences for one in await context.alerts.open_for("mine-a")]
+
+    await office.handovers.look(first)
+    assert await restarted_looks(first) == [1]
+    (alert,) = await context.alerts.open_for("mine-a")
+    await context.alerts.close(alert.id, by=office.served.users["day"], outcome="confirmed", at=first)
+    assert await restarted_looks(first) == []
+    assert await restarted_looks(second) == [1]
