@@ -8,6 +8,7 @@ first failure of a message is reported, so that the chain goes on at once; it is
 import asyncio
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ import jinja2.sandbox
 import structlog
 
 from config.settings import Settings
-from server.duty import rows, webhook
+from server.duty import rota, rows, webhook
 from server.duty.rows import Message
 from server.duty.storm import StormGuard, Waiting
 from server.store.database import Database
@@ -121,7 +122,9 @@ class Outlets:
 
     async def _not_taken(self, batch: Sequence[Message], reason: str) -> None:
         self.failed += 1
-        log.info("message_not_taken", channel=batch[0].channel, address=batch[0].address, reason=reason)
+        first = batch[0]
+        address = rota.masked(first.address) if first.channel == "sms" else first.address
+        log.info("message_not_taken", channel=first.channel, address=address, reason=reason)
         async with self._database.transaction() as connection:
             for one in batch:
                 given_up = one.attempts + 1 >= ATTEMPTS
@@ -187,7 +190,8 @@ class Outlets:
             mqtt.port,
             username=mqtt.username,
             password=mqtt.password,
-            identifier=f"{mqtt.client_id}-duty",
+            # Topics are sent to at the same time, and a broker ends a connection when another comes with its name.
+            identifier=f"{mqtt.client_id}-duty-{secrets.token_hex(4)}",
             protocol=protocol,
             tls_params=aiomqtt.TLSParameters() if mqtt.tls else None,
             timeout=TIMEOUT_S,

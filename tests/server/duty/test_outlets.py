@@ -5,11 +5,13 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Self
 
+import aiomqtt
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from structlog.testing import capture_logs
 
 from config.settings import Settings
 from server.duty import outlets as module
@@ -170,3 +172,51 @@ async def test_an_address_that_takes_nothing_keeps_no_other_one_waiting(
     async with sending(database, url):
         await until(lambda: got.got)
     assert "13800000000" in got.got[0][1].decode()
+
+
+async def test_topics_that_are_sent_to_at_once_do_not_end_each_others_connection(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: dict[str, object] = {}
+    both = asyncio.Event()
+
+    class Client:
+        """As at a broker: of two with one name the first is put out."""
+
+        def __init__(self, *_: object, identifier: str, **__: object) -> None:
+            self.name = identifier
+
+        async def __aenter__(self) -> Self:
+            there[self.name] = self
+            self.number = len(there)
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+        async def publish(self, topic: str, raw: bytes, qos: int) -> None:
+            began.append(topic)
+            if len(began) == 2:
+                both.set()
+            await both.wait()
+            if there[self.name] is not self:
+                raise aiomqtt.MqttError("Disconnected")
+
+    began: list[str] = []
+    monkeypatch.setattr(aiomqtt, "Client", Client)
+    await put(database, message("m1", "mqtt", "a"), message("m2", "mqtt", "b"))
+    async with sending(database, "http://127.0.0.1:1/in") as (outlets, failed):
+        with_broker = Settings.model_validate({"mqtt": {"host": "127.0.0.1"}})
+        outlets._settings = outlets._settings.model_copy(update={"mqtt": with_broker.mqtt})
+        await until(lambda: outlets.sent + outlets.failed >= 2)
+    assert (sorted(began), failed, outlets.sent) == (["a", "b"], [], 2)
+
+
+async def test_the_log_does_not_hold_whole_telephone_numbers(database: Database) -> None:
+    await put(database, message("m1", "sms", "13800001234"))
+    with capture_logs() as logs:
+        async with sending(database, "http://127.0.0.1:1/in") as (_, failed):
+            await until(lambda: failed)
+    (told,) = [one for one in logs if one["event"] == "message_not_taken"]
+    assert told["address"] == "138****1234"
+    assert "13800001234" not in str(logs)
