@@ -82,7 +82,9 @@ class CheckDoor:
         if wish.format == "csv":
             found = await self.checks.between(wish.site, wish.start, wish.end, MAX_CSV)
             offset = context.settings.duty.utc_offset_h * 3600
-            text = as_csv(found, lambda at: time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at + offset)))
+            text = await asyncio.to_thread(
+                as_csv, found, lambda at: time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at + offset))
+            )  # fmt: skip
             headers = {"Content-Disposition": 'attachment; filename="checks.csv"', "Cache-Control": "no-store"}
             return web.Response(body=b"\xef\xbb\xbf" + text.encode(), content_type="text/csv", headers=headers)
         found = await self.checks.between(wish.site, wish.start, wish.end, MAX_SHOWN)

@@ -5,7 +5,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -139,11 +139,12 @@ class ReportDoor:
         name = _file_name(state.session)
         headers = {"Cache-Control": "private, no-store"}
         if wish.format == "json":
-            body = json.dumps({**report, "sha256": data_hash(report)}, ensure_ascii=False)
+            body = await asyncio.to_thread(_as_json, report)
             return web.Response(text=body, content_type="application/json", headers=headers)
         if wish.format == "csv":
             headers["Content-Disposition"] = f'attachment; filename="report-{name}.csv"'
-            return web.Response(text=report_csv(report, wish.lang), content_type="text/csv", headers=headers)
+            table = await asyncio.to_thread(report_csv, report, wish.lang)
+            return web.Response(text=table, content_type="text/csv", headers=headers)
         headers["Content-Disposition"] = f'attachment; filename="report-{name}-{wish.lang}.pdf"'
         pdf = await self._pdf(context, report, wish.lang)
         if pdf is None:
@@ -200,11 +201,11 @@ class ReportDoor:
     async def _items(self, context: Context, state: State, facts: Facts) -> AsyncGenerator[case.Item, None]:
         at = facts.at
         report = await asyncio.to_thread(build, facts)
-        text = json.dumps({**report, "sha256": data_hash(report)}, ensure_ascii=False, indent=1)
+        text = await asyncio.to_thread(_as_json, report, 1)
         yield case.Item("report.json", at, lambda: case.text(text))
         languages: tuple[Language, ...] = ("zh", "en")
         for language in languages:
-            table = report_csv(report, language)
+            table = await asyncio.to_thread(report_csv, report, language)
             yield case.Item(f"report-{language}.csv", at, lambda table=table: case.text(table))  # type: ignore[misc]
             if (pdf := await self._pdf(context, report, language)) is not None:
                 yield case.Item(f"report-{language}.pdf", at, lambda pdf=pdf: case.text(pdf))  # type: ignore[misc]
@@ -275,6 +276,10 @@ async def _taken(request: web.Request, sending: Awaitable[None]) -> bool:
             request.transport.abort()
         return False
     return True
+
+
+def _as_json(report: Mapping[str, object], indent: int | None = None) -> str:
+    return json.dumps({**report, "sha256": data_hash(report)}, ensure_ascii=False, indent=indent)
 
 
 def _file_name(text: str) -> str:

@@ -295,12 +295,14 @@ class Checks:
             .limit(limit)
         )
         async with self._database.reading() as connection:
-            return [check_of(body) for body in (await connection.execute(query)).scalars()]
+            bodies = (await connection.execute(query)).scalars().all()
+        return await asyncio.to_thread(lambda: [check_of(body) for body in bodies])
 
     async def standings(self, site: str, sites: Iterable[str]) -> list[Standing]:
         """The fairness list of these sites (all below `site`)."""
         at = time.time()
-        return standings(sites, await self.between(site, at - FAIR_S, at + 1, 50_000), at)
+        found = await self.between(site, at - FAIR_S, at + 1, 50_000)
+        return await asyncio.to_thread(standings, sites, found, at)
 
     def pending(self, sites: Iterable[str]) -> list[dict[str, object]]:
         """Calls of these sites that wait for an answer."""

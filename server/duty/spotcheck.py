@@ -116,9 +116,13 @@ class Standing:
 
 def standings(sites: Iterable[str], checks: Sequence[Check], at: float) -> list[Standing]:
     """Of each site, the least checked first; among equals the one whose last check is longest ago."""
+    by_site: dict[str, list[Check]] = {}
+    for check in checks:
+        if check.called_at > at - FAIR_S:
+            by_site.setdefault(check.site, []).append(check)
     found = []
     for site in sites:
-        own = [one for one in checks if one.site == site and one.called_at > at - FAIR_S]
+        own = by_site.get(site, [])
         times = [one.took_s for one in own if one.took_s is not None]
         scores = [score for one in own if (score := one.score()) is not None]
         recent = [score for one in own if one.called_at > at - MONTH_S and (score := one.score()) is not None]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from config.settings import DutySettings
+from server.api import checks as door
 from server.api.checks import CheckDoor
 from server.duty import checks as module
 from server.duty.checks import Checks
@@ -208,3 +210,25 @@ async def test_an_alert_that_could_not_be_written_is_written_later_and_over_a_re
     monkeypatch.setattr(alerts, "apply", works)
     await after.load()
     await standing(after, 0)
+
+
+async def test_sheet_and_fairness_list_are_made_beside_the_event_loop(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[tuple[str, int]] = []
+
+    def beside(where: Any, name: str) -> None:
+        works = getattr(where, name)
+
+        def noted(*given: Any) -> Any:
+            threads.append((name, threading.get_ident()))
+            return works(*given)
+
+        monkeypatch.setattr(where, name, noted)
+
+    beside(door, "as_csv")
+    beside(module, "standings")
+    for form in ("json", "csv"):
+        assert (await office.do("county", "GET", "/api/checks", site="county", format=form))[0] == 200
+    assert [name for name, _ in threads] == ["standings", "as_csv"]
+    assert threading.get_ident() not in {thread for _, thread in threads}

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from hypothesis import given
@@ -63,3 +64,17 @@ def test_sheet_has_a_row_each_and_no_formula() -> None:
 def test_body_comes_back_as_it_was() -> None:
     made = check(expected=("李", "赵"))
     assert check_of(asdict(made)) == made
+
+
+def test_the_checks_are_gone_through_once_however_many_sites_there_are() -> None:
+    class Counted(list[Check]):
+        times = 0
+
+        def __iter__(self) -> Iterator[Check]:
+            self.times += 1
+            return super().__iter__()
+
+    checks = Counted([check("a"), check("b"), check("b")])
+    listed = standings("abcdefgh", checks, NOW)
+    assert {one.site: one.checks for one in listed if one.checks} == {"a": 1, "b": 2}
+    assert checks.times == 1
