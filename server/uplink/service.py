@@ -185,7 +185,7 @@ class Uplinks:
         one, now = uplink.settings, self._clock()
         at = now // one.file_interval_s * one.file_interval_s
         for kind in one.file_types:
-            rows = await self._rows(one.site, kind, now)
+            rows = [_plain_record(row) for row in await self._rows(one.site, kind, now)]
             if not rows and kind != "RYSS":
                 continue
             name = minefile.file_name(one.mine, kind, at)
@@ -230,14 +230,16 @@ class Uplinks:
     async def _regularly(self, uplink: Uplink) -> None:
         one = uplink.settings
         while True:
-            if one.kind == "push":
-                self.owe_cameras(uplink)
-                self.owe_states(uplink)
-            else:
-                try:
+            try:
+                if one.kind == "push":
+                    self.owe_cameras(uplink)
+                    self.owe_states(uplink)
+                else:
                     await self.owe_files(uplink)
-                except StoreError as error:
-                    log.error("uplink_waits", uplink=one.name, reason=str(error))
+            except StoreError as error:
+                log.error("uplink_waits", uplink=one.name, reason=str(error))
+            except ValueError as error:  # one fact that no record holds: senders go on, and the next interval tries
+                log.error("uplink_not_owed", uplink=one.name, reason=str(error))
             interval = one.status_interval_s if one.kind == "push" else one.file_interval_s
             await asyncio.sleep(interval - self._clock() % interval)
 
@@ -316,6 +318,11 @@ def _plain(text: str) -> str:
     return "".join(" " if one in ";~|\r\n" else one for one in text)
 
 
+def _plain_record(record: minefile.Record) -> minefile.Record:
+    """What people and devices call things may hold what separates fields and lines."""
+    return {name: value if value is None else _plain(value) for name, value in record.items()}
+
+
 def _number(value: float | None) -> str | None:
     return None if value is None else f"{value:g}"
 
@@ -335,7 +342,7 @@ def _value(one: Reading, facts: MineFacts) -> minefile.Record:
     known = QUANTITIES.get(one.quantity)
     return {
         "point": f"{one.device}.{one.quantity}"[:63], "type_code": one.quantity,
-        "type_name": NAMES.get(one.quantity, one.quantity), "device": _plain(device.name_zh or one.device),
+        "type_name": NAMES.get(one.quantity, one.quantity), "device": device.name_zh or one.device,
         "value": f"{one.value:g}" if one.quality != "bad" else "-9999", "unit": known.unit if known else one.unit,
         "status": "正常" if one.quality == "good" else "异常", "time": minefile.china(one.source_at),
     }  # fmt: skip

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,39 @@ async def test_files_are_whole_in_order_and_wait_for_a_share_that_is_away(databa
     ]
     fans = minefile.read("TFSS", written[1].read_text("utf-8"))
     assert (fans.records[0]["value"], fans.records[0]["type_name"], fans.bad) == ("42.5", "A相电流", [])
+
+
+def files(share: Path, *kinds: str) -> UplinkSettings:
+    return UplinkSettings.model_validate(
+        {"name": "ftp", "kind": "files", "site": "mine-a", "mine": MINE, "folder": str(share),
+         "file_types": list(kinds), "file_interval_s": 300}
+    )  # fmt: skip
+
+
+async def test_separators_in_names_of_the_registry_become_blanks(database: Database, tmp_path: Path) -> None:
+    fan = DeviceRating("fan", "main_fan", "主扇;一号", model="a~b", maker="厂|家", factory_no="1\n2")
+    facts = replace(FACTS, devices={"fan": fan})
+    some = Uplinks([files(tmp_path, "JBSJ", "TFSS")], database, Newest(), facts=lambda site: facts)
+    await some.owe_files(some.all[0])
+    base, fans = (one["text"] for _, _, one in some.all[0].waiting)
+    (told,) = minefile.read("JBSJ", base).records
+    assert (told["name"], told["model"], told["maker"], told["factory_no"]) == ("主扇 一号", "a b", "厂 家", "1 2")
+    assert minefile.read("TFSS", fans).records[0]["device"] == "主扇 一号"
+
+
+async def test_what_cannot_be_owed_does_not_stop_the_senders(database: Database, tmp_path: Path) -> None:
+    def broken(site: str) -> MineFacts:
+        raise ValueError("a fact that no record holds")
+
+    share = tmp_path / "share"
+    share.mkdir()
+    platform = Platform()
+    async with platform.server() as server:
+        some = Uplinks([files(share, "JBSJ"), push(str(server.make_url("/")))], database, Newest(), facts=broken)
+        async with running(some):
+            await some.all[1].outbox.put("countingRecog", "k", {"n": 1})
+            await until(some.all[1].outbox, waiting=0, sent=1)
+    assert platform.taken == [("countingRecog", {"n": 1})]
 
 
 def test_an_uplink_needs_its_address() -> None:
