@@ -1,7 +1,8 @@
 """A client of the AI-video push API: JSON arrays by POST with a bearer token.
 
-Taken is only what comes back with a status below 400 *and* `code` 200: a platform may say 401 in a body of status 200.
-On 401 and 403 the token is fetched anew and the same is sent once more.
+Taken is only what comes back with a status of 2xx *and* `code` 200: a platform may say 401 in a body of status 200.
+On 401 and 403 the token is fetched anew and the same is sent once more. Redirections are not followed: a 307 would
+carry records, token and password to whatever host it names.
 """
 
 import json
@@ -54,7 +55,11 @@ class PushClient:
         limit = min(limit, self._settings.timeout_s) if self._settings.timeout_s else limit
         try:
             async with self._session.post(
-                url, json=list(records), headers=headers, timeout=aiohttp.ClientTimeout(total=limit)
+                url,
+                json=list(records),
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=limit),
+                allow_redirects=False,
             ) as response:
                 body = await _body(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -67,7 +72,7 @@ class PushClient:
         try:
             async with self._session.post(
                 self._settings.token_url, json=dict(self._settings.token_request),
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), allow_redirects=False,
             ) as response:  # fmt: skip
                 body = await _body(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -75,7 +80,7 @@ class PushClient:
         found: object = body
         for step in self._settings.token_field.split("."):
             found = found.get(step) if isinstance(found, dict) else None
-        if response.status >= 400 or not isinstance(found, str) or not found:
+        if not 200 <= response.status < 300 or not isinstance(found, str) or not found:
             return Answer("again", f"token: status {response.status}, no {self._settings.token_field}")
         self._token = found
         return None
@@ -94,7 +99,9 @@ def judged(status: int, body: dict[str, Any]) -> tuple[Answer, int]:
     """What an answer means, and the code that counts: the body's where the status says nothing."""
     code = status if status >= 400 else body.get("code")
     words = f"status {status}, code {body.get('code')!r} {str(body.get('msg', ''))[:200]}"
-    if status < 400 and code == 200:
+    if 300 <= status < 400:
+        return Answer("again", words), status
+    if status < 300 and code == 200:
         return Answer("taken", words), 200
     number = code if isinstance(code, int) else 0
     if number in UNAUTHORISED or number in BUSY or number >= 500 or not 400 <= number < 500:

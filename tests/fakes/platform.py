@@ -14,7 +14,8 @@ class Platform:
     """Takes pushes. What it does next is in `moods`, one for each request; afterwards it is well.
 
     Moods: `down` (503), `busy` (code 500 in a body of 200), `lost` (taken, and the answer never comes), `expired` (the
-    token runs out), `refuse` (400), `slow` (answers late), `drop` (closes the connection before it reads).
+    token runs out), `refuse` (400), `slow` (answers late), `drop` (closes the connection before it reads), `elsewhere`
+    (a 307 to `/elsewhere`, which takes everything, and says so in `strayed`).
     """
 
     moods: list[str] = field(default_factory=list)
@@ -26,17 +27,27 @@ class Platform:
     """A record that holds this is refused, and its whole request with it."""
     numbers: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    strayed: int = 0
+    token_moods: list[str] = field(default_factory=list)
+    """`elsewhere` for requests of a token."""
 
     def server(self) -> TestServer:
         app = web.Application()
         app.router.add_post("/auth", self._token)
         app.router.add_post("/coal/mine/ai/{endpoint}", self._push)
+        app.router.add_post("/elsewhere", self._elsewhere)
         return TestServer(app, host="127.0.0.1")
 
     async def _token(self, request: web.Request) -> web.Response:
+        if self.token_moods and self.token_moods.pop(0) == "elsewhere":
+            raise web.HTTPTemporaryRedirect("/elsewhere")
         assert await request.json() == {"user": "mine", "password": "secret"}
         self.tokens += 1
         return web.json_response({"code": 200, "data": {"token": f"t{self.tokens}"}})
+
+    async def _elsewhere(self, request: web.Request) -> web.Response:
+        self.strayed += 1
+        return web.json_response({"code": 200, "data": {"token": "t0"}})
 
     async def _push(self, request: web.Request) -> web.StreamResponse:
         mood = self.moods.pop(0) if self.moods else ""
@@ -45,6 +56,8 @@ class Platform:
             assert request.transport is not None
             request.transport.close()
             return web.Response()
+        if mood == "elsewhere":
+            return web.json_response({"code": 200}, status=307, headers={"Location": "/elsewhere"})
         if mood == "down":
             return web.Response(status=503)
         if mood == "expired":  # the next token counts

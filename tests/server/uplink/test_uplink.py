@@ -111,6 +111,18 @@ async def test_a_bad_day_of_the_platform_loses_nothing_and_doubles_nothing(datab
     assert (await outbox.ledger())["refused"] == 0
 
 
+async def test_no_redirection_leads_records_or_the_password_elsewhere(database: Database) -> None:
+    platform = Platform(moods=["elsewhere"], token_moods=["elsewhere"])
+    async with platform.server() as server:
+        some = uplinks(database, push(str(server.make_url("/"))))
+        await some.all[0].outbox.put("countingRecog", "k", {"n": 1})
+        async with running(some):
+            await until(some.all[0].outbox, waiting=0)
+    assert platform.strayed == 0
+    assert "elsewhere" in platform.asked
+    assert ("countingRecog", {"n": 1}) in platform.taken
+
+
 async def test_a_server_that_dies_between_sending_and_writing_it_down_sends_the_same_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
