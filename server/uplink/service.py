@@ -19,12 +19,14 @@ from analytics.plugin import Position, Reading
 from analytics.telemetry import minefile
 from analytics.telemetry.payload import GATEWAY_KEYS, QUANTITIES
 from config.settings import UplinkSettings
-from server.alerts.machine import Alert, Change
+from server.alerts import rows
+from server.alerts.machine import STANDING, Alert, Change
 from server.store.database import Database
 from server.store.errors import StoreError
+from server.store.tables import alerts
 from server.uplink import records
 from server.uplink.files import FileWriter
-from server.uplink.outbox import Item, Outbox
+from server.uplink.outbox import KEEP_S, Item, Outbox
 from server.uplink.push import Answer, PushClient
 from server.uplink.records import BadRecord
 
@@ -36,6 +38,7 @@ LOOK_S = 5.0
 COUNT_EVERY_S = 60.0
 MAX_WAITING = 10_000
 """Counts and alerts that are not in the outbox yet; beyond it the oldest are dropped and counted."""
+MAX_STANDING = 1000
 NAMES = {name: key for key, name in reversed(GATEWAY_KEYS.items())}
 SYSTEM_OF = {"main_fan": "TF", "pump": "PS", "hoist": "LJ", "compressor": "KY", "winch": "JC"}
 UNDERGROUND_S = 600.0
@@ -99,6 +102,7 @@ class Uplinks:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.all = [Uplink(one, Outbox(database, one.name)) for one in settings]
+        self._database = database
         self._samples, self._facts, self._cameras = samples, facts, cameras
         self._sender = sender or _sender
         self._clock = clock
@@ -152,6 +156,27 @@ class Uplinks:
                 continue
             uplink.owe("videoAnomaly", f"anomaly/{alert.id}/{alert.occurrences}", record)
 
+    async def _owe_standing(self) -> None:
+        """Faults that stand when the server starts: what was in memory only is owed again, and the key knows what was
+        sent."""
+        sites = {one.settings.site for one in self.all if one.settings.kind == "push"}
+        wanted = (
+            alerts.c.site.in_(sites), alerts.c.rule == "camera_fault", alerts.c.state.in_(STANDING),
+            alerts.c.at >= self._clock() - KEEP_S,
+        )  # fmt: skip
+        while sites:
+            try:
+                async with self._database.reading() as connection:
+                    found = await rows.page(connection, *wanted, after=None, limit=MAX_STANDING)
+                break
+            except StoreError as error:
+                log.error("uplink_waits", reason=str(error))
+                await asyncio.sleep(FIRST_WAIT_S)
+        else:
+            return
+        for alert in reversed(found):
+            self.alert_changed(alert, Change.RAISED)
+
     def _code(self, site: str, camera: str) -> str | None:
         """The 20-digit code of a camera; without one nothing is said of it."""
         known = self._facts(site).cameras.get(camera)
@@ -185,12 +210,12 @@ class Uplinks:
         one, now = uplink.settings, self._clock()
         at = now // one.file_interval_s * one.file_interval_s
         for kind in one.file_types:
-            rows = [_plain_record(row) for row in await self._rows(one.site, kind, now)]
-            if not rows and kind != "RYSS":
+            found = [_plain_record(record) for record in await self._rows(one.site, kind, now)]
+            if not found and kind != "RYSS":
                 continue
             name = minefile.file_name(one.mine, kind, at)
             facts = self._facts(one.site)
-            text = minefile.write(kind, one.mine, _plain(facts.site), at, rows)
+            text = minefile.write(kind, one.mine, _plain(facts.site), at, found)
             folder = f"jxry/{one.mine}" if kind.startswith("RY") else one.mine
             key = f"file/{name}"
             if kind == "JBSJ":
@@ -222,6 +247,7 @@ class Uplinks:
     async def run(self) -> None:
         """Until cancelled."""
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+            group.create_task(self._owe_standing())
             for uplink in self.all:
                 group.create_task(self._keep(uplink))
                 group.create_task(self._send(uplink, self._sender(uplink.settings, session)))

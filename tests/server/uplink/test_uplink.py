@@ -15,8 +15,10 @@ from analytics.mine import Camera, DeviceRating, MineFacts, PersonCard, Zone
 from analytics.plugin import Position, Reading
 from analytics.telemetry import minefile
 from config.settings import Settings, UplinkSettings
-from server.alerts.machine import Alert, Change
+from server.alerts import rows
+from server.alerts.machine import Alert, Change, State
 from server.store.database import Database, sqlite_url
+from server.store.sites import SiteTree
 from server.uplink import service
 from server.uplink.outbox import Outbox
 from server.uplink.quality import DataQuality
@@ -210,6 +212,27 @@ async def test_a_dark_camera_is_told_and_again_only_after_the_cooldown(database:
             await until(outbox, waiting=0, sent=5)
     cases = [one["analysisCase"] for endpoint, one in platform.taken if endpoint == "videoAnomaly"]
     assert cases == ["0003", "0006"]
+
+
+async def test_faults_that_stand_at_a_start_are_owed_once(database: Database) -> None:
+    tree = await SiteTree.load(database)
+    await tree.add("mine-a", None, "mine", "甲矿", "Mine A")
+    old = replace(fault(3, camera="c2"), at=time.time() - 8 * 86_400)
+    over = replace(fault(2, camera="c0"), state=State.CLEARED, at=time.time())
+    async with database.transaction() as connection:
+        for alert in (replace(fault(1), at=time.time()), over, old):
+            await rows.add(connection, alert)
+    platform = Platform()
+    async with platform.server() as server:
+        settings = push(str(server.make_url("/")))
+        async with running(uplinks(database, settings)) as some:
+            await until(some.all[0].outbox, waiting=0, sent=4)  # with three cameras
+        async with database.transaction() as connection:
+            await rows.add(connection, replace(fault(4, camera="c0"), at=time.time()))
+        async with running(uplinks(database, settings)) as some:
+            await until(some.all[0].outbox, waiting=0, sent=5)
+    told = [one["cameraCode"] for endpoint, one in platform.taken if endpoint == "videoAnomaly"]
+    assert told == [CODES["c1"], CODES["c0"]]
 
 
 async def test_counts_go_up_on_change_and_once_a_minute(database: Database) -> None:
