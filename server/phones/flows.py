@@ -6,6 +6,7 @@ member like others; it stays until it hangs up, is removed, or the consultation 
 """
 
 import asyncio
+import contextlib
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from server.phones.caller import Outcome, result_of
 from server.phones.leg import Answered, Confirmed, DigitPressed, Leg, LegOver, Played, Progress
 from server.phones.media import PhoneMediaDown, PhoneMediaRefused
 from server.sessions.errors import SessionError
-from server.sessions.machine import Knocked, State
+from server.sessions.machine import Knocked, State, Withdrew
 from server.store.errors import StoreError
 from signaling.room.messages import Person
 from signaling.sip.callevents import Ended, Incoming
@@ -225,19 +226,23 @@ async def _enter_or_wait(service: "PhoneService", leg: Leg, state: State) -> Non
         if error.error != "locked":
             raise
     await service.sessions.handle(state.session, Knocked(actor(grant)))
-    service.changed(leg, "waiting")
-    await leg.play("hold", repeat=0, language=service.settings.language)
-    deadline = asyncio.get_running_loop().time() + LOBBY_S
-    while asyncio.get_running_loop().time() < deadline:
-        await leg.next(ROOM_CHECK_S)
-        now = service.sessions.get_open(state.session)
-        if now is None:
-            raise SessionError("session_over", "It ended while the phone was waiting at its door.")
-        if client.person.user not in now.floor.lobby:
-            await leg.media.stop(leg.id)
-            await _enter(service, leg, client, _grant(leg, client.person, state.room))
-            return
-    raise SessionError("locked", "Nobody let the phone in.")
+    try:
+        service.changed(leg, "waiting")
+        await leg.play("hold", repeat=0, language=service.settings.language)
+        deadline = asyncio.get_running_loop().time() + LOBBY_S
+        while asyncio.get_running_loop().time() < deadline:
+            await leg.next(ROOM_CHECK_S)
+            now = service.sessions.get_open(state.session)
+            if now is None:
+                raise SessionError("session_over", "It ended while the phone was waiting at its door.")
+            if client.person.user not in now.floor.lobby:
+                await leg.media.stop(leg.id)
+                await _enter(service, leg, client, _grant(leg, client.person, state.room))
+                return
+        raise SessionError("locked", "Nobody let the phone in.")
+    finally:  # it hung up, or gave up: nobody of that name waits any more
+        with contextlib.suppress(SessionError, StoreError):
+            await service.sessions.handle(state.session, Withdrew(client.person.user))
 
 
 def _client(service: "PhoneService", leg: Leg, state: State) -> Client:

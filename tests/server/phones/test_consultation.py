@@ -269,6 +269,26 @@ async def test_a_locked_consultation_lets_a_phone_in_by_its_chair(make: Make) ->
         assert [one.result for one in world.service.recent] == ["removed", "removed"]
 
 
+async def test_a_phone_that_hangs_up_while_waiting_waits_no_more(make: Make) -> None:
+    world = await make()
+    state = await world.session("mine")
+    chair = Actor("u1", "张三", "county", "county", "supervisor")
+    for action in ("take_chair", "lock"):
+        await world.act(state, chair, action)
+
+    def lobby() -> int:
+        now = world.sessions.get_open(state.session)
+        assert now is not None
+        return len(now.floor.lobby)
+
+    async with world.phone("pbx", host="127.0.0.3") as pbx:
+        call = as_caller(pbx).dial("5001")
+        await world.leg_with("hold")
+        assert lobby() == 1
+        pbx.hang_up(call)
+        await until(lambda: lobby() == 0)
+
+
 # --- going on ---
 
 
