@@ -120,7 +120,7 @@ async def test_the_officer_leaves_and_returns(tmp_path: Path) -> None:
     camera = new_connection()
     camera.addTrack(track)
     async with (
-        Instance(tmp_path, analytics={"posts": [post]}) as server,
+        Instance(tmp_path, analytics={"posts": [post]}, duty={"challenge_s": 0}) as server,
         chromium() as browser,
         aiohttp.ClientSession() as http,
         contextlib.AsyncExitStack() as stack,

@@ -65,7 +65,7 @@ class World:
         async with self.database.reading() as connection:
             return await rows.of_sites(connection, ["mine"], None, 100)
 
-    async def until(self, true: Callable[[], object], timeout: float = 20.0) -> None:
+    async def until(self, true: Callable[[], object], timeout: float = 60.0) -> None:
         async with asyncio.timeout(timeout):
             while not true():
                 await asyncio.sleep(0.05)

@@ -47,14 +47,14 @@ async def test_recordings_play_together_and_the_evidence_is_released_with_a_reas
         admin = await enter(browser, server, "admin")
         complaints: list[str] = []
         admin.on("pageerror", lambda error: complaints.append(str(error)))
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 60
         while await admin.goto(f"{server.url}/review") and await admin.locator(".player video").count() < 2:
             await asyncio.sleep(0.5)  # the recorder completes its files
             assert time.monotonic() < ends
 
         await admin.locator(".review-summary", has_text="人员全部升井。").wait_for()
         await admin.keyboard.press(" ")
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 60
         while True:
             before = await media(admin)
             await asyncio.sleep(0.7)
