@@ -8,14 +8,12 @@ What plug-ins do wrong stays here. One that raises makes its camera blind and th
 the memory, ends this process: the server notices and starts another. The process ends by itself when its link closes.
 """
 
-import argparse
 import asyncio
 import base64
 import contextlib
 import os
 import resource
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -25,7 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import structlog
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from analytics.errors import AnalyticsError, ModelRefused, UnknownPlugin
 from analytics.loader import known_detectors, load_detector
@@ -46,7 +44,8 @@ from analytics.onnx import SHIPPED, ModelStore
 from analytics.options import WHOLE_PICTURE, DetectorOptions
 from analytics.runner import CameraRunner
 from config.settings import AnalyticsSettings
-from media.link import Link, LinkError
+from media.childprocess import fd_of_arguments, run_process, serve_link
+from media.link import Link
 from media.tap import AccessUnit, TapError, Unpacker
 from media.taplistener import READ_BYTES, listen
 
@@ -64,7 +63,7 @@ MAX_WAITING_BYTES = 1 << 20
 """Reports are dropped while the server does not read."""
 NICENESS = 5
 """Pictures that are looked at later are better than packets that are forwarded later."""
-EXIT_BROKEN_LINK, EXIT_STUCK, EXIT_MEMORY = 2, 3, 4
+EXIT_STUCK, EXIT_MEMORY = 3, 4
 
 T = TypeVar("T")
 
@@ -378,35 +377,15 @@ def _limit_memory(beyond_mb: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-async def serve(fd: int) -> int:
-    """The whole life of the process; its exit code."""
-    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=fd))
-    link: Link[AnyCommand] = Link(reader, writer, COMMANDS)
-    try:
-        first = await link.receive()
-        if first is None:
-            return 0
-        if not isinstance(first, Configure):
-            raise LinkError("The first message must be Configure.")
-        await Worker(link, AnalyticsSettings.model_validate(first.settings)).run(first.tap_address)
-    except (LinkError, ValidationError) as error:
-        log.error("link_broken", reason=str(error))
-        return EXIT_BROKEN_LINK
-    finally:
-        link.close()
+async def _work(link: Link[AnyCommand], first: Configure) -> int:
+    await Worker(link, AnalyticsSettings.model_validate(first.settings)).run(first.tap_address)
     return 0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fd", type=int, required=True, help="socket to the server")
-    fd = parser.parse_args().fd
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server closes the link
+    fd = fd_of_arguments(__doc__)
     os.nice(NICENESS)
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    code = asyncio.run(serve(fd))
-    sys.stderr.flush()
-    os._exit(code)
+    run_process(lambda: serve_link(fd, COMMANDS, Configure, _work), ignored=(signal.SIGINT,))
 
 
 if __name__ == "__main__":

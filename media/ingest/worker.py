@@ -5,13 +5,9 @@ memory never hurts what people say and see. One thread per camera waits for pack
 interpreter; the main one runs an event loop for the link. The process ends when its link closes.
 """
 
-import argparse
 import asyncio
 import contextlib
-import os
 import signal
-import socket
-import sys
 import time
 from ipaddress import ip_network
 
@@ -19,16 +15,16 @@ import av.logging
 import structlog
 from pydantic import BaseModel
 
+from media.childprocess import fd_of_arguments, run_process, serve_link
 from media.ingest.address import Policy
 from media.ingest.messages import COMMANDS, Add, AnyCommand, Attach, Beat, Configure, Detach, Ready, Remove
 from media.ingest.puller import Puller
-from media.link import Link, LinkError
+from media.link import Link
 
 log = structlog.get_logger()
 
 BEAT_S = 1.0
 MAX_CAMERAS = 500
-EXIT_BROKEN_LINK = 2
 
 
 class Ingest:
@@ -101,37 +97,16 @@ class Ingest:
             await asyncio.sleep(BEAT_S)
 
 
-async def serve(fd: int) -> int:
-    """The whole life of the process; its exit code."""
-    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=fd))
-    link: Link[AnyCommand] = Link(reader, writer, COMMANDS)
-    try:
-        first = await link.receive()
-        if first is None:
-            return 0
-        if not isinstance(first, Configure):
-            raise LinkError("The first message must be Configure.")
-        policy = Policy(tuple(map(ip_network, first.allow)), tuple(map(ip_network, first.deny)))
-        await Ingest(link, policy).run()
-    except LinkError as error:
-        log.error("link_broken", reason=str(error))
-        return EXIT_BROKEN_LINK
-    finally:
-        link.close()
+async def _work(link: Link[AnyCommand], first: Configure) -> int:
+    policy = Policy(tuple(map(ip_network, first.allow)), tuple(map(ip_network, first.deny)))
+    await Ingest(link, policy).run()
     return 0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fd", type=int, required=True, help="socket to the server")
-    fd = parser.parse_args().fd
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the server closes the link
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    fd = fd_of_arguments(__doc__)
     av.logging.set_level(None)  # its messages would show addresses with passwords
-    code = asyncio.run(serve(fd))
-    sys.stderr.flush()
-    os._exit(code)  # threads may still wait for cameras
+    run_process(lambda: serve_link(fd, COMMANDS, Configure, _work), ignored=(signal.SIGINT, signal.SIGTERM))
 
 
 if __name__ == "__main__":

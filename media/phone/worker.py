@@ -5,21 +5,18 @@ the rooms are mixed and every leg gets its frame; nothing is done for a single p
 nothing of it needs to be kept.
 """
 
-import argparse
 import asyncio
 import contextlib
 import os
 import resource
 import signal
-import socket
-import sys
 import time
 from collections import Counter
 
 import structlog
-from pydantic import ValidationError
 
 from config.settings import PhoneMediaSettings
+from media.childprocess import fd_of_arguments, run_process, serve_link
 from media.door import DoorSender
 from media.link import Link, LinkError
 from media.phone import ports
@@ -76,7 +73,7 @@ MAX_PLAYED_S = 120.0
 LINK_FULL_BYTES = 1 << 20
 """With more waiting the server is slow: levels, statistics and beats are left out."""
 NICE = -5
-EXIT_BROKEN_LINK, EXIT_CANNOT_BEGIN = 2, 3
+EXIT_CANNOT_BEGIN = 3
 
 
 class LegRefused(Exception):
@@ -406,41 +403,21 @@ class PhoneWorker:
             self._link.send(message)
 
 
-async def serve(fd: int) -> int:
-    """The whole life of the process; its exit code."""
-    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=fd))
-    link: Link[AnyCommand] = Link(reader, writer, COMMANDS)
+async def _work(link: Link[AnyCommand], first: Configure) -> int:
     try:
-        first = await link.receive()
-        if first is None:
-            return 0
-        if not isinstance(first, Configure):
-            raise LinkError("The first message must be Configure.")
         await PhoneWorker(link, first).run()
-    except (LinkError, ValidationError) as error:
-        log.error("link_broken", reason=str(error))
-        return EXIT_BROKEN_LINK
     except OSError as error:
         log.error("phone_worker_cannot_begin", reason=str(error))
         return EXIT_CANNOT_BEGIN
-    finally:
-        link.close()
     return 0
 
 
 def main() -> None:
     """Entry of the process."""
-    parser = argparse.ArgumentParser(prog="python -m media.phone.worker", description="Sound of phones for one server.")
-    parser.add_argument("--fd", type=int, required=True, help="one end of the server's socket pair")
-    fd = parser.parse_args().fd
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the server closes the link
+    fd = fd_of_arguments("Sound of phones for one server.")
     with contextlib.suppress(OSError):  # where we may: a frame that comes late is not heard at all
         os.nice(NICE)
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    code = asyncio.run(serve(fd))
-    sys.stderr.flush()
-    os._exit(code)
+    run_process(lambda: serve_link(fd, COMMANDS, Configure, _work), ignored=(signal.SIGINT, signal.SIGTERM))
 
 
 if __name__ == "__main__":

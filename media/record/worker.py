@@ -8,23 +8,21 @@ Only one recorder may write below a folder: a lock on the folder says so, and th
 up after a dead one.
 """
 
-import argparse
 import asyncio
 import contextlib
 import errno
 import fcntl
 import os
 import signal
-import socket
-import sys
 import time
 from collections.abc import Coroutine
 from pathlib import Path
 
 import structlog
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from media.link import Link, LinkError
+from media.childprocess import fd_of_arguments, run_process, serve_link
+from media.link import Link
 from media.record.files import complete
 from media.record.matroska import MatroskaError
 from media.record.messages import (
@@ -50,7 +48,7 @@ TICK_S = 0.1
 BEAT_S = 1.0
 ASK_AGAIN_S = 0.5
 LOCK_TIMEOUT_S = 5.0
-EXIT_BROKEN_LINK, EXIT_FOLDER = 2, 3
+EXIT_FOLDER = 3
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -256,42 +254,22 @@ def lock_folder(folder: Path, timeout_s: float = LOCK_TIMEOUT_S) -> int:
             return descriptor
 
 
-async def serve(fd: int) -> int:
-    """The whole life of the process; its exit code."""
-    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=fd))
-    link: Link[AnyCommand] = Link(reader, writer, COMMANDS)
+async def _work(link: Link[AnyCommand], first: Configure) -> int:
     try:
-        first = await link.receive()
-        if first is None:
-            return 0
-        if not isinstance(first, Configure):
-            raise LinkError("The first message must be Configure.")
         lock = await asyncio.to_thread(lock_folder, Path(first.folder))
         try:
             await Recorder(link, first).run()
         finally:
             os.close(lock)
-    except (LinkError, ValidationError) as error:
-        log.error("link_broken", reason=str(error))
-        return EXIT_BROKEN_LINK
     except OSError as error:
         log.error("recorder_cannot_begin", reason=str(error))
         return EXIT_FOLDER
-    finally:
-        link.close()
     return 0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fd", type=int, required=True, help="socket to the server")
-    fd = parser.parse_args().fd
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the server closes the link
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    code = asyncio.run(serve(fd))
-    sys.stderr.flush()
-    os._exit(code)
+    fd = fd_of_arguments(__doc__)
+    run_process(lambda: serve_link(fd, COMMANDS, Configure, _work), ignored=(signal.SIGINT, signal.SIGTERM))
 
 
 if __name__ == "__main__":
