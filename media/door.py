@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from media import rtp
+from media.transport.listening import bind_private
 
 log = logging.getLogger(__name__)
 
@@ -106,40 +107,20 @@ class Door:
         """
         self.address = address
         self._gate = gate
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.setblocking(False)
-        before = os.umask(0o177)
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(address)
-            self.socket.bind(address)
-            self.socket.listen(MAX_CONNECTIONS)
-        except OSError:
-            self.socket.close()
-            raise
-        finally:
-            os.umask(before)
+        self.socket = bind_private(address)
+        self.socket.listen(MAX_CONNECTIONS)
         self.connections: dict[socket.socket, int] = {}
         """With the process at the other end."""
 
-    def accept(self) -> socket.socket | None:
-        """A new connection to be read with `receive`, or None.
-
-        Raises:
-            OSError: this process has no descriptor left; wait a moment.
-        """
-        try:
-            connection, _ = self.socket.accept()
-        except (BlockingIOError, InterruptedError, ConnectionError):
-            return None
+    def admit(self, connection: socket.socket) -> bool:
+        """Whether a connection may be read with `receive`; closed where not."""
         if len(self.connections) >= MAX_CONNECTIONS:
             self._gate.dropped["connection"] += 1
             connection.close()
-            return None
-        connection.setblocking(False)
+            return False
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         self.connections[connection] = _CREDENTIALS.unpack(credentials)[0]
-        return connection
+        return True
 
     def receive(self, connection: socket.socket) -> tuple[list[tuple[int, bytes]], bool]:
         """Numbers of peers and their packets, up to a bound, and whether the connection goes on."""

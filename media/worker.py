@@ -19,7 +19,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from config.settings import MediaSettings
-from media.door import Door
+from media.door import MAX_CONNECTIONS, Door
 from media.errors import CommandRefused, PortError
 from media.exchange import TICKS_PER_S, Exchange
 from media.forwarder.choice import new_forwarder
@@ -47,10 +47,11 @@ from media.messages import (
     Subscribe,
     Tap,
 )
-from media.transport import icetcp, udpsocket
+from media.transport import udpsocket
 from media.transport.dtls import new_identity
 from media.transport.guard import StrangerGuard
 from media.transport.icetcp import IceTcp
+from media.transport.listening import Listening, bind_tcp
 from media.transport.mux import Mux
 
 log = logging.getLogger(__name__)
@@ -236,8 +237,10 @@ class _Running:
                 self._socket.close()
                 raise PortError(f"The intake at {intake} cannot be opened: {error}.") from error
             return tcp
-        listener = icetcp.bind(settings.listen_host, port)
-        if listener is None:
+        try:
+            listener = bind_tcp(settings.listen_host, port)
+        except OSError as error:
+            log.warning("TCP port %d cannot be had (%s): no ICE over TCP.", port, error.strerror)
             tcp.close()
             return None
         tcp.listen(listener)
@@ -250,22 +253,13 @@ class _Running:
             self._socket.close()
             raise PortError(f"The door at {address} cannot be opened: {error}.") from error
         self._exchange.door_address = address
-        self._loop.add_reader(door.socket, self._let_in, door)
+        self._at_door = Listening(
+            door.socket, lambda connection: self._let_in(door, connection), backlog=MAX_CONNECTIONS
+        )
         return door
 
-    def _open_again(self, door: Door) -> None:
-        if door.socket.fileno() >= 0:
-            self._loop.add_reader(door.socket, self._let_in, door)
-
-    def _let_in(self, door: Door) -> None:
-        try:
-            connection = door.accept()
-        except OSError as error:
-            log.error("The door takes nobody for %.0f s: %s.", icetcp.EXHAUSTED_S, error)
-            self._loop.remove_reader(door.socket)
-            self._loop.call_later(icetcp.EXHAUSTED_S, self._open_again, door)
-            return
-        if connection is not None:
+    def _let_in(self, door: Door, connection: socket.socket) -> None:
+        if door.admit(connection):
             self._loop.add_reader(connection, self._take_in, door, connection)
 
     def _take_in(self, door: Door, connection: socket.socket) -> None:
@@ -353,7 +347,8 @@ class _Running:
                 timer.cancel()
         self._exchange.close_all()
         if self._door is not None:
-            for each in (self._door.socket, *self._door.connections):
+            self._at_door.close()
+            for each in self._door.connections:
                 self._loop.remove_reader(each)
             self._door.close()
         if self._tcp is not None:

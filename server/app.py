@@ -23,7 +23,8 @@ from analytics.telemetry.mqtt import MqttSource
 from analytics.telemetry.quarantine import Gap
 from config import VERSION
 from config.settings import Settings, SiteSettings
-from server import frontdoor, tls
+from media.transport.listening import bind_tcp
+from server import tls
 from server.alerts.service import AlertService
 from server.api import alerts, health, login, recordings, sites, telemetry, tokens, users
 from server.api.cameras import CameraDoor
@@ -586,7 +587,7 @@ async def _listen(
         await site.start()
         return runner.addresses[0][1], site.stop
     assert runner.server is not None
-    listener = frontdoor.bind(settings.listen_host, settings.listen_port)
+    listener = bind_tcp(settings.listen_host, settings.listen_port)
     door = FrontDoor(listener, runner.server, secure, Handoff(parts.media.tcp_intake))
     door.open()
     return listener.getsockname()[1], door.close

@@ -7,7 +7,6 @@ Media connections are passed on to the media worker as they are: no packet of th
 
 import asyncio
 import contextlib
-import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Literal
 import structlog
 
 from config.settings import Settings
+from media.transport.listening import Listening
 
 log = structlog.get_logger()
 
@@ -24,9 +24,6 @@ FIRST_BYTE_S = 10.0
 HANDSHAKE_S = 10.0
 MAX_UNSORTED = 512
 """Connections that have said nothing yet; the newest beyond that are closed."""
-ACCEPTS = 64
-EXHAUSTED_S = 1.0
-"""Without descriptors nothing is accepted for so long."""
 _LARGEST_FIRST_BYTE_OF_MEDIA = 5
 
 
@@ -46,54 +43,32 @@ class FrontDoor:
         self._media = media
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._listening: Listening | None = None
         self._unsorted = 0
         self.refused = 0
 
     def open(self) -> None:
         """Begin to accept."""
-        self._listener.setblocking(False)
-        self._listener.listen(256)
-        self._loop.add_reader(self._listener, self._accept)
-
-    def stop(self) -> None:
-        """Accept no more."""
-        if self._listener.fileno() >= 0:
-            self._loop.remove_reader(self._listener)
-            self._listener.close()
+        self._listening = Listening(self._listener, self._take, backlog=256)
 
     async def close(self) -> None:
         """With connections that have said nothing yet."""
-        self.stop()
+        if self._listening is not None:
+            self._listening.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _accept(self) -> None:
-        for _ in range(ACCEPTS):
-            try:
-                connection, _address = self._listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    log.error("no_more_connections", reason=str(error))
-                    self._loop.remove_reader(self._listener)
-                    self._loop.call_later(EXHAUSTED_S, self._again)
-                return  # or one that was gone before it was accepted
-            if self._unsorted >= MAX_UNSORTED:
-                self.refused += 1
-                connection.close()
-                continue
-            connection.setblocking(False)
-            self._unsorted += 1
-            task = self._loop.create_task(self._sort(connection))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    def _again(self) -> None:
-        if self._listener.fileno() >= 0:
-            self._loop.add_reader(self._listener, self._accept)
+    def _take(self, connection: socket.socket) -> None:
+        if self._unsorted >= MAX_UNSORTED:
+            self.refused += 1
+            connection.close()
+            return
+        self._unsorted += 1
+        task = self._loop.create_task(self._sort(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _sort(self, connection: socket.socket) -> None:
         handed_on = False
@@ -134,22 +109,6 @@ class FrontDoor:
         finally:
             self._loop.remove_reader(connection)
             self._unsorted -= 1
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A TCP socket for the door.
-
-    Raises:
-        OSError: the port cannot be had.
-    """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 class Handoff:

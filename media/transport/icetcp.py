@@ -17,10 +17,8 @@ UDP. Connections come by a listener of our own, or from the server, which takes 
 
 import asyncio
 import contextlib
-import errno
 import hashlib
 import logging
-import os
 import resource
 import socket
 import time
@@ -29,6 +27,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from media.transport.framing import Deframer, FramingError, frame
+from media.transport.listening import Listening, bind_private
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +41,6 @@ MAX_WAITING_BYTES = 256 * 1024
 UDP_BUFFER_BYTES = 1 << 20
 RECEIVES = 64
 LOOK_S = 1.0
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-EXHAUSTED_S = 1.0
-"""Without descriptors nothing is accepted for so long: the listener stays readable, and the loop would spin."""
 SPARE_DESCRIPTORS = 256
 WANTED_DESCRIPTORS = 8192
 _MAX_DATAGRAM = 65535
@@ -189,10 +185,8 @@ class IceTcp:
         self._legs: set[_Leg] = set()
         self._clients: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._listener: socket.socket | None = None
-        self._intake: socket.socket | None = None
+        self._listening: list[Listening] = []
         self._handed: dict[socket.socket, None] = {}
-        self._again: asyncio.TimerHandle | None = None
         self._looking = self._loop.call_later(LOOK_S, self._look)
         self._most = min(MAX_CONNECTIONS, (descriptors() - SPARE_DESCRIPTORS) // 2)
         """Each connection takes two descriptors."""
@@ -200,10 +194,7 @@ class IceTcp:
 
     def listen(self, listener: socket.socket) -> None:
         """Take connections from a bound socket, which is closed with this."""
-        self._listener = listener
-        listener.setblocking(False)
-        listener.listen(128)
-        self._loop.add_reader(listener, self._accept)
+        self._listening.append(Listening(listener, self._begin, backlog=128))
 
     def take_from(self, address: str) -> None:
         """Take connections that the server accepted: descriptors over a Unix socket at this address.
@@ -211,21 +202,7 @@ class IceTcp:
         Raises:
             OSError: the socket cannot be made there.
         """
-        intake = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        intake.setblocking(False)
-        before = os.umask(0o177)
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(address)
-            intake.bind(address)
-            intake.listen(4)
-        except OSError:
-            intake.close()
-            raise
-        finally:
-            os.umask(before)
-        self._intake = intake
-        self._loop.add_reader(intake, self._let_in)
+        self._listening.append(Listening(bind_private(address), self._let_in, backlog=4))
 
     def names(self) -> dict[str, str]:
         """Loopback addresses in use, and the clients that they stand for."""
@@ -233,12 +210,11 @@ class IceTcp:
 
     def close(self) -> None:
         self._looking.cancel()
-        if self._again is not None:
-            self._again.cancel()
-        for one in (self._listener, self._intake, *self._handed):
-            if one is not None:
-                self._loop.remove_reader(one)
-                one.close()
+        for listening in self._listening:
+            listening.close()
+        for server in self._handed:
+            self._loop.remove_reader(server)
+            server.close()
         for leg in tuple(self._legs):
             leg.close()
         for task in self._tasks:
@@ -269,29 +245,9 @@ class IceTcp:
                 del self._clients[leg.client]
             self.counters.tcp_connections = len(self._legs)
 
-    def _accept(self) -> None:
-        assert self._listener is not None
-        try:
-            connection, _ = self._listener.accept()
-        except OSError as error:
-            if error.errno in EXHAUSTED:
-                log.error("No more TCP connections for %.0f s: %s.", EXHAUSTED_S, error)
-                self._loop.remove_reader(self._listener)
-                self._again = self._loop.call_later(EXHAUSTED_S, self._accept_again)
-            return
-        self._begin(connection)
-
-    def _accept_again(self) -> None:
-        if self._listener is not None and self._listener.fileno() >= 0:
-            self._loop.add_reader(self._listener, self._accept)
-
-    def _let_in(self) -> None:
-        assert self._intake is not None
-        with contextlib.suppress(OSError):
-            server, _ = self._intake.accept()
-            server.setblocking(False)
-            self._handed[server] = None
-            self._loop.add_reader(server, self._take, server)
+    def _let_in(self, server: socket.socket) -> None:
+        self._handed[server] = None
+        self._loop.add_reader(server, self._take, server)
 
     def _take(self, server: socket.socket) -> None:
         """One descriptor of the server's, or its end."""
@@ -302,14 +258,15 @@ class IceTcp:
         except OSError:
             said, descriptors = b"", []
         for descriptor in descriptors:
-            self._begin(socket.socket(fileno=descriptor))
+            handed = socket.socket(fileno=descriptor)
+            handed.setblocking(False)
+            self._begin(handed)
         if not said:
             self._loop.remove_reader(server)
             self._handed.pop(server, None)
             server.close()
 
     def _begin(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
         try:
             client = str(connection.getpeername()[0])
         except OSError:
@@ -340,16 +297,3 @@ class IceTcp:
         for leg in tuple(self._legs):
             leg.look(now)
         self._looking = self._loop.call_later(LOOK_S, self._look)
-
-
-def bind(host: str, port: int) -> socket.socket | None:
-    """A TCP socket on the number of the UDP port; None where another program has it."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        log.warning("TCP port %d on %s cannot be had (%s): no ICE over TCP.", port, host, error.strerror)
-        listener.close()
-        return None
-    return listener

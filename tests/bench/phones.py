@@ -220,8 +220,7 @@ class Bench:
             browser.sendall(pack(unit))
 
     def _door(self, decode: Any) -> None:
-        if (connection := self.door.accept()) is not None:
-            connection.setblocking(False)
+        let_in(self.door)
         for connection in tuple(self.door.connections):
             for number, packet in self.door.receive(connection)[0]:
                 self.door_packets += 1
@@ -395,10 +394,18 @@ async def ticked(legs: int, rooms: int, ticks: int = 250) -> float:
             cpu_s += time.process_time() - before if tick >= 0 else 0
             for each in phones:
                 each.receive()
-            door.accept()
+            let_in(door)
             for connection in tuple(door.connections):
                 door.receive(connection)
         return round(cpu_s / (ticks * 0.02), 3)
+
+
+def let_in(door: Door) -> None:
+    """Whoever waits at the door, without an event loop."""
+    with contextlib.suppress(BlockingIOError):
+        connection, _ = door.socket.accept()
+        connection.setblocking(False)
+        door.admit(connection)
 
 
 def goals(run: dict[str, Any]) -> list[dict[str, Any]]:

@@ -75,8 +75,9 @@ def test_the_socket_is_this_users_alone_and_knows_who_sends(tmp_path: Path) -> N
         assert sender.send(token, packet())
         sender.send(token, packet(size=MAX_DATAGRAM_BYTES))
         sender.send(token, packet())
-        connection = door.accept()
-        assert connection is not None
+        connection, _ = door.socket.accept()
+        connection.setblocking(False)
+        assert door.admit(connection)
         assert door.receive(connection) == ([(1, packet()), (1, packet())], True)
         assert gate.dropped["malformed"] == 1
         assert gate.check(token + packet(), os.getpid()) is not None

@@ -13,8 +13,9 @@ import pytest
 from aiohttp import web
 
 from config.settings import ServerSettings, Settings
+from media.transport.listening import bind_tcp
 from server import frontdoor, tls
-from server.frontdoor import FrontDoor, bind, media_tcp
+from server.frontdoor import FrontDoor, media_tcp
 
 STUN = b"\x00\x14" + b"\x00\x01\x00\x00" + bytes(16)
 
@@ -44,7 +45,7 @@ async def opened(folder: Path, *, secure: bool) -> AsyncIterator[Open]:
     assert runner.server is not None
     context = tls.context(ServerSettings(listen_host="0.0.0.0", data_dir=folder)) if secure else None
     assert secure == isinstance(context, ssl.SSLContext)
-    listener = bind("127.0.0.1", 0)
+    listener = bind_tcp("127.0.0.1", 0)
     found: list[socket.socket] = []
     door = FrontDoor(listener, runner.server, context, lambda one: found.append(one.dup()))
     door.open()
