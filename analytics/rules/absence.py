@@ -27,13 +27,12 @@ waits the whole `alarm_after_s`. Decisions about persons fall with a picture, so
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from analytics.finding import Change, Finding, Severity
 from analytics.messages import PictureState
 from analytics.rules.camera import CameraWatch
-from analytics.rules.geometry import Box, inside
-from analytics.rules.postrule import REASSERT_S, PostRule
+from analytics.rules.geometry import inside
+from analytics.rules.postrule import REASSERT_S, PostRule, Sighting
 from analytics.rules.presence import BACK_SHARE, CONFIRM_SHARE, EMPTY_SHARE, Presence, Sample, Windows
 from analytics.rules.wording import post_title
 from config.settings import DutyPostSettings
@@ -72,15 +71,6 @@ TRANSITIONS: Mapping[tuple[State, Input], State] = {
     (State.ABSENT, Input.LOST): State.UNKNOWN,
     (State.ABSENT, Input.ANSWERED): State.UNKNOWN,
 }
-
-
-class Sighting(Protocol):
-    """What the rule needs of a detection: `analytics.plugin.Detection` and `analytics.messages.Seen` both have it."""
-
-    @property
-    def label(self) -> str: ...
-    @property
-    def box(self) -> Box: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ about, no answer in time confirms it, and the alarm then comes with the next pic
 """
 
 from enum import StrEnum
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from analytics.finding import Change, Finding, Severity
+from analytics.rules.geometry import Box
 from analytics.rules.presence import Presence
 from config.settings import DutyPostSettings
 
@@ -20,6 +21,15 @@ Challenge = Literal["", "asked", "unanswered", "no_page"]
 
 StateT = TypeVar("StateT", bound=StrEnum)
 ChangeT = TypeVar("ChangeT")
+
+
+class Sighting(Protocol):
+    """What the rule needs of a detection: `analytics.plugin.Detection` and `analytics.messages.Seen` both have it."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def box(self) -> Box: ...
 
 
 class PostRule(Generic[StateT, ChangeT]):

@@ -30,8 +30,8 @@ from typing import Protocol
 
 from analytics.finding import Change, Finding, Severity
 from analytics.messages import PictureState
-from analytics.rules.geometry import Box, inside
-from analytics.rules.postrule import REASSERT_S, PostRule
+from analytics.rules.geometry import inside
+from analytics.rules.postrule import REASSERT_S, PostRule, Sighting
 from analytics.rules.presence import CONFIRM_SHARE, EMPTY_SHARE, Presence, Windows
 from analytics.rules.stillness import (
     DOWN_SHARE,
@@ -85,13 +85,9 @@ TRANSITIONS: Mapping[tuple[SleepState, Input], SleepState] = {
 }
 
 
-class Sighting(Protocol):
-    """What the rule needs of a detection: `analytics.plugin.Detection` and `analytics.messages.Seen` both have it."""
+class PostureSighting(Sighting, Protocol):
+    """With what tells whether a person sleeps."""
 
-    @property
-    def label(self) -> str: ...
-    @property
-    def box(self) -> Box: ...
     @property
     def attributes(self) -> Mapping[str, float]: ...
 
@@ -158,7 +154,7 @@ class SleepWatch(PostRule[SleepState, SleepChange]):
     # --- what comes in ------------------------------------------------------------------------------------------------
 
     def observe(
-        self, at: float, now: float, picture: PictureState, detections: Sequence[Sighting]
+        self, at: float, now: float, picture: PictureState, detections: Sequence[PostureSighting]
     ) -> list[SleepOutput]:
         """A report about the camera: a picture taken at `at` (UTC seconds), received at `now` (monotonic seconds)."""
         if picture != "ok":
