@@ -5,13 +5,13 @@ them; nothing renews them by itself.
 """
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Literal, get_args
 
 import structlog
 
 from analytics.vision.reference import Reference, ReferenceRefused
+from server.store.wholefile import write_whole
 
 log = structlog.get_logger()
 
@@ -48,14 +48,7 @@ class References:
             OSError: it cannot be written.
         """
         Reference.from_png(png)
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._path(site, name, mode)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            file.write(png)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(self._path(site, name, mode), png, self._folder.parent)
 
     def forget(self, site: str, name: str) -> None:
         """The view is another one from now on; it is learned anew."""

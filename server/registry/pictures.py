@@ -2,14 +2,13 @@
 
 import hashlib
 import io
-import os
-import secrets
 import warnings
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
 from server.store.errors import StoreError
+from server.store.wholefile import write_whole
 
 FOLDER = "plans"
 FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
@@ -29,20 +28,9 @@ def store_picture(directory: Path, raw: bytes) -> str:
     """
     name = f"{hashlib.sha256(raw).hexdigest()}.{_ending(raw)}"
     target = directory / FOLDER / name
-    temporary = target.with_name(f".{secrets.token_hex(4)}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if target.exists():
-            return name
-        try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(raw)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(target)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        if not target.exists():
+            write_whole(target, raw, directory)
     except OSError as error:
         raise StoreError(f"The picture {name} was not written: {error.strerror}.") from error
     return name

@@ -2,12 +2,11 @@
 
 import errno
 import hashlib
-import os
 import re
-import secrets
 from pathlib import Path
 
 from server.store.errors import StoreError, StoreFull
+from server.store.wholefile import write_whole
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 ENDING = ".jpg"
@@ -36,34 +35,12 @@ def store_picture(directory: Path, alert: str, name: str, jpeg: bytes) -> tuple[
         StoreError: the name is not a plain word, or the file cannot be written.
     """
     relative = picture_path(alert, name)
-    target = directory / relative
-    temporary = target.with_name(f".{name}.{secrets.token_hex(4)}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(jpeg)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(target)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        for folder in (target.parent, target.parent.parent, directory):
-            _flush_folder(folder)
+        write_whole(directory / relative, jpeg, directory)
     except OSError as error:
         kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
         raise kind(f"The picture {relative} was not written: {error.strerror}.") from error
     return relative, hashlib.sha256(jpeg).hexdigest()
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make a new name in a folder outlive the machine."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def open_picture(directory: Path, alert: str, name: str) -> Path:
