@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 Result = Literal[
     "answered_by_person", "next", "declined", "busy", "no_answer", "unreachable", "refused", "cancelled"
@@ -27,51 +27,6 @@ class Outcome:
     seconds: float = 0.0
     call: str = ""
     status: int = 0
-
-
-class PhoneCaller(Protocol):
-    """`target`: `site:{site}` (all registered phones of a site), `phone:{phone}`, or `tel:{number}` by a trunk."""
-
-    @property
-    def available(self) -> bool:
-        """Phones are switched on, listen, and the phone worker runs."""
-        ...
-
-    def reachable(self, site: str) -> bool:
-        """Whether a phone of this site is registered now."""
-        ...
-
-    async def ring(
-        self,
-        target: str,
-        *,
-        session: str | None = None,
-        alert: str | None = None,
-        site: str = "",
-        by: str = "",
-        timeout_s: float | None = None,
-        menu: bool = True,
-    ) -> Outcome:
-        """Ring until somebody answers, or not. With `menu`, a person is who presses 1 ("I have it"); 2 is "call the
-        next". With `session`, whoever answered is brought into the consultation, as a member of its phone's site (for
-        `tel:` of `site`, or of the site that called). Cancelled, it stops ringing. What the net does raises nothing.
-        """
-        ...
-
-    async def ring_group(
-        self,
-        targets: Sequence[str],
-        *,
-        mode: Literal["parallel", "sequential"] = "sequential",
-        session: str | None = None,
-        alert: str | None = None,
-        site: str = "",
-        by: str = "",
-        timeout_s: float | None = None,
-        menu: bool = True,
-    ) -> tuple[Outcome, ...]:
-        """In a row until a person has it, or all at once; the outcomes of those that were rung."""
-        ...
 
 
 def best(outcomes: Sequence[Outcome]) -> Outcome:

@@ -192,7 +192,14 @@ class PhoneService:
         timeout_s: float | None = None,
         menu: bool = True,
     ) -> Outcome:
-        """See `PhoneCaller.ring`."""
+        """Ring until somebody answers, or not. What the net does raises nothing; cancelled, it stops ringing.
+
+        Args:
+            target: `site:{site}` (all registered phones of a site), `phone:{phone}`, or `tel:{number}` by a trunk.
+            session: whoever answers is brought into it, as a member of its phone's site (for `tel:` of `site`, or of
+                the site that called).
+            menu: a person is who presses 1 ("I have it"); 2 is "call the next".
+        """
         goals = self._goals(target, site)
         if isinstance(goals, Outcome):
             self._not_rung(goals, session, by)
@@ -213,7 +220,7 @@ class PhoneService:
         timeout_s: float | None = None,
         menu: bool = True,
     ) -> tuple[Outcome, ...]:
-        """See `PhoneCaller.ring_group`."""
+        """In a row until a person has it, or all at once, each as by `ring`; the outcomes of those that were rung."""
 
         async def one(target: str) -> Outcome:
             return await self.ring(
