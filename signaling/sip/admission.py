@@ -8,13 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from signaling.sip.message import Request
-from signaling.sip.uri import OtherUri
-
-IMPLEMENTED = frozenset(
-    "INVITE ACK CANCEL BYE OPTIONS REGISTER MESSAGE INFO UPDATE PRACK SUBSCRIBE NOTIFY REFER PUBLISH".split()
-)
-"""Methods that this program has heard of; others get 501 instead of 405."""
+from signaling.sip.message import IMPLEMENTED, Request
 
 
 class Refusal(NamedTuple):
@@ -66,8 +60,3 @@ class Admission:
 
     def _acceptable(self, wanted: AbstractSet[str]) -> bool:
         return any(one in ("*/*", "application/*") or one in self.answer_types for one in wanted)
-
-
-def understood_to(request: Request) -> bool:
-    """Whether To names somebody in a scheme that can be looked up; a registrar answers 404 otherwise."""
-    return not isinstance(request.to.uri, OtherUri)

@@ -7,7 +7,8 @@ becomes a `Request` or a `Response` or raises `MessageError`: there is no other 
 """
 
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
@@ -25,6 +26,16 @@ MAX_HEAD = 32 << 10
 MAX_HEADERS = 128
 MAX_VIAS = 71
 """Each hop adds one and takes one from Max-Forwards, which begins at 70; more is a loop or hostile."""
+
+IMPLEMENTED = frozenset(
+    "INVITE ACK CANCEL BYE OPTIONS REGISTER MESSAGE INFO UPDATE PRACK SUBSCRIBE NOTIFY REFER PUBLISH".split()
+)
+"""Methods that this program has heard of; others get 501."""
+
+MAX_REPAIRED_VIA = 512
+"""Characters of a malformed Via that are looked at to answer it."""
+MAX_REPAIRED = 8
+"""Parameters of it that are kept."""
 
 _STATUS = re.compile(r"[1-6][0-9]{2}")
 _VERSION = re.compile(r"SIP/[0-9]{1,9}\.[0-9]{1,9}", re.IGNORECASE)
@@ -173,13 +184,11 @@ class Request(_Message):
 
         `tag` goes into To where the request had none and the status is not 100.
         """
-        to = self.headers.first("To") or ""
+        to = self.headers.first("To")
         if tag and status > 100:
-            try:
+            with suppress(MessageError):
                 if self.to.tag is None:
                     to = str(self.to.with_tag(tag))
-            except MessageError:
-                to = self.headers.first("To") or ""
         copied = [("Via", value) for value in self.headers.lines("Via")]
         for name in ("From", "To", "Call-ID", "CSeq"):
             if (value := to if name == "To" else self.headers.first(name)) is not None:
@@ -286,7 +295,8 @@ def _check(message: Message) -> None:
     if isinstance(message, Request):
         _ = message.max_forwards
         if cseq.method != message.method:
-            raise MessageError("The method in CSeq is not that of the request.")
+            status = 400 if message.method in IMPLEMENTED else 501  # RFC 4475 section 3.1.2.18
+            raise MessageError("The method in CSeq is not that of the request.", status)
 
 
 def _length(headers: Headers, available: int) -> int:
@@ -327,13 +337,27 @@ def parse(data: bytes) -> Message:
 
 
 def answerable(message: Message | None) -> Request | None:
-    """The request, if a response can be addressed and the other side could match it; an ACK is never answered."""
-    if not isinstance(message, Request) or message.method == "ACK":
-        return None
-    if any(message.headers.first(name) is None for name in ("Via", "From", "To", "Call-ID", "CSeq")):
+    """The request, if a response can be addressed and the other side could match it; an ACK is never answered.
+
+    From, To and Call-ID may be missing (RFC 4475 section 3.3.1): the answer then has none either. Of a topmost Via of
+    another version, or with parameters that cannot be read, those before the first of these are kept, and no other Via.
+    """
+    if not isinstance(message, Request) or message.method == "ACK" or message.headers.first("CSeq") is None:
         return None
     try:
         _ = message.via
     except MessageError:
-        return None
+        via = _readable_via(message.headers.first("Via") or "")
+        return None if via is None else replace(message, headers=message.headers.with_("Via", str(via)))
     return message
+
+
+def _readable_via(text: str) -> Via | None:
+    via: Via | None = None
+    place, *parameters = text[:MAX_REPAIRED_VIA].split(";")
+    transport = place.partition("/")[2].partition("/")[2]
+    with suppress(MessageError):
+        via = parse_via(f"SIP/2.0/{transport}")
+        for one in parameters[:MAX_REPAIRED]:
+            via = parse_via(f"{via};{one}")
+    return via

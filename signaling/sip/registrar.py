@@ -113,7 +113,9 @@ class Registrar:
 
     def _register(self, request: Request, flow: Flow, now: float) -> Response:
         to = request.to.uri
-        if not isinstance(to, SipUri) or to.host.lower() != self.domain.lower() or not to.user:
+        if not isinstance(to, SipUri):
+            return request.reply(400, tag=self.new_tag())  # RFC 4475 section 3.3.4
+        if to.host.lower() != self.domain.lower() or not to.user:
             return request.reply(404, tag=self.new_tag())
         judged = self.digest.judge(request.headers.lines("Authorization"), "REGISTER", flow.host, self.secrets, now)
         user = to.address_of_record().user or ""

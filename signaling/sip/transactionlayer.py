@@ -302,7 +302,9 @@ class TransactionLayer:
     def _response(self, response: Response, now: float) -> list[Effect]:
         key = client_key(response.via.branch, response.cseq.method)
         client = self._clients.get(key)
-        if client is None or response.via.sent_by != client.request.via.sent_by:
+        # 8.1.3.3: one with another Via below ours went astray.
+        alone = len(response.headers.values("Via")) == 1
+        if client is None or not alone or response.via.sent_by != client.request.via.sent_by:
             self.stray += 1
             return []
         return self._run(key, client.machine.response(response.status, now), now, response)

@@ -18,6 +18,7 @@ _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._\-]*[A-Za-z0-9.])?")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+\-.]*")
 _OPAQUE = re.compile(r"[!-;=?-~]+")
 """Visible ASCII without `<` and `>`."""
+_THREE_COLONS = re.compile(r"\[[0-9A-Fa-f:]{0,30}:::[0-9]{1,3}(?:\.[0-9]{1,3}){3}\]")
 _MUST_MATCH = {"user", "ttl", "method", "maddr", "transport"}
 """Parameters that count in a comparison even when only one side has them (19.1.4)."""
 
@@ -44,8 +45,11 @@ class SipUri:
         return f"{self.scheme}:{user}{at}{self.host}{port}{format_parameters(self.parameters)}{headers}"
 
     def parameter(self, name: str) -> str | None:
-        """ "" for a parameter without a value, None without the parameter."""
-        return parameter(self.parameters, name)
+        """ "" for a parameter without a value, None without the parameter. Names and values are unescaped once."""
+        if not any("%" in key for key, _ in self.parameters):
+            value = parameter(self.parameters, name)
+            return value if value is None else unquote(value)
+        return next((unquote(value or "") for key, value in self.parameters if unquote(key).lower() == name), None)
 
     def address_of_record(self) -> "SipUri":
         """What names a user: no port, password, parameters and headers, host in lower case (RFC 3261 10.3 step 5)."""
@@ -72,12 +76,15 @@ Uri: TypeAlias = SipUri | OtherUri
 
 
 def parse_host(text: str) -> str:
-    """A host name, an IPv4 address or an IPv6 address in brackets, as it stands.
+    """A host name, an IPv4 address or an IPv6 address in brackets, as it stands. Three colons before an IPv4 address,
+    which the grammar of RFC 3261 asks for by mistake, become two (RFC 5118 section 4.10).
 
     Names of digits only are let through: GB/T 28181 domains are ten digits. A last label of digits makes RFC 3261
     expect an IPv4 address, so `1.2.3.400` is refused.
     """
     if text.startswith("["):
+        if _THREE_COLONS.fullmatch(text):
+            text = text.replace(":::", "::")
         if not text.endswith("]") or not is_ipv6(text[1:-1]):
             raise MessageError("An IPv6 address in brackets is malformed.")
         return text
@@ -177,8 +184,8 @@ def same_uri(one: Uri, other: Uri) -> bool:
         return False
     if unquote(one.password or "") != unquote(other.password or ""):
         return False
-    mine = {key: unquote(value or "").lower() for key, value in one.parameters}
-    yours = {key: unquote(value or "").lower() for key, value in other.parameters}
+    mine = {unquote(key).lower(): unquote(value or "").lower() for key, value in one.parameters}
+    yours = {unquote(key).lower(): unquote(value or "").lower() for key, value in other.parameters}
     if any(mine[key] != yours[key] for key in mine.keys() & yours.keys()):
         return False
     if (mine.keys() ^ yours.keys()) & _MUST_MATCH:

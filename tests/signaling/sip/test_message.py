@@ -16,8 +16,8 @@ from signaling.sip.headers import Headers
 from signaling.sip.message import MAX_BYTES, MAX_HEAD, MAX_HEADERS, Request, parse
 from signaling.sip.uri import SipUri, parse_uri, same_uri
 from signaling.sip.via import parse_via
-from tests.fakes.sipmessages import request, response
-from tests.signaling.sip.test_torture import NOT_FOR_US, REFUSED, VALID
+from tests.fakes.sipmessages import request
+from tests.fakes.siptorture import SEEDS
 
 TOKENS = st.text("abcxyz019-.!%*_+`'~", min_size=1, max_size=12)
 
@@ -178,12 +178,6 @@ def judge(data: bytes) -> None:
     _ = message.contacts, message.content_type, message.headers.tokens("Require"), message.via.answer_to()
 
 
-SEEDS = [
-    *VALID.values(),
-    *(data for data, _ in REFUSED.values()),
-    *(data for data, _ in NOT_FOR_US.values()),
-    response(),
-]
 PIECES = [
     b"\r\n",
     b"\r",
