@@ -32,6 +32,8 @@ IMPLEMENTED = frozenset(
 )
 """Methods that this program has heard of; others get 501."""
 
+MAX_ADDRESSES = 128
+"""In one list: Contact, Route, Record-Route."""
 MAX_REPAIRED_VIA = 512
 """Characters of a malformed Via that are looked at to answer it."""
 MAX_REPAIRED = 8
@@ -135,7 +137,7 @@ class _Message:
     @cached_property
     def contacts(self) -> list[Address]:
         """Without `*`."""
-        return [parse_address(value) for value in self.headers.values("Contact") if value != "*"]
+        return [parse_address(value) for value in self._list("Contact") if value != "*"]
 
     @property
     def content_type(self) -> str:
@@ -144,7 +146,13 @@ class _Message:
 
     def addresses(self, name: str) -> list[Address]:
         """Route, Record-Route, Path and the like."""
-        return [parse_address(value) for value in self.headers.values(name)]
+        return [parse_address(value) for value in self._list(name)]
+
+    def _list(self, name: str) -> list[str]:
+        values = self.headers.values(name)
+        if len(values) > MAX_ADDRESSES:
+            raise MessageError(f"{name} lists more than {MAX_ADDRESSES} addresses.")
+        return values
 
     def _one(self, name: str) -> str:
         value = self.headers.first(name)

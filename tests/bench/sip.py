@@ -37,9 +37,9 @@ from signaling.sip.message import Request, parse
 from signaling.sip.registrar import Registrar
 from signaling.sip.transactionlayer import Flow, Received, TransactionLayer
 from signaling.sip.useragent import UserAgent
+from tests.fakes.siphostile import hostile
 from tests.fakes.sipmessages import request
 from tests.fakes.sipp import recv, scenario, send
-from tests.signaling.sip.test_message import hostile
 
 GOALS: dict[str, tuple[float, str]] = {
     "hostile_32k_worst_ms": (20, "ms"),

@@ -7,8 +7,9 @@ from signaling.sip.message import Response, parse
 from signaling.sip.registrar import Registrar
 from signaling.sip.service import Buckets, SipService
 from signaling.sip.transactionlayer import Flow, Send
+from tests.fakes.siphostile import mutated
 from tests.fakes.sipmessages import request
-from tests.signaling.sip.test_message import SEEDS, mutated
+from tests.fakes.siptorture import SEEDS
 
 HERE = Flow("192.0.2.7", 40000)
 

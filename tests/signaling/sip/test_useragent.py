@@ -23,10 +23,11 @@ from signaling.sip.message import Request, Response, parse
 from signaling.sip.transactionlayer import Flow
 from signaling.sip.uri import SipUri
 from signaling.sip.useragent import UserAgent
+from tests.fakes.siphostile import mutated
 from tests.fakes.sipmessages import request
+from tests.fakes.siptorture import SEEDS
 from tests.fakes.sipwire import ANSWER, OFFER, Wire, tokens
 from tests.signaling.sip.test_calls import up
-from tests.signaling.sip.test_message import SEEDS, mutated
 
 
 def test_mutated_messages_raise_nothing_in_the_middle_of_calls() -> None:
