@@ -1,6 +1,8 @@
 """The 49 messages of RFC 4475 and the 12 of RFC 5118, in words of our own, each with its documented outcome."""
 
+import re
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -218,3 +220,9 @@ def test_bext01_lists_what_is_required_of_us_and_not_of_proxies() -> None:
 
 def test_both_spellings_of_4_10_name_one_address() -> None:
     assert asked("ipv6-bug-abnf-3-colons").uri == asked("ipv6-correct-abnf-2-colons").uri
+
+
+def test_the_page_names_each_of_them() -> None:
+    page = (Path(__file__).parents[3] / "docs/sip.md").read_text()
+    table = page.partition("## The torture messages")[2].partition("## Assumptions")[0]
+    assert [name for name in TORTURE if not re.search(rf"(?<![\w-]){name}(?![\w-])", table)] == []
