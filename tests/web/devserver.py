@@ -36,6 +36,7 @@ PEOPLE: dict[str, dict[str, Any]] = {
     "dispatcher": {"user": "u1", "name": "王建国", "role": "dispatcher", "site": "hongqi", "level": "mine"},
     "supervisor": {"user": "u2", "name": "李敏", "role": "supervisor", "site": "county", "level": "county"},
     "engineer": {"user": "u4", "name": "陈工", "role": "engineer", "site": "hongqi", "level": "mine"},
+    "guest": {"user": "g1", "name": "刘专家", "role": "guest", "site": "hongqi", "level": "guest"},
     "city": {"user": "u3", "name": "赵强", "role": "supervisor", "site": "city", "level": "city"},
 }
 DEVICES = ("aux-fan", "belt", "hoist", "main-fan", "pump-1", "substation")
@@ -117,6 +118,7 @@ class DevServer:
         self.cards: list[dict[str, Any]] = []
         self.incidents: list[dict[str, Any]] = []
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
+        self.recordings: list[dict[str, Any]] = []
         self.password = "correct horse"
         self.token_life_s = 600.0
         self._tokens: dict[str, tuple[str, str]] = {}
@@ -212,7 +214,10 @@ class DevServer:
         add("POST", "/api/login", self._login)
         add("DELETE", "/api/login", self._logout)
         add("POST", "/api/token", self._token)
+        add("POST", "/api/guest/token", self._guest_token)
         add("GET", "/api/sites", self._sites)
+        add("GET", "/api/recordings", self._recordings)
+        add("GET", "/api/rooms/{room}/timeline", self._timeline)
         add("GET", "/api/consultation/templates", self._templates)
         add("GET", "/api/readings", self._readings)
         add("GET", "/api/cameras/diagnosis", self._diagnosis)
@@ -237,6 +242,8 @@ class DevServer:
         add("GET", "/api/sessions/{id}/phone", self._session_phone)
         add("POST", "/api/sessions/{id}/ring", self._remember)
         add("POST", "/api/sessions", self._session_start)
+        add("GET", "/api/sessions", self._sessions)
+        add("GET", "/api/sessions/{id}", self._session)
         add("POST", "/api/sessions/{id}/{verb}", self._session_verb)
         add("GET", "/api/ws", self._socket)
         app.router.add_static("/static", pages.STATIC)
@@ -280,7 +287,15 @@ class DevServer:
         who = self._who(request)
         me = None if who is None else {**who, "login": who["user"], "sites": below(who["site"]), "simulated": True}
         nonce = secrets.token_urlsafe(12)
-        more: dict[str, Any] = {"error": {"status": 404, "text": text("no_such_room").model_dump()}}.get(name, {})
+        more: dict[str, Any] = {
+            "error": {"status": 404, "text": text("no_such_room").model_dump()},
+            "join": {"guest_name": "", "speaks": True},
+            "guest": {
+                "session": "s1",
+                "speaks": False,
+                "sites": [site_dict(row) for row in SITES if row[0] == "hongqi"],
+            },
+        }.get(name, {})
         config = {"simulated": True, "version": "0.1.0", "code": "abc", **more}
         config["accept_language"] = request.headers.get("Accept-Language", "")
         html = pages.render(name, nonce=nonce, language=request.query.get("lang"), me=me, config=config)
@@ -306,11 +321,15 @@ class DevServer:
         answer.del_cookie("dev_user")
         return answer
 
+    async def _guest_token(self, request: web.Request) -> web.Response:
+        return self._give_token(request, "session:s1")
+
     async def _token(self, request: web.Request) -> web.Response:
-        who = self._who(request)
-        if who is None or request.headers.get("X-Lamproom") != "1":
+        return self._give_token(request, (await request.json())["room"])
+
+    def _give_token(self, request: web.Request, room: str) -> web.Response:
+        if self._who(request) is None or request.headers.get("X-Lamproom") != "1":
             raise web.HTTPUnauthorized
-        room = (await request.json())["room"]
         token = secrets.token_urlsafe(8)
         self._tokens[token] = (room, request.cookies["dev_user"])
         answer = {"token": token, "room": room, "expires_at": time.time() + self.token_life_s, "grants": {}}
@@ -383,6 +402,21 @@ class DevServer:
         return web.json_response(alert)
 
     # --- consultations ---
+
+    async def _sessions(self, request: web.Request) -> web.Response:
+        found = [one for one in self.sessions.values() if one["site"] in below(request.query["site"])]
+        return web.json_response({"items": found, "next": None})
+
+    async def _session(self, request: web.Request) -> web.Response:
+        return web.json_response(self.sessions[request.match_info["id"]])
+
+    async def _recordings(self, _request: web.Request) -> web.Response:
+        return web.json_response({"items": self.recordings})
+
+    async def _timeline(self, request: web.Request) -> web.Response:
+        entries = self.entries[request.match_info["room"]]
+        found = [json.loads(one.model_dump_json()) for one in entries if one.seq > int(request.query.get("after", 0))]
+        return web.json_response({"items": found, "next": None})
 
     async def _start_session(self, site: str, by: dict[str, Any], invite: list[str], alert: str | None) -> str:
         session = f"s{len(self.sessions) + 1}"

@@ -112,7 +112,6 @@ class App {
   async start() {
     this.#listen();
     navigator.mediaDevices?.addEventListener('devicechange', () => this.#missingAgain());
-    setInterval(() => this.tick.set(this.tick.value + 1), 1000);
     if (this.isGuest) {
       this.sites.set(this.facts.config?.sites ?? []);
       this.enterSession(String(this.facts.config?.session));
@@ -597,6 +596,7 @@ export const app = new App();
 /** Words first, then the page. */
 export async function boot() {
   await startLanguage(app.facts.language, app.facts.language_fixed);
+  setInterval(() => app.tick.set(app.tick.value + 1), 1000);
 }
 
 /** For pages that stay open: sound, keys, link. */

@@ -5,8 +5,8 @@
   var root = document.documentElement;
   var theme = null;
   try { theme = localStorage.getItem('lamproom.theme'); } catch (error) { theme = null; }
-  if (theme !== 'dark' && theme !== 'light') {
-    theme = window.matchMedia && window.matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark';
+  if (theme !== 'dark' && theme !== 'light' && theme !== 'contrast') {
+    theme = window.matchMedia && window.matchMedia('(prefers-contrast: more)').matches ? 'contrast' : window.matchMedia && window.matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark';
   }
   root.setAttribute('data-theme', theme);
 
@@ -23,7 +23,9 @@
   if (lacking.length === 0) return;
   root.className += ' too-old';
   document.addEventListener('DOMContentLoaded', function () {
-    document.getElementById('too-old').removeAttribute('hidden');
-    document.getElementById('too-old-missing').textContent = lacking.join(', ');
+    var page = document.getElementById('too-old');
+    var list = document.getElementById('too-old-missing');
+    if (page) page.removeAttribute('hidden');
+    if (list) list.textContent = lacking.join(', ');
   });
 })();

@@ -230,7 +230,7 @@ export class MediaClient {
       }
       if (!one.transceiver) {
         const layers = slot === 'camera' ? layersFor(one.track) : [];
-        const fits = (/** @type {RTCRtpTransceiver} */ t) => t.receiver.track.kind === one.track.kind && !t.stopped && layered(t) === layers.length > 0;
+        const fits = (/** @type {RTCRtpTransceiver} */ t) => t.receiver.track.kind === one.track.kind && t.direction !== 'stopped' && layered(t) === layers.length > 0;
         const index = this.#spare.findIndex(fits);
         one.transceiver =
           index >= 0

@@ -23,6 +23,7 @@ export function lanesOf(recordings) {
   const lanes = new Map();
   for (const one of recordings) {
     const key = `${one.kind}/${one.person}/${one.name}`;
+    /** @type {Lane} */
     const lane = lanes.get(key) ?? { key, kind: one.kind, person: one.person, name: one.name, simulated: false, runs: [] };
     lane.simulated ||= Boolean(one.simulated);
     for (const segment of one.segments) {

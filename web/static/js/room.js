@@ -69,7 +69,7 @@ export class RoomClient extends EventTarget {
   #key = '';
 
   /** @type {Store<{state: 'idle' | 'connecting' | 'online' | 'waiting' | 'ended', error: string, text: {zh: string, en: string} | null, since: number}>} */
-  link = new Store({ state: 'idle', error: '', text: null, since: Date.now() / 1000 });
+  link = new Store(/** @type {any} */ ({ state: 'idle', error: '', text: null, since: Date.now() / 1000 }));
   /** Seconds to add to this computer's clock to get the server's. */
   clockOffset = 0;
   /** Round trip of the last heartbeat, seconds. */

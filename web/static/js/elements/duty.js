@@ -32,7 +32,7 @@ class Duty extends Part {
     );
     return html`<section class="panel duty" aria-label=${t('duty.title')}>
       <h2>${icon('user-check')} ${t('duty.title')}</h2>
-      <div class="scroll">${posts.length ? posts.map((one) => this.#post(one)) : html`<p class="empty">${app.own?.ready ? t('duty.none') : t('loading')}</p>`}</div>
+      <div class="scroll" tabindex="0">${posts.length ? posts.map((one) => this.#post(one)) : html`<p class="empty">${app.own?.ready ? t('duty.none') : t('loading')}</p>`}</div>
     </section>`;
   }
 

@@ -118,7 +118,7 @@ customElements.define('lamproom-handover', HandoverPart);
 const KINDS = ['alert', 'escalation', 'session', 'call', 'order', 'check', 'challenge', 'handover', 'note', 'duty', 'member', 'chat'];
 
 class DutyLog extends Part {
-  static properties = { site: { type: String }, items: { state: true }, before: { state: true }, busy: { state: true } };
+  static properties = { site: { type: String }, items: { state: true }, earlier: { state: true }, busy: { state: true } };
   /** @type {Body} */
   #wanted = {};
 
@@ -128,7 +128,8 @@ class DutyLog extends Part {
     /** @type {Body[]} */
     this.items = [];
     /** @type {number | null} */
-    this.before = null;
+    /** @type {number | null} */
+    this.earlier = null;
     this.busy = false;
   }
 
@@ -146,10 +147,10 @@ class DutyLog extends Part {
     this.busy = true;
     const site = this.site;
     try {
-      const page = await api.log({ site, ...this.#wanted, before: more ? (this.before ?? undefined) : undefined });
+      const page = await api.log({ site, ...this.#wanted, before: more ? (this.earlier ?? undefined) : undefined });
       if (site !== this.site) return;
       this.items = more ? [...this.items, ...page.items] : page.items;
-      this.before = page.before;
+      this.earlier = page.before;
     } catch (error) {
       app.report(error);
     } finally {
@@ -192,7 +193,7 @@ class DutyLog extends Part {
         : nothing}
       <div class="timeline"><ol class="scroll">${this.items.length ? nothing : html`<li class="empty">${this.busy ? t('loading') : t('log.none')}</li>`}
         ${this.items.map((entry) => this.#entry(entry))}</ol></div>
-      ${this.before ? html`<p class="note"><button class="small" ?disabled=${this.busy} @click=${() => this.#search(true)}>${t('log.more')}</button></p>` : nothing}
+      ${this.earlier ? html`<p class="note"><button class="small" ?disabled=${this.busy} @click=${() => this.#search(true)}>${t('log.more')}</button></p>` : nothing}
     </section></div>`;
   }
 

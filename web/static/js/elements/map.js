@@ -165,7 +165,8 @@ class MineMap extends Part {
       return;
     }
     const mark = this.#near(px, py);
-    this.#tell('choose', mark ? { tag: mark.tag } : { zone: this.#zoneAt(...this.#place(px, py)) });
+    const [x, y] = this.#place(px, py);
+    this.#tell('choose', mark ? { tag: mark.tag } : { zone: this.#zoneAt(x, y) });
   }
 
   /** @param {string} name @param {unknown} detail */

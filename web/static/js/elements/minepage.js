@@ -15,6 +15,7 @@ export class MinePage extends Part {
     this.site = '';
   }
 
+  /** @returns {import('../state.js').Store<any>[]} */
   watches() {
     return [app.sites];
   }

@@ -13,6 +13,8 @@ class Orders extends Part {
   constructor() {
     super();
     this.mode = 'orders';
+    /** How many words the chat showed last. */
+    this.shown = 0;
   }
 
   watches() {

@@ -192,8 +192,8 @@ class Player extends Part {
       </div>
       <div class="player-bar">
         <button class="primary" @click=${() => this.toggle()} aria-pressed=${this.playing}>${this.playing ? t('review.pause') : t('review.play')} <kbd>␣</kbd></button>
-        <button class="small" @click=${() => this.seek(this.at - STEP_S)} aria-label=${t('review.back')}>−5 s</button>
-        <button class="small" @click=${() => this.seek(this.at + STEP_S)} aria-label=${t('review.on')}>+5 s</button>
+        <button class="small" @click=${() => this.seek(this.at - STEP_S)} title=${t('review.back')}>−5 s</button>
+        <button class="small" @click=${() => this.seek(this.at + STEP_S)} title=${t('review.on')}>+5 s</button>
         <output class="mono now">${clock(this.at)} <span class="faint">${timer(this.at - start)} / ${timer(end - start)}</span></output>
         <span class="grow"></span>
         <span class="segments" role="group" aria-label=${t('review.speed')}>${SPEEDS.map((speed) => html`<button class="small" aria-pressed=${this.speed === speed} @click=${() => (this.speed = speed)}>${speed}×</button>`)}</span>

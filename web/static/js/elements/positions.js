@@ -28,7 +28,7 @@ class Positions extends Part {
     return html`<section class="panel positions" aria-label=${t('position.title')}>
       <h2>${icon('map-pin')} ${t('position.title')} ${tags.length ? html`<span class="faint">${t('position.count', { people, vehicles: tags.length - people })}</span>` : nothing}</h2>
       ${tags.length ? this.#plan(tags) : html`<p class="empty">${view?.ready ? t('position.none') : t('loading')}</p>`}
-      ${tags.length ? html`<div class="scroll">${this.#table(tags)}</div>` : nothing}
+      ${tags.length ? html`<div class="scroll" tabindex="0">${this.#table(tags)}</div>` : nothing}
     </section>`;
   }
 

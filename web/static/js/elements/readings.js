@@ -40,7 +40,7 @@ class Readings extends Part {
     return html`<section class="panel readings" aria-label=${t('readings.title')}>
       <h2>${icon('zap')} ${t('readings.title')}${gone ? html`<span class="nodata">${icon('link-2-off')} ${t('readings.gone')}</span>` : nothing}</h2>
       ${readings.length ? html`<lamproom-curve .label=${this.#label(shown)} .history=${this.history}></lamproom-curve>` : nothing}
-      <div class="scroll">
+      <div class="scroll" tabindex="0">
         ${readings.length
           ? html`<table>
               <thead><tr><th>${t('readings.device')}</th><th>${t('readings.quantity')}</th><th class="num">${t('readings.value')}</th><th class="num">${t('readings.age')}</th></tr></thead>

@@ -18,6 +18,8 @@ class TileElement extends Part {
     this.focused = false;
     this.own = false;
     this.plays = false;
+    /** @type {MediaStream | null} our own camera as a stream */
+    this.ownStream = null;
   }
 
   watches() {

@@ -85,7 +85,7 @@ class Timeline extends Part {
     return html`<section class="panel timeline" aria-label=${t('timeline.title')}>
       <h2>${icon('history')} ${t('timeline.title')}<span class="grow"></span>
         <button class="small" aria-pressed=${this.everything} @click=${() => (this.everything = !this.everything)}>${this.everything ? t('timeline.main') : t('timeline.all')}</button></h2>
-      <ol class="scroll">
+      <ol class="scroll" tabindex="0">
         ${entries.length ? nothing : html`<li class="empty">${view?.ready ? t('timeline.none') : t('loading')}</li>`}
         ${repeat(entries, (entry) => entry.seq, (entry) => this.#entry(entry, now))}
       </ol>

@@ -3,14 +3,25 @@ import { Part, html, icon, nothing } from './part.js';
 import { app } from '../app.js';
 import { api } from '../api.js';
 import { clock, day } from '../format.js';
-import { language, pick, has, switchLanguage, t } from '../i18n.js';
+import { pick, has, t } from '../i18n.js';
 import { armSound, play, soundState } from '../sound.js';
-import { theme, toggleTheme } from '../theme.js';
+import { theme } from '../theme.js';
 import { showHelp } from './help.js';
+import { brand, looks } from './tools.js';
 import './cameras.js';
 
 class Topbar extends Part {
-  static properties = { quiet: { type: Boolean } };
+  static properties = { quiet: { type: Boolean }, still: { type: Boolean }, heading: { type: String } };
+
+  constructor() {
+    super();
+    /** Stands beside a page of the duty, and leads to no other one. */
+    this.quiet = false;
+    /** The page rings nobody and holds no link: no lights. */
+    this.still = false;
+    /** What the page is, where that is not plain. */
+    this.heading = '';
+  }
 
   watches() {
     return [app.room.link, app.media.publishState, app.media.watchState, app.tick, app.rooms, soundState, theme];
@@ -18,24 +29,24 @@ class Topbar extends Part {
 
   render() {
     return html`<header class="topbar">
-      <a class="brand" href="/" aria-label=${t('app.name')}><img src="/static/icon.svg" alt="" width="26" height="26" /><b>${t('app.name')}</b></a>
+      ${brand()}
       <span class="where">
+        ${this.heading ? html`<b class="page-name">${this.heading}</b>` : nothing}
         <b>${app.siteName(app.me.site)}</b>
         <span class="chip">${has(`level.${app.me.level}`) ? t(`level.${app.me.level}`) : ''}</span>
         <span class="who">${app.me.name} · ${has(`role.${app.me.role}`) ? t(`role.${app.me.role}`) : ''}</span>
       </span>
       ${app.simulated ? html`<span class="simulated" title=${t('simulated.explain')}>${t('simulated')}</span>` : nothing}
       <span class="grow"></span>
-      <lamproom-cameras></lamproom-cameras> ${this.#link()} ${this.#media()} ${this.#sound()}
+      ${this.still ? nothing : html`<lamproom-cameras></lamproom-cameras> ${this.#link()} ${this.#media()} ${this.#sound()}`}
       <time class="now" title=${day(app.now())}>${clock(app.now())}</time>
       <nav class="tools">
         ${this.quiet ? nothing : html`<a class="tool" href="/plan" target="_blank" rel="noopener" aria-label=${t('page.plan')} title=${t('page.plan')}>${icon('map-pin')}</a><a class="tool" href="/muster" target="_blank" rel="noopener" aria-label=${t('page.muster')} title=${t('page.muster')}>${icon('users')}</a>`}
         ${this.quiet ? nothing : html`<a class="tool" href="/review" target="_blank" rel="noopener" aria-label=${t('page.review')} title=${t('page.review')}>${icon('history')}</a>`}
         ${this.quiet ? nothing : html`<a class="tool" href="/duty" target="_blank" rel="noopener" aria-label=${t('page.duty')} title=${t('page.duty')}>${icon('clipboard-list')}</a>`}
         ${this.quiet || !['admin', 'engineer'].includes(app.me.role) ? nothing : html`<a class="tool" href="/phones" target="_blank" rel="noopener" aria-label=${t('page.phones')} title=${t('page.phones')}>${icon('phone')}</a>`}
-        <button class="tool" @click=${() => switchLanguage(language.value === 'zh' ? 'en' : 'zh')} aria-label=${t('top.language')} title=${t('top.language')}>${language.value === 'zh' ? 'EN' : '中'}</button>
-        <button class="tool" @click=${toggleTheme} aria-label=${t('top.theme')} title=${t('top.theme')}>${icon(theme.value === 'dark' ? 'sun' : 'moon')}</button>
-        <button class="tool" @click=${showHelp} aria-label=${t('top.help')} title="${t('top.help')} ?">${icon('keyboard')}</button>
+        ${looks()}
+        ${this.still ? nothing : html`<button class="tool" @click=${showHelp} aria-label=${t('top.help')} title="${t('top.help')} ?">${icon('keyboard')}</button>`}
         ${app.isGuest ? nothing : html`<button class="tool" @click=${this.#logOut} aria-label=${t('top.logout')} title=${t('top.logout')}>${icon('log-out')}</button>`}
       </nav>
     </header>`;

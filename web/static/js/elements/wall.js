@@ -28,6 +28,8 @@ class Wall extends Part {
   constructor() {
     super();
     this.page = 0;
+    this.visited = '';
+    this.wanted = '';
   }
 
   watches() {

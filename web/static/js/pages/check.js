@@ -5,7 +5,8 @@ import { bitrate } from '../format.js';
 import { has, language, pick, switchLanguage, t } from '../i18n.js';
 import { memory } from '../state.js';
 import { armSound, play } from '../sound.js';
-import { theme, toggleTheme } from '../theme.js';
+import { theme } from '../theme.js';
+import { brand, looks } from '../elements/tools.js';
 import { Part, html, icon, nothing } from '../elements/part.js';
 import '../elements/toasts.js';
 
@@ -72,11 +73,10 @@ class Check extends Part {
     const all = STEPS.map((name) => this.steps[name]?.verdict ?? 'waiting');
     const verdict = this.running ? 'running' : all.includes('bad') ? 'bad' : all.includes('fair') ? 'fair' : 'good';
     return html`<header class="topbar">
-        <a class="brand" href="/"><img src="/static/icon.svg" alt="" width="26" height="26" /><b>${t('app.name')}</b></a><span class="where"><b>${t('page.check')}</b></span>
+        ${brand()}<span class="where"><b>${t('page.check')}</b></span>
         <span class="grow"></span>
         <nav class="tools">
-          <button class="tool" @click=${() => switchLanguage(language.value === 'zh' ? 'en' : 'zh')} aria-label=${t('top.language')}>${language.value === 'zh' ? 'EN' : '中'}</button>
-          <button class="tool" @click=${toggleTheme} aria-label=${t('top.theme')}>${icon(theme.value === 'dark' ? 'sun' : 'moon')}</button>
+          ${looks()}
         </nav>
       </header>
       <main class="check">

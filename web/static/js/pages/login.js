@@ -1,7 +1,7 @@
 // Log-in. What went wrong is said under the fields, in words.
 import { ApiError, api } from '../api.js';
 import { language, startLanguage, switchLanguage, t } from '../i18n.js';
-import { theme, toggleTheme } from '../theme.js';
+import { theme, themeIcon, toggleTheme } from '../theme.js';
 import { Part, html, icon, nothing } from '../elements/part.js';
 import { pageFacts } from '../facts.js';
 
@@ -47,7 +47,7 @@ class Login extends Part {
         ${insecure ? html`<p class="note">${icon('triangle-alert')} ${t('login.insecure')}</p>` : nothing}
         <p class="login-tools">
           <button class="tool" @click=${() => switchLanguage(language.value === 'zh' ? 'en' : 'zh')}>${icon('languages')} ${language.value === 'zh' ? 'English' : '中文'}</button>
-          <button class="tool" @click=${toggleTheme}>${icon(theme.value === 'dark' ? 'sun' : 'moon')} ${t('top.theme')}</button>
+          <button class="tool" @click=${toggleTheme}>${icon(themeIcon())} ${t('top.theme')}</button>
         </p>
       </section>
       <p class="faint version">${t('app.name')} ${this.facts?.config?.version ?? ''}</p>

@@ -14,7 +14,7 @@ const SHOWN = 400;
 class MusterPage extends MinePage {
   static properties = {
     ...MinePage.properties, muster: { state: true }, people: { state: true }, zones: { state: true }, filter: { state: true },
-    zone: { state: true }, named: { state: true }, before: { state: true }, old: { state: true }, busy: { state: true }, asking: { state: true },
+    zone: { state: true }, named: { state: true }, earlier: { state: true }, old: { state: true }, busy: { state: true }, asking: { state: true },
   };
 
   constructor() {
@@ -29,7 +29,7 @@ class MusterPage extends MinePage {
     this.zone = '';
     this.named = false;
     /** @type {any[]} musters of before */
-    this.before = [];
+    this.earlier = [];
     this.old = false;
     this.busy = false;
     this.asking = false;
@@ -58,7 +58,7 @@ class MusterPage extends MinePage {
   async #find() {
     try {
       const all = (await api.musters(this.site)).filter((one) => one.site === this.site);
-      this.before = all.filter((one) => one.ended_at !== null);
+      this.earlier = all.filter((one) => one.ended_at !== null);
       const open = all.find((one) => one.ended_at === null);
       const wanted = new URLSearchParams(location.search).get('muster');
       if (wanted ?? open?.muster) await this.#show(wanted ?? open?.muster);
@@ -149,9 +149,9 @@ class MusterPage extends MinePage {
   }
 
   #earlier() {
-    if (!this.before.length) return nothing;
+    if (!this.earlier.length) return nothing;
     return html`<section class="panel earlier"><h2>${icon('history')} ${t('muster.earlier')}</h2><ul class="scroll">
-      ${this.before.slice(0, 20).map((one) => html`<li><a href="/muster?site=${this.site}&muster=${one.muster}">${moment(one.started_at, app.now())}</a> ${one.drill ? html`<span class="chip">${t('muster.drill')}</span>` : nothing} ${one.reason}</li>`)}
+      ${this.earlier.slice(0, 20).map((one) => html`<li><a href="/muster?site=${this.site}&muster=${one.muster}">${moment(one.started_at, app.now())}</a> ${one.drill ? html`<span class="chip">${t('muster.drill')}</span>` : nothing} ${one.reason}</li>`)}
     </ul></section>`;
   }
 

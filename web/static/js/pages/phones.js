@@ -118,7 +118,7 @@ class Phones extends Part {
         <button class="small" aria-expanded=${this.form} @click=${() => (this.form = !this.form)}>${icon('plus')} ${t('phones.add')}</button></h2>
       ${this.form ? this.#addForm() : nothing} ${this.shown ? this.#secret(this.shown) : nothing}
       ${phones.items.length
-        ? html`<div class="scroll"><table><thead><tr><th>${t('phones.phone')}</th><th>${t('phones.name')}</th><th>${t('phones.site')}</th><th>${t('phones.registered')}</th><th>${t('phones.from')}</th><th></th></tr></thead>
+        ? html`<div class="scroll" tabindex="0"><table><thead><tr><th>${t('phones.phone')}</th><th>${t('phones.name')}</th><th>${t('phones.site')}</th><th>${t('phones.registered')}</th><th>${t('phones.from')}</th><th></th></tr></thead>
             <tbody>${phones.items.map((/** @type {Body} */ one) => this.#phone(one))}</tbody></table></div>`
         : html`<p class="empty">${t('phones.none')}</p>`}
     </section>`;
@@ -181,7 +181,7 @@ class Phones extends Part {
   #calls(calls) {
     return html`<section class="panel wide" data-part="calls"><h2>${icon('history')} ${t('phones.calls')}</h2>
       ${calls.length
-        ? html`<div class="scroll"><table><thead><tr><th>${t('phones.at')}</th><th></th><th>${t('phones.who')}</th><th>${t('phones.site')}</th><th>${t('phones.state')}</th><th>${t('phones.rule')}</th><th></th></tr></thead>
+        ? html`<div class="scroll" tabindex="0"><table><thead><tr><th>${t('phones.at')}</th><th></th><th>${t('phones.who')}</th><th>${t('phones.site')}</th><th>${t('phones.state')}</th><th>${t('phones.rule')}</th><th></th></tr></thead>
             <tbody>${calls.map((one) => this.#call(one))}</tbody></table></div>`
         : html`<p class="empty">${t('phones.no_calls')}</p>`}
       ${this.ladder ? this.#steps(this.ladder) : nothing}
@@ -227,7 +227,7 @@ class Phones extends Part {
     if (!trunks) return nothing;
     return html`<section class="panel wide" data-part="trunks"><h2>${icon('refresh-cw')} ${t('phones.trunks')}</h2>
       ${trunks.length
-        ? html`<div class="scroll"><table><thead><tr><th>${t('phones.trunk')}</th><th>${t('phones.address')}</th><th>${t('phones.state')}</th><th>${t('phones.now')}</th><th>${t('phones.today')}</th><th>${t('phones.prefixes')}</th></tr></thead>
+        ? html`<div class="scroll" tabindex="0"><table><thead><tr><th>${t('phones.trunk')}</th><th>${t('phones.address')}</th><th>${t('phones.state')}</th><th>${t('phones.now')}</th><th>${t('phones.today')}</th><th>${t('phones.prefixes')}</th></tr></thead>
             <tbody>${trunks.map((one) => html`<tr><td class="mono">${one.name}</td><td class="mono">${one.host}:${one.port} ${one.transport}</td>
               <td>${one.up === null ? '—' : html`<span class="badge ${one.up ? 'ok' : 'critical'}">${one.up ? t('phones.up') : t('phones.down')}</span>`} ${one.registration ? html`<span class=${one.registration === 'registered' ? '' : 'faint'}>${named('phones.registration', one.registration)} ${one.reason}</span>` : nothing}</td>
               <td class="mono">${one.calls}/${one.max_calls}</td><td class="mono">${one.dialled_today}/${one.max_dialled_per_day}</td><td class="mono">${one.outbound ? one.prefixes.join(t('comma')) : '—'}</td></tr>`)}</tbody></table></div>`
@@ -257,7 +257,7 @@ class Phones extends Part {
       ${refused.bans.length ? html`<ul class="plain bans">${refused.bans.map((/** @type {Body} */ one) => html`<li><span class="badge warning">${t('phones.banned')}</span> <span class="mono">${one.address}</span> ${one.why} ${timer(one.left_s)}
         <button class="small" @click=${() => this.#do(() => api.liftBan(one.address))}>${t('phones.lift')}</button></li>`)}</ul>` : nothing}
       ${refused.items.length
-        ? html`<div class="scroll"><table><thead><tr><th>${t('phones.at')}</th><th>${t('phones.rule')}</th><th>${t('phones.why')}</th><th></th><th>${t('phones.address')}</th><th>${t('phones.caller')}</th><th>${t('phones.called')}</th></tr></thead>
+        ? html`<div class="scroll" tabindex="0"><table><thead><tr><th>${t('phones.at')}</th><th>${t('phones.rule')}</th><th>${t('phones.why')}</th><th></th><th>${t('phones.address')}</th><th>${t('phones.caller')}</th><th>${t('phones.called')}</th></tr></thead>
             <tbody>${refused.items.slice(0, 100).map((/** @type {Body} */ one) => html`<tr><td class="nowrap">${moment(one.at, app.now())}${one.count > 1 ? ` ×${one.count}` : ''}</td><td class="mono">${one.rule}</td><td title=${one.why}>${because(one)}</td>
               <td class="mono">${one.method} ${one.status || t('phones.silence')}</td><td class="mono">${one.address}</td><td class="mono">${one.caller}</td><td class="mono">${one.called}</td></tr>`)}</tbody></table></div>`
         : html`<p class="empty">${t('phones.none_refused')}</p>`}

@@ -213,7 +213,7 @@ class PlanPage extends MinePage {
     const live = this.shown?.properties.feed.state === 'live';
     return html`<section class="panel zones">
       <h2>${icon('users')} ${t('plan.zones')} <span class="grow"></span> <b class="mono ${quota && people > quota ? 'hot' : ''}">${live ? people : '—'}${quota ? ` / ${quota}` : ''}</b></h2>
-      <div class="scroll"><table>
+      <div class="scroll" tabindex="0"><table>
         <thead><tr><th>${t('position.zone')}</th><th class="num">${t('plan.people')}</th><th class="num">${t('plan.quota')}</th><th class="num">${t('plan.vehicles')}</th><th class="num">${t('plan.silent')}</th></tr></thead>
         <tbody>${zones.map((/** @type {any} */ one) => html`<tr class="${one.quota !== null && one.people > one.quota ? 'over' : ''} ${this.chosen === one.zone ? 'chosen' : ''}" @click=${() => this.#choose({ zone: one.zone })}>
           <td>${this.#zoneName(one.zone)}</td><td class="num mono"><b>${one.people}</b></td><td class="num mono">${one.quota ?? ''}</td><td class="num mono">${one.vehicles || ''}</td><td class="num mono">${one.silent || ''}</td></tr>`)}
@@ -227,7 +227,7 @@ class PlanPage extends MinePage {
     const list = (this.chosen ? inZone : all).sort((/** @type {any} */ a, /** @type {any} */ b) => Number(b.stale) - Number(a.stale) || String(a.tag).localeCompare(String(b.tag)));
     return html`<section class="panel tags">
       <h2>${icon('map-pin')} ${this.chosen ? this.#zoneName(this.chosen) : t('plan.all_tags')} <span class="count">${list.length}</span>${this.chosen ? html`<span class="grow"></span><button class="small" @click=${() => this.#choose({ zone: '' })}>${t('plan.show_all')}</button>` : nothing}</h2>
-      <div class="scroll"><table>
+      <div class="scroll" tabindex="0"><table>
         <thead><tr><th>${t('position.tag')}</th><th>${t('position.zone')}</th><th class="num">${t('plan.speed')}</th><th class="num">${t('readings.age')}</th></tr></thead>
         <tbody>${list.slice(0, 300).map((/** @type {any} */ one) => {
           const known = this.#view()?.positions.get(one.tag);

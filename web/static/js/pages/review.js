@@ -3,13 +3,13 @@
 import { app, boot } from '../app.js';
 import { api } from '../api.js';
 import { clock, day, timer } from '../format.js';
-import { language, switchLanguage, t } from '../i18n.js';
+import { language, t } from '../i18n.js';
 import { lanesOf, marksOf } from '../playback.js';
-import { theme, toggleTheme } from '../theme.js';
 import { fetchTemplates, templates } from '../templates.js';
 import { describe } from '../elements/timeline.js';
 import { Part, html, icon, nothing } from '../elements/part.js';
 import '../elements/player.js';
+import '../elements/topbar.js';
 import '../elements/toasts.js';
 
 const MAX_ENTRIES = 5000;
@@ -30,10 +30,12 @@ class Review extends Part {
     this.chosen = null;
     this.at = 0;
     this.asking = false;
+    /** @type {Element | null} the entry that was scrolled to */
+    this.shownEntry = null;
   }
 
   watches() {
-    return [app.sites, templates, theme];
+    return [app.sites, templates];
   }
 
   async connectedCallback() {
@@ -110,19 +112,10 @@ class Review extends Part {
   render() {
     if (!this.started) return nothing;
     return html`
-      <header class="topbar">
-        <a class="brand" href="/"><img src="/static/icon.svg" alt="" width="26" height="26" /><b>${t('app.name')}</b></a>
-        <span class="where"><b>${t('page.review')}</b></span>
-        ${app.simulated ? html`<span class="simulated">${t('simulated')}</span>` : nothing}
-        <span class="grow"></span>
-        <nav class="tools">
-          <button class="tool" @click=${() => switchLanguage(language.value === 'zh' ? 'en' : 'zh')} aria-label=${t('top.language')}>${language.value === 'zh' ? 'EN' : '中'}</button>
-          <button class="tool" @click=${toggleTheme} aria-label=${t('top.theme')}>${icon(theme.value === 'dark' ? 'sun' : 'moon')}</button>
-        </nav>
-      </header>
+      <lamproom-topbar quiet still heading=${t('page.review')}></lamproom-topbar>
       <main class="review">
         ${this.#sessions()}
-        ${this.chosen ? this.#one(this.chosen) : html`<section class="panel"><p class="empty">${t('review.none')}</p></section>`}
+        ${this.chosen ? this.#one(this.chosen) : html`<section class="panel"><p class="empty tall">${icon('history', 'large')}<span>${this.list.length ? t('review.choose') : t('review.nothing')}</span></p></section>`}
       </main>
       <lamproom-toasts></lamproom-toasts>`;
   }
