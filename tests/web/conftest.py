@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 import pytest_asyncio
 from aiohttp import web
@@ -33,10 +34,7 @@ class Screens:
     ) -> Page:
         context = await self.context(locale=locale, width=width, height=height)
         page = await context.new_page()
-        if person:
-            await page.goto(f"{self.base}/as/{person}")
-        if path or not person:
-            await page.goto(self.base + path)
+        await page.goto(f"{self.base}/as/{person}?to={quote(path or '/')}" if person else self.base + path)
         return page
 
     async def context(self, *, locale: str = "zh-CN", width: int = 1440, height: int = 900) -> BrowserContext:

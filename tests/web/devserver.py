@@ -278,7 +278,7 @@ class DevServer:
         raise web.HTTPFound(where)
 
     async def _become(self, request: web.Request) -> web.Response:
-        answer = web.HTTPFound("/")
+        answer = web.HTTPFound(request.query.get("to", "/"))
         answer.set_cookie("dev_user", request.match_info["person"], httponly=True, samesite="Strict")
         raise answer
 
