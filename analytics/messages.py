@@ -77,6 +77,8 @@ class Ready(Message):
     """Name and hash of the model in use."""
     trained_on: str
     """From the model card: `rendered`, `site`, `mixed`, `unknown`."""
+    provider: str = ""
+    """What carries the model out: `cpu`, `openvino`, `cuda`."""
 
 
 class Observed(Message):

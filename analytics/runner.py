@@ -30,7 +30,7 @@ from media.tap import AccessUnit
 MAX_QUEUED_UNITS = 150
 MAX_QUEUED_BYTES = 16 << 20
 MAX_DETECTIONS = 200
-MAX_ATTRIBUTES = 32
+MAX_ATTRIBUTES = 64
 MAX_JPEG_BYTES = 700_000
 """A message may have 1 MiB, and base64 makes four bytes out of three."""
 JUMP_S = 10.0

@@ -53,7 +53,8 @@ log = structlog.get_logger()
 
 BEAT_S = 1.0
 NOTHING_AFTER_S = 2.0
-LOAD_TIMEOUT_S = 10.0
+LOAD_TIMEOUT_S = 30.0
+"""Of a detector with its model, which is tried in another process first."""
 STARVED_S = 1.0
 UNITS_AT_A_TIME = 8
 GATHER_S = 0.1
@@ -75,7 +76,7 @@ class Worker:
         self._link = link
         self._settings = settings
         self._cameras: dict[str, CameraRunner] = {}
-        self._models = ModelStore()
+        self._models = ModelStore(settings.provider)
         self._decoding = _Thread("decode")
         self._inference = _Thread("inference")
         self._units_there = asyncio.Event()
@@ -122,17 +123,17 @@ class Worker:
     async def _get_ready(self) -> None:
         path = self._settings.model or SHIPPED
         known = known_detectors()
-        loaded = await self._call(self._inference, partial(self._models.get, path))
-        model, trained_on = "", "unknown"
+        loaded = await self._call(self._inference, partial(self._models.get, path), timeout_s=LOAD_TIMEOUT_S)
+        model, trained_on, provider = "", "unknown", ""
         if isinstance(loaded, ModelRefused):
             log.error("model_refused", model=path.name, reason=str(loaded))
         elif isinstance(loaded, BaseException):
             raise loaded
         else:
-            model, trained_on = loaded.described, loaded.card.trained_on
+            model, trained_on, provider = loaded.described, loaded.card.trained_on, loaded.provider
         allowed = tuple(name for name in self._settings.detectors if name in known)
         _limit_memory(self._settings.worker_memory_mb)
-        self._link.send(Ready(detectors=allowed, model=model, trained_on=trained_on))
+        self._link.send(Ready(detectors=allowed, model=model, trained_on=trained_on, provider=provider))
 
     async def _beat(self) -> None:
         while True:

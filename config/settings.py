@@ -175,6 +175,9 @@ class AnalyticsSettings(Section):
     worker_memory_mb: int = Field(default=1500, ge=256, description="address space of a vision worker beyond its start")
     heartbeat_timeout_s: float = Field(default=5.0, gt=0, description="a silent vision worker is killed after this")
     model: Path | None = Field(default=None, description="ONNX file with its card beside it; default: the one shipped")
+    provider: Literal["auto", "cpu", "openvino", "cuda"] = Field(
+        default="auto", description="what carries out models, where it is installed; else the processor"
+    )
 
 
 def _network(value: str) -> str:

@@ -223,7 +223,7 @@ class VisionWorker:
             raise VisionWorkerDied(f"The vision worker began with {ready.type}.")
         self.model, self.trained_on, self.detectors = ready.model, ready.trained_on, ready.detectors
         self._link = link
-        log.info("vision_worker_ready", pid=self.pid, model=ready.model, trained_on=ready.trained_on)
+        log.info("vision_worker_ready", pid=self.pid, model=ready.model, trained_on=ready.trained_on, by=ready.provider)
         self._become("ready")
         for camera, watch in self._watches.items():
             if self._stuck[camera] < STUCK_LIMIT:

@@ -17,8 +17,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 SANS_IO = [
+    "analytics/decoders.py",
     "analytics/fences.py",
     "analytics/mine.py",
+    "analytics/providers.py",
     "analytics/rules",
     "analytics/simulation",
     "analytics/telemetry/acceptance.py",

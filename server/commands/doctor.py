@@ -196,18 +196,28 @@ def _vendor(settings: Settings) -> Result:
 
 
 def _model(settings: Settings) -> Result:
+    import onnxruntime
+
     from analytics.errors import ModelRefused
-    from analytics.onnx import SHIPPED, load
+    from analytics.onnx import SHIPPED, load, load_tried
+    from analytics.providers import called
 
     if not settings.analytics.posts:
         return Result("pass", "vision", "no duty post is set, nothing is analysed")
     try:
-        card = load(settings.analytics.model or SHIPPED).card
+        path, wish = settings.analytics.model, settings.analytics.provider
+        model = load(SHIPPED, wish=wish) if path is None else load_tried(path, wish)
     except ModelRefused as error:
         return Result("fail", "vision model", str(error))
+    card = model.card
     state: Literal["pass", "warn"] = "warn" if card.trained_on == "rendered" else "pass"
-    words = "trained on rendered scenes only: bring your own model for duty" if state == "warn" else card.trained_on
-    return Result(state, "vision model", f"{card.name}: {words}")
+    words: str = "trained on rendered scenes only: bring your own model for duty"
+    if state == "pass":
+        words = card.trained_on
+    there = ", ".join(called(one) for one in onnxruntime.get_available_providers())
+    if wish not in ("auto", model.provider):
+        state, words = "warn", f"{words}; {wish} is asked for and not usable"
+    return Result(state, "vision model", f"{card.name}: {words}; carried out by {model.provider} (installed: {there})")
 
 
 def _font(settings: Settings) -> Result:

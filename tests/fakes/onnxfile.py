@@ -40,6 +40,11 @@ def tensor(name: str, values: npt.NDArray[np.float32], *more: bytes) -> bytes:
     return dims + number(2, 1) + blob(8, name) + blob(9, values.astype("<f4").tobytes()) + b"".join(more)
 
 
+def int64s(name: str, *values: int) -> bytes:
+    """A tensor of one dimension."""
+    return number(1, len(values)) + number(2, 7) + blob(8, name) + blob(9, struct.pack(f"<{len(values)}q", *values))
+
+
 def value_info(name: str, dims: tuple[int | str, ...]) -> bytes:
     shape = b"".join(blob(1, number(1, d) if isinstance(d, int) else blob(2, d)) for d in dims)
     return blob(1, name) + blob(2, blob(1, number(1, 1) + blob(2, shape)))
@@ -118,3 +123,46 @@ def write(folder: Path, data: bytes | None = None, **more: Any) -> Path:
 
 def nan_bias() -> bytes:
     return red_squares(bias=struct.unpack("<f", b"\x00\x00\xc0\x7f")[0])
+
+
+GRID_PX, GRID_SIDE = 16, 10
+"""Of `red_cells`: a picture of 160 x 160 in cells of 16 pixels."""
+
+
+def red_cells(classes: int = 1) -> bytes:
+    """A detector in the manner of YOLO v8: a box of 32 pixels around the middle of each cell, with the score
+    sigmoid(12 red - 6 green - 6 blue - 6) of the cell for the first class and next to none for the others."""
+    side, count = GRID_SIDE, GRID_SIDE * GRID_SIDE
+    weights = np.zeros((classes, 3, GRID_PX, GRID_PX), np.float32)
+    weights[0] = np.array([12.0, -6.0, -6.0], np.float32)[:, None, None] / GRID_PX**2
+    biases = np.array([-6.0] + [-12.0] * (classes - 1), np.float32)
+    rows, columns = np.mgrid[:side, :side]
+    boxes = np.full((1, 4, count), 32.0, np.float32)
+    boxes[0, 0], boxes[0, 1] = (columns.ravel() + 0.5) * GRID_PX, (rows.ravel() + 0.5) * GRID_PX
+    nodes = [
+        node(
+            "Conv", ["images", "w", "b"], ["cells"],
+            ints("kernel_shape", GRID_PX, GRID_PX), ints("strides", GRID_PX, GRID_PX),
+        ),
+        node("Reshape", ["cells", "shape"], ["rows"]),
+        node("Sigmoid", ["rows"], ["scores"]),
+        node("Concat", ["boxes", "scores"], ["output0"], blob(1, "axis") + number(3, 1) + number(20, 2)),
+    ]  # fmt: skip
+    return model(
+        nodes,
+        [tensor("w", weights), tensor("b", biases), tensor("boxes", boxes), int64s("shape", 1, classes, count)],
+        [value_info("images", (1, 3, side * GRID_PX, side * GRID_PX))],
+        [value_info("output0", (1, 4 + classes, count))],
+    )
+
+
+def cells_card(**more: object) -> dict[str, object]:
+    """What `red_cells` needs in its card beside the usual."""
+    side = GRID_SIDE * GRID_PX
+    return {
+        "task": "objects",
+        "input": {"name": "images", "size": [side, side]},
+        "decoder": "yolov8",
+        "classes": ["lamp"],
+        "postures": [],
+    } | more
