@@ -15,6 +15,7 @@ RUN .venv/bin/pip install --no-cache-dir --require-hashes --target /tmp/node -r 
 
 FROM python:3.11-slim-bookworm
 WORKDIR /app
+RUN apt-get update && apt-get install -y --no-install-recommends espeak-ng && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --create-home --home-dir /data --uid 10001 lamproom && chmod 700 /data
 COPY --from=build /app/.venv .venv
 COPY --from=build /app/web web

@@ -129,7 +129,10 @@ class PhoneMediaSettings(Section):
     first_packet_s: float = Field(default=30.0, gt=0, description="no packet at all for this long = media time-out")
     silent_s: float = Field(default=15.0, gt=0, description="no packet any more for this long = media time-out")
     prompts: Path | None = Field(
-        default=None, description="folder of own recordings, `zh/enter-pin.wav`; default: signals of tones"
+        default=None, description="folder of own recordings, `zh/enter-pin.wav`, which go before what is spoken"
+    )
+    speech: bool = Field(
+        default=True, description="speak prompts where the program espeak-ng is installed, else signals of tones"
     )
 
     @model_validator(mode="after")

@@ -266,7 +266,7 @@ def _phones(
     duty: DutyOffice,
 ) -> tuple[PhoneService, PhoneMedia]:
     """The phones; the key of their PINs is made when they are first enabled."""
-    media = PhoneMedia(settings.phone_media, conductor, streams)
+    media = PhoneMedia(settings.phone_media, conductor, streams, settings.server.data_dir / "speech")
     key = load_or_make(settings.server.data_dir / "secrets" / "phones.key") if settings.phones.enabled else b""
     phones = PhoneService(
         settings.phones, database, tree, conductor, sessions, media, key, tls=lambda: tls.for_phones(settings.server)

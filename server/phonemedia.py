@@ -109,6 +109,9 @@ class PhoneMediaListener(Protocol):
     def levels(self, event: Levels) -> None: ...
     def statistics(self, event: LegStatistics) -> None: ...
     def leg_ended(self, event: LegEnded) -> None: ...
+    def silenced(self, leg: str, silenced: bool) -> None:
+        """A moderator stopped what the phone says, or let it go on."""
+
     def phone_media_restarted(self) -> None:
         """The phone worker died: every leg is gone."""
 
@@ -126,6 +129,8 @@ class _Joined:
     retry_at: float = 0.0
     muted: bool = False
     """By call control."""
+    silenced: bool = False
+    """By a moderator, as the listener knows."""
     told_mute: bool = False
     """What the phone worker was told; kept while there is no track, until it is judged again."""
 
@@ -133,8 +138,12 @@ class _Joined:
 class PhoneMedia:
     """One phone worker process."""
 
-    def __init__(self, settings: PhoneMediaSettings, conductor: Conductor, streams: Streams) -> None:
+    def __init__(
+        self, settings: PhoneMediaSettings, conductor: Conductor, streams: Streams, speech: Path | None = None
+    ) -> None:
+        """`speech`: folder where spoken prompts are kept."""
         self._settings = settings
+        self._speech = str(speech) if speech is not None and settings.speech else ""
         self._conductor = conductor
         self._streams = streams
         self.listener: PhoneMediaListener | None = None
@@ -177,7 +186,7 @@ class PhoneMedia:
         before = self._joined.get(leg)
         joined = self._joined[leg] = _Joined(leg, client, room, name)
         if before is not None:
-            joined.muted, joined.told_mute = before.muted, before.told_mute
+            joined.muted, joined.told_mute, joined.silenced = before.muted, before.told_mute, before.silenced
         self._wake.set()
 
     async def leave(self, leg: str) -> None:
@@ -186,9 +195,11 @@ class PhoneMedia:
         await self._left(leg)
 
     async def mute(self, leg: str, muted: bool) -> None:
-        await self._request(Mute(leg=leg, muted=muted))
-        if (joined := self._joined.get(leg)) is not None:
-            joined.muted = joined.told_mute = muted
+        joined = self._joined.get(leg)
+        told = muted or (joined is not None and joined.silenced)
+        await self._request(Mute(leg=leg, muted=told))
+        if joined is not None:
+            joined.muted, joined.told_mute = muted, told
             self._wake.set()
 
     async def play(
@@ -253,7 +264,8 @@ class PhoneMedia:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _serve(self, link: Link[AnyAnswer]) -> None:
-        link.send(Configure(settings=self._settings.model_dump(mode="json"), tap_address=self._tap_address))
+        settings = self._settings.model_dump(mode="json")
+        link.send(Configure(settings=settings, tap_address=self._tap_address, speech=self._speech))
         if not isinstance(await self._receive(link, START_TIMEOUT_S), Ready):
             raise PhoneWorkerDied("The phone worker did not begin with Ready.")
         self._link = link
@@ -378,6 +390,10 @@ class PhoneMedia:
             if muted != joined.told_mute:
                 await self._request(Mute(leg=joined.leg, muted=muted))
                 joined.told_mute = muted
+            if own is not None and own.silenced != joined.silenced:
+                joined.silenced = own.silenced
+                if self.listener is not None:
+                    self.listener.silenced(joined.leg, own.silenced)
         except (StreamError, PhoneMediaRefused, PhoneMediaDown) as error:
             log.warning("phone_not_settled", leg=joined.leg, room=joined.room, reason=str(error))
             joined.retry_at = now + RETRY_S

@@ -66,7 +66,7 @@ class Tone(Message):
 
 
 class Prompt(Message):
-    """A recording `{folder}/{language}/{name}.wav` of the user's, else the tones that stand for the name."""
+    """A recording `{folder}/{language}/{name}.wav` of the user's, else spoken words, else tones that stand for it."""
 
     type: Literal["prompt"] = "prompt"
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -86,6 +86,8 @@ class Configure(Message):
     """A dumped `PhoneMediaSettings`."""
     tap_address: str
     """Where the worker listens for access units of media workers (`media.tap`)."""
+    speech: str = ""
+    """Folder where spoken prompts are kept; "": nothing is spoken."""
 
 
 class Command(Message):

@@ -1,7 +1,7 @@
-"""Recordings of the user's that are played in place of signals: `{folder}/{language}/{name}.wav`.
+"""Prompts by name: a recording of the user's, `{folder}/{language}/{name}.wav`, else our words, else a signal.
 
-16-bit PCM of any of our rates, one channel or the mean of all, at most `MAX_S`. A name without a file is played as the
-signal of `media.phone.tones`; one without either cannot be played.
+Recordings are 16-bit PCM of any of our rates, one channel or the mean of all, at most `MAX_S`. Words are spoken by this
+machine (`media.phone.speech`), signals are those of `media.phone.tones`; a name without any of these cannot be played.
 """
 
 import logging
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from media.phone import speech
 from media.phone.audio import Resampler, Samples
 from media.phone.messages import Prompt, Tone
 from media.phone.tones import SIGNALS, samples_of
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 MAX_S = 60.0
 RATES = (8000, 16000, 48000)
 MAX_KEPT = 128
+BEHIND_WORDS = {"hold": 3, "waiting": 3}
+"""Prompts that are repeated while somebody waits: how often their signal comes before the words come again."""
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -30,18 +33,24 @@ class NoPrompt(Exception):
 class Prompts:
     """Reads files when they are first asked for, and again when they have changed."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, cache: Path | None = None) -> None:
+        """`cache`: where spoken words are kept; None: nothing is spoken."""
         self._folder = folder
+        self._cache = cache
+        self._spoken: Path | None = None
         self._kept: dict[tuple[Path, int], tuple[float, Samples]] = {}
 
     def preload(self) -> None:
-        """Read every recording at the rates of phones, before the first one is asked for. Blocks."""
-        if self._folder is None:
-            return
-        for path in sorted(self._folder.glob("*/*.wav"))[: MAX_KEPT // 2]:
-            if path.parent.name in ("zh", "en") and NAME.fullmatch(path.stem):
-                for rate in (8000, 16000):
-                    self._recorded(Prompt.model_validate({"name": path.stem, "language": path.parent.name}), rate)
+        """Speak what is to be spoken, and read everything at the rates of phones, before it is asked for. Blocks."""
+        if self._cache is not None:
+            self._spoken = speech.render(self._cache)
+        for folder in (self._folder, self._spoken):
+            for path in sorted(folder.glob("*/*.wav"))[: MAX_KEPT // 4] if folder is not None else ():
+                if path.parent.name in ("zh", "en") and NAME.fullmatch(path.stem):
+                    for rate in (8000, 16000):
+                        self._read(
+                            folder, Prompt.model_validate({"name": path.stem, "language": path.parent.name}), rate
+                        )
 
     def samples(self, sound: Tone | Prompt, rate: int) -> Samples:
         """The whole sound.
@@ -51,17 +60,20 @@ class Prompts:
         """
         if isinstance(sound, Tone):
             return samples_of(sound, rate)
-        recorded = self._recorded(sound, rate)
+        recorded = self._read(self._folder, sound, rate)
         if recorded is not None:
             return recorded
-        if sound.name not in SIGNALS:
+        words = self._read(self._spoken, sound, rate)
+        if sound.name not in SIGNALS and words is None:
             raise NoPrompt(f"There is no prompt {sound.name}.")
-        return np.concatenate([samples_of(tone, rate) for tone in SIGNALS[sound.name]])
+        times = 1 if words is None else BEHIND_WORDS.get(sound.name, 0)
+        signal = [samples_of(tone, rate) for tone in SIGNALS.get(sound.name, ())] * times
+        return np.concatenate(signal if words is None else [words, *signal])
 
-    def _recorded(self, prompt: Prompt, rate: int) -> Samples | None:
-        if self._folder is None:
+    def _read(self, folder: Path | None, prompt: Prompt, rate: int) -> Samples | None:
+        if folder is None:
             return None
-        path = self._folder / prompt.language / f"{prompt.name}.wav"
+        path = folder / prompt.language / f"{prompt.name}.wav"
         try:
             changed = path.stat().st_mtime
             known = self._kept.get((path, rate))

@@ -1,8 +1,8 @@
 """What phones hear that nobody says: call progress tones and the signals that stand for prompts. Pure.
 
-Call progress tones are those of the Chinese network (GB/T 3380: 450 Hz). There are no spoken prompts of our own; a
-recording of the user's takes the place of a signal (`media.phone.prompts`). Signals are short rising, falling or level
-figures, so that they can be told apart by ear:
+Call progress tones are those of the Chinese network (GB/T 3380: 450 Hz). Where the machine can speak, words stand in
+place of a signal, and a recording of the user's goes before both (`media.phone.prompts`). Signals are short rising,
+falling or level figures, so that they can be told apart by ear:
 
 | name | signal |
 |---|---|
@@ -12,6 +12,9 @@ figures, so that they can be told apart by ear:
 | `next`, `goodbye` | two and three falling notes |
 | `menu-alert` | five quick high-low changes |
 | `join`, `leave` | a rising and a falling pair |
+| `muted`, `unmuted` | two notes down to a low one, and up from it |
+| `alone` | one long low note |
+| `waiting` | as `hold` |
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,6 +54,10 @@ SIGNALS: Mapping[str, Sequence[Tone]] = {
     "menu-alert": tuple(_note(120, frequency) for frequency in (_HIGH, _G) * 5),
     "accepted": (_note(120, _C), _note(120, _E), _note(200, _G)),
     "next": (_note(150, _E), _note(250, _C)),
+    "muted": (_note(150, _E), _note(250, 330)),
+    "unmuted": (_note(150, 330), _note(250, _E)),
+    "alone": (_note(600, 330),),
+    "waiting": (_note(400, 450), _pause(4600)),
     "error": (_note(200, 300), _pause(80), _note(200, 300), _pause(80), _note(200, 300)),
 }
 

@@ -12,6 +12,7 @@ import resource
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 import structlog
 
@@ -98,7 +99,7 @@ class PhoneWorker:
         self._published: dict[str, tuple[OpusTrack, DoorSender, bytes]] = {}
         self._doors: dict[str, DoorSender] = {}
         self._rooms = Rooms()
-        self._prompts = Prompts(self._settings.prompts)
+        self._prompts = Prompts(self._settings.prompts, Path(configure.speech) if configure.speech else None)
         self._clock = TickClock(time.monotonic())
         self._ticks = 0
         self._taken_in_quarantine = 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from config.settings import Settings
+from media.phone import speech
 
 MINIMUM_FREE_BYTES = 1 << 30
 SOL_UDP, UDP_SEGMENT = 17, 103
@@ -113,6 +114,9 @@ def _phones(settings: Settings) -> list[Result]:
     if room < phones.max_calls:
         words = f"{room} calls fit into the RTP ports, phones.max_calls is {phones.max_calls}"
         found.append(Result("warn", "RTP ports", words))
+    if media.speech and not speech.available():
+        words = f"{speech.PROGRAM} is not installed: prompts are tones, not words (apt-get install -y {speech.PROGRAM})"
+        found.append(Result("warn", "spoken prompts", words))
     for trunk in phones.trunks:
         if trunk.inbound and not any(rule.source == trunk.name for rule in phones.rules):
             words = f"{trunk.name}: no rule takes its calls, so each is refused (phones.rules)"

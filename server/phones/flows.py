@@ -78,7 +78,7 @@ async def inbound(service: "PhoneService", leg: Leg, event: Incoming, action: st
     if found is None:
         await goodbye(service, leg, "no_session")
     else:
-        await stay(service, leg, found)
+        await stay(service, leg, found, "pin-ok")
 
 
 async def _find(service: "PhoneService", leg: Leg, action: str, site: str) -> State | None:
@@ -116,35 +116,35 @@ def _by_pin(service: "PhoneService", leg: Leg, digits: str) -> State | None:
 
 
 async def _ask_pin(service: "PhoneService", leg: Leg) -> State | None:
-    language = service.settings.language
+    prompts: tuple[str, ...] = ("enter-pin",)
     for _ in range(service.settings.pin_tries):
         if service.lock.locked(leg.caller or leg.peer, asyncio.get_running_loop().time()):
             leg.result, leg.reason = "pin_locked", "Too many wrong numbers came from this caller."
             return None
-        await leg.play("enter-pin", language=language)
+        await leg.play(*prompts)
         digits = await _digits(leg)
         if digits is None:
             leg.result, leg.reason = "no_pin", "No number was entered."
             return None
         found = _by_pin(service, leg, digits)
         if found is not None:
-            await leg.play("pin-ok", language=language)
             return found
         service.changed(leg, "wrong_pin")
-        await leg.play("wrong-pin", language=language)
-        await _played(leg, "wrong-pin")
+        prompts = "wrong-pin", "enter-pin"
     leg.result, leg.reason = "wrong_pin", "No consultation has the number that was entered."
     return None
 
 
 async def _digits(leg: Leg) -> str | None:
-    """Six digits, or fewer and #; * begins again. None after a silence."""
+    """Six digits, or fewer and #; * begins again. None after a silence. The first one ends what is being said."""
     digits, stopped = "", False
     while len(digits) < pins.DIGITS:
         event = await leg.next(DIGIT_WAIT_S)
         if event is None:
             return None
         if not isinstance(event, DigitPressed):
+            continue
+        if event.digit == "#" and not digits:  # behind the digits of the last time
             continue
         if not stopped:
             await leg.media.stop(leg.id)
@@ -166,7 +166,8 @@ async def _played(leg: Leg, prompt: str, timeout_s: float = GOODBYE_S) -> None:
 async def goodbye(service: "PhoneService", leg: Leg, reason: str) -> None:
     """Say that it ends, and end it."""
     leg.result = leg.result or reason
-    await leg.play("goodbye", language=service.settings.language)
+    first = {"wrong_pin": ("wrong-pin",), "next": ("next",)}.get(leg.result, ())
+    await leg.play(*first, "goodbye")
     await _played(leg, "goodbye")
     leg.hang_up(leg.result, leg.reason)
     while True:
@@ -176,8 +177,8 @@ async def goodbye(service: "PhoneService", leg: Leg, reason: str) -> None:
 # --- in a consultation ----------------------------------------------------------------------------------------------
 
 
-async def stay(service: "PhoneService", leg: Leg, state: State) -> None:
-    """A member of the consultation until the call, the membership or the consultation ends."""
+async def stay(service: "PhoneService", leg: Leg, state: State, welcome: str) -> None:
+    """A member of the consultation until the call, the membership or the consultation ends. `welcome`: a prompt."""
     leg.session = state.session
     leg.site = leg.site or state.site  # whose moderators and engineers the call is for
     try:
@@ -193,6 +194,8 @@ async def stay(service: "PhoneService", leg: Leg, state: State) -> None:
     service.changed(leg, "joined")
     client, room = leg.client, state.room
     assert client is not None
+    alone = not any(one.client != client.client and one.kind != "whip" for one in service.conductor.in_room(room))
+    await leg.play(welcome, *(("alone",) if alone else ()))
     while True:
         await leg.next(ROOM_CHECK_S)
         membership = client.rooms.get(room)
@@ -228,7 +231,7 @@ async def _enter_or_wait(service: "PhoneService", leg: Leg, state: State) -> Non
     await service.sessions.handle(state.session, Knocked(actor(grant)))
     try:
         service.changed(leg, "waiting")
-        await leg.play("hold", repeat=0, language=service.settings.language)
+        await leg.play("waiting", repeat=0)
         deadline = asyncio.get_running_loop().time() + LOBBY_S
         while asyncio.get_running_loop().time() < deadline:
             await leg.next(ROOM_CHECK_S)
@@ -351,7 +354,7 @@ async def _until_answered(service: "PhoneService", leg: Leg) -> None:
 async def _menu(service: "PhoneService", leg: Leg) -> str:
     """ "1", "2", or "" when nobody pressed either: an answering machine does not have it."""
     for _ in range(MENU_REPEATS):
-        await leg.play("menu-alert", language=service.settings.language)
+        await leg.play("menu-alert")
         while (event := await leg.next(MENU_WAIT_S)) is not None:
             if isinstance(event, DigitPressed) and event.digit in "12":
                 await leg.media.stop(leg.id)
@@ -360,11 +363,11 @@ async def _menu(service: "PhoneService", leg: Leg) -> str:
 
 
 async def _taken(service: "PhoneService", leg: Leg) -> None:
-    await leg.play("accepted", language=service.settings.language)
     state = service.sessions.get_open(leg.session) if leg.session else None
     if state is None:
         leg.result = "taken"
+        await leg.play("accepted")
         await _played(leg, "accepted")
         await goodbye(service, leg, "taken")
     else:
-        await stay(service, leg, state)
+        await stay(service, leg, state, "accepted")

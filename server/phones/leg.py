@@ -62,12 +62,19 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Silenced:
+    """In the room: a moderator stopped what it says, or let it go on."""
+
+    silenced: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     target: SipUri
 
 
 Command = HangUp | Hold | Transfer
-Item = CallEvent | DigitPressed | Played | MediaTimeout | LegEnded | Command
+Item = CallEvent | DigitPressed | Played | MediaTimeout | LegEnded | Silenced | Command
 
 
 @dataclass(slots=True)
@@ -105,6 +112,8 @@ class Leg:
     status: int = 0
     held: bool = False
     muted: bool = False
+    language: Literal["zh", "en"] = "zh"
+    """Of what it is told."""
     level: float | None = None
     """dBov of what it says, as last told."""
     client: Client | None = None
@@ -185,6 +194,11 @@ class Leg:
             case Transfer(target):
                 self._command(lambda now: self.agent.transfer(self.call, target, now))
                 self.note(self, "transferring")
+            case Silenced(silenced):
+                self.muted = silenced
+                if not self.held:
+                    await self.play("muted" if silenced else "unmuted", over_room=True)
+                self.note(self, "muted" if silenced else "unmuted")
             case TransferProgress(_, status):
                 self._transferred(status)
             case Referred():
@@ -220,10 +234,10 @@ class Leg:
         sdp = await self.media.make_offer(self.id, self.profile, self._direction)
         self._command(lambda now: self.agent.offer(self.call, sdp.encode(), now))
         if held:
-            await self.media.play(self.id, Prompt(name="hold"), prompt="hold", repeat=0)
+            await self.play("hold", repeat=0)
         else:
             await self.media.stop(self.id)
-        await self.media.mute(self.id, held or self.muted)
+        await self.media.mute(self.id, held)
         self.note(self, "held" if held else "resumed")
 
     def _transferred(self, status: int) -> None:
@@ -252,8 +266,10 @@ class Leg:
             self._leaving = HangUp(reason, detail)
         self.step(lambda now: self.agent.hang_up(self.call, now))
 
-    async def play(self, name: str, *, repeat: int = 1, language: Literal["zh", "en"] = "zh") -> None:
-        await self.media.play(self.id, Prompt(name=name, language=language), prompt=name, repeat=repeat)
+    async def play(self, *names: str, repeat: int = 1, over_room: bool = False) -> None:
+        """Behind each other; told as the last of them when they have been heard."""
+        prompts = [Prompt(name=name, language=self.language) for name in names]
+        await self.media.play(self.id, *prompts, prompt=names[-1], repeat=repeat, over_room=over_room)
 
     def over(self, ended: Ended) -> None:
         """Write down how it ended."""

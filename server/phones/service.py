@@ -39,7 +39,7 @@ from server.phones.devices import Phones
 from server.phones.errors import PhoneError
 from server.phones.gate import PhoneGate, caller_of, profile_of
 from server.phones.goals import Goal, flow_of, goal_at_phone, goal_by_trunk, media_profile, port_of
-from server.phones.leg import HangUp, Hold, Item, Leg, LegOver, Transfer
+from server.phones.leg import HangUp, Hold, Item, Leg, LegOver, Silenced, Transfer
 from server.phones.media import PhoneMediaDown, PhoneMediaPort, PhoneMediaRefused
 from server.phones.pace import Pace
 from server.phones.pins import Lock, pin_of
@@ -267,6 +267,7 @@ class PhoneService:
         leg = Leg(
             secrets.token_hex(12), "out", goal.peer, "", goal.called, goal.name, site, goal.profile, agent, endpoint,
             self._media, self._note, self._referred, session=session, alert=alert, by=by,
+            language=self.settings.language,
         )  # fmt: skip
         self.legs[leg.id] = leg
         if goal.peer.startswith("trunk:"):
@@ -528,6 +529,7 @@ class PhoneService:
             phone.name if phone is not None else f"☎ {masked(caller)}",
             phone.site if phone is not None else found.site, profile, agent, endpoint, self._media, self._note,
             self._referred, call=event.call, call_id=event.request.call_id, rule=found.rule,
+            language=self.settings.language,
         )  # fmt: skip
         self.trace.keep(leg.call_id)
         self.legs[leg.id] = leg
@@ -656,6 +658,9 @@ class PhoneService:
 
     def leg_ended(self, event: LegEnded) -> None:
         self._to_leg(event.leg, event)
+
+    def silenced(self, leg: str, silenced: bool) -> None:
+        self._to_leg(leg, Silenced(silenced))
 
     def phone_media_restarted(self) -> None:
         """Every leg is gone."""

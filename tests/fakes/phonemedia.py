@@ -69,7 +69,8 @@ class FakePhoneMedia:
         await self._do("mute", leg, str(muted))
 
     async def play(self, leg: str, *sounds: object, prompt: str = "", repeat: int = 1, over_room: bool = False) -> None:
-        await self._do("play", leg, prompt)
+        await self._do("play", leg, str(getattr(sounds[0], "name", "tone")))
+        self.log += [("play", leg, str(getattr(sound, "name", "tone"))) for sound in sounds[1:]]
         self.playing[leg] = prompt
         if self.plays_at_once and repeat:
             self.listener.played(Played(leg=leg, prompt=prompt, how="finished"))

@@ -98,6 +98,7 @@ async def test_a_phone_and_browsers_hear_each_other(server: PhoneServer, people:
 
 async def test_a_moderator_silences_a_phone_for_browsers_and_phones(server: PhoneServer, people: People) -> None:
     county, room = await consult(people)
+    server.phones.listener = told = Told()
     async with phone() as one, phone() as two:
         first = await call(server, one, room, "one")
         await call(server, two, room, "two")
@@ -112,6 +113,7 @@ async def test_a_moderator_silences_a_phone_for_browsers_and_phones(server: Phon
         after = two.heard()[-2400:]
         assert share_at(before, FROM_PHONE, 8000) > 0.2
         assert share_at(after, FROM_PHONE, 8000) < 0.01
+        assert told.stopped == [("one", True)]
 
 
 async def test_a_phone_leaves_with_its_track_and_hears_no_more(server: PhoneServer, people: People) -> None:
@@ -172,11 +174,15 @@ class Told:
     def __init__(self) -> None:
         self.events: list[object] = []
         self.restarts = 0
+        self.stopped: list[tuple[str, bool]] = []
 
     def _keep(self, event: object) -> None:
         self.events.append(event)
 
     media_started = digit = played = media_timeout = media_back = levels = statistics = leg_ended = _keep
+
+    def silenced(self, leg: str, silenced: bool) -> None:
+        self.stopped.append((leg, silenced))
 
     def phone_media_restarted(self) -> None:
         self.restarts += 1

@@ -112,11 +112,45 @@ async def test_a_caller_by_the_trunk_enters_the_six_digits(make: Make) -> None:
         (member,) = world.conductor.roster(room)[0]
         assert member.person.name == "☎ ***1111"
         assert "13800001111" not in str(await world.entries(room, "member") + await world.entries(room))
-        assert world.media.did("play", leg.id, "pin-ok")
+        assert [one[2] for one in world.media.did("play", leg.id)] == ["enter-pin", "pin-ok", "alone"]
         assert (leg.site, member.person.level) == ("other", "guest")  # for those who moderate there
         pbx.hang_up(call)
         found = await written(world, "other")
     assert [one["call"] for one in found] == [leg.id]
+
+
+async def test_a_wrong_number_is_told_and_asked_again_in_one_breath(make: Make) -> None:
+    """Keys need not wait for the end of what is said, and a # behind the sixth digit is no number of its own."""
+    world = await make()
+    state = await world.session("mine")
+    async with world.phone("pbx", host="127.0.0.3") as pbx:
+        as_caller(pbx).dial("5000")
+        leg = await world.leg_with("enter-pin")
+        world.media.press(leg.id, "000000#")
+        await world.leg_with("wrong-pin")
+        world.media.press(leg.id, world.service.pin(state.session) + "#")
+        await until(lambda: leg.state == "talking")
+    assert [one[2] for one in world.media.did("play", leg.id)][:4] == ["enter-pin", "wrong-pin", "enter-pin", "pin-ok"]
+    assert len(world.media.did("stop", leg.id)) == 2, "each time by the first digit"
+
+
+async def test_a_phone_is_told_that_a_moderator_muted_it(make: Make) -> None:
+    world = await make(language="en")
+    state = await world.session("mine")
+    await world.add("desk")
+    async with world.phone("desk") as desk:
+        await desk.register()
+        desk.dial("0")
+        await until(lambda: world.service.legs and world.leg().state == "talking")
+        leg = world.leg()
+        world.media.listener.silenced(leg.id, True)
+        await until(lambda: world.media.did("play", leg.id, "muted"))
+        assert leg.shown()["muted"] is True
+        world.media.listener.silenced(leg.id, False)
+        await until(lambda: world.media.did("play", leg.id, "unmuted"))
+        assert leg.language == "en"
+        changes = await world.changes(state.room, *"123")
+        assert changes == ["joined", "muted", "unmuted"]
 
 
 async def written(world: PhoneWorld, site: str) -> list[dict[str, Any]]:
@@ -248,7 +282,7 @@ async def test_a_locked_consultation_lets_a_phone_in_by_its_chair(make: Make) ->
         await world.act(state, chair, action)
     async with world.phone("pbx", host="127.0.0.3") as pbx:
         call = as_caller(pbx).dial("5001")
-        await world.leg_with("hold")
+        await world.leg_with("waiting")
         waiting = world.sessions.get_open(state.session)
         assert waiting is not None
         (user,) = waiting.floor.lobby
@@ -283,7 +317,7 @@ async def test_a_phone_that_hangs_up_while_waiting_waits_no_more(make: Make) -> 
 
     async with world.phone("pbx", host="127.0.0.3") as pbx:
         call = as_caller(pbx).dial("5001")
-        await world.leg_with("hold")
+        await world.leg_with("waiting")
         assert lobby() == 1
         pbx.hang_up(call)
         await until(lambda: lobby() == 0)
