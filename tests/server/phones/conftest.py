@@ -113,7 +113,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
 
         async def build(**settings: Any) -> PhoneWorld:
             wanted = {
-                "enabled": True, "port": 0, "ring_timeout_s": 3.0, "trunks": (TRUNK,), "rules": RULES, "burst": 200,
+                "enabled": True, "port": 0, "ring_timeout_s": 20.0, "trunks": (TRUNK,), "rules": RULES, "burst": 200,
                 "requests_per_s": 100.0,
             }  # fmt: skip
             chosen = PhonesSettings(**{**wanted, **settings})
