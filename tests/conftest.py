@@ -8,6 +8,10 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("lamproom", deadline=None)  # how long an example takes depends on what else runs
+settings.load_profile("lamproom")
 
 STRICT = os.environ.get("CI", "").lower() in ("1", "true") or os.environ.get("LAMPROOM_STRICT") == "1"
 

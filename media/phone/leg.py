@@ -11,11 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-import pylibsrtp
-from pylibsrtp import Policy, Session
-
 from media import rtcp, rtp
-from media.errors import PacketError
 from media.phone import description, ports
 from media.phone.audio import SILENCE_DBOV, Samples, frame_samples, level, silence
 from media.phone.description import Agreement, Local, NotAcceptable, Payload
@@ -36,8 +32,9 @@ from media.phone.player import How, Player
 from media.phone.receiver import Receiver
 from media.phone.sdes import Crypto
 from media.phone.sender import Sender
-from media.phone.sourcelock import Address, SourceLock
+from media.phone.sourcelock import Address
 from media.phone.tones import comfort_noise
+from media.phone.wire import Wire
 from media.sourcetime import middle, ntp
 
 log = logging.getLogger(__name__)
@@ -69,16 +66,13 @@ class Leg:
         self.receiver: Receiver | None = None
         self.sender: Sender | None = None
         self.said_dbov = self.heard_dbov = SILENCE_DBOV
-        self.dropped: Counter[str] = Counter()
         self._local = Local(address, pair.port, pair.port + 1, secrets.randbits(62))
         self._version = 0
         self._emit = emit
-        self._lock = SourceLock(learn_s)
+        self._wire = Wire(leg, pair, learn_s)
         self._first_packet_s, self._silent_s = first_packet_s, silent_s
         self._offered: tuple[tuple[Crypto, ...], tuple[Payload, ...], Direction] | None = None
         self._cname = secrets.token_hex(8)
-        self._srtp_in: Session | None = None
-        self._srtp_out: Session | None = None
         self._twins = Twins()
         self._tones: ToneDetector | None = None
         self._since = now
@@ -88,7 +82,6 @@ class Leg:
         self._probes = 0
         self._probe_at = now
         self._control_at = now + CONTROL_EVERY_S
-        self._control_source: Address | None = None
         self._last_report: tuple[int, float] = (0, 0.0)
         self._remote: tuple[float | None, float | None, float | None] = (None, None, None)
         self._packets = 0
@@ -149,27 +142,12 @@ class Leg:
             self._tones = None
         elif self._tones is None or before is None or before.sending.codec != agreement.sending.codec:
             self._tones = ToneDetector(self.receiver.rate)
-        self._key(agreement, before)
-        # On hold with c=0.0.0.0 there is no address: what was learned stays for the time after.
-        if agreement.address is not None or before is None:
-            host = self.profile.signalled_ip
-            if self._lock.agree(agreement.address, symmetric=self.profile.symmetric, now=now, host=host):
-                self._control_source = None
-            if before is None or before.address != agreement.address:
-                self._probes = 0
+        if self._wire.agree(agreement, self.profile, now):
+            self._probes = 0
         if before is None or before.direction != agreement.direction:
             self._since = now
             if before is not None and not _receives(before.direction):
                 self._heard_at = now if self._heard_at is not None else None
-
-    def _key(self, agreement: Agreement, before: Agreement | None) -> None:
-        if agreement.theirs is None or agreement.ours is None:
-            self._srtp_in = self._srtp_out = None
-            return
-        if before is None or before.theirs is None or not before.theirs.same_key(agreement.theirs):
-            self._srtp_in = _session(agreement.theirs, Policy.SSRC_ANY_INBOUND)
-        if before is None or before.ours is None or not before.ours.same_key(agreement.ours):
-            self._srtp_out = _session(agreement.ours, Policy.SSRC_ANY_OUTBOUND)
 
     @property
     def rate(self) -> int:
@@ -194,29 +172,12 @@ class Leg:
             self._control(datagram, now)
 
     def _media(self, datagram: ports.Datagram, at: float, now: float) -> None:
-        packet = datagram.data
         receiver, agreement = self.receiver, self.agreement
-        if receiver is None or agreement is None or not self._lock.could_be(datagram.address, now):
-            self.dropped["stranger"] += 1
+        opened = self._wire.open(datagram, now, receiver.knows if receiver is not None else lambda _: False)
+        if opened is None or receiver is None or agreement is None:
             return
-        if len(packet) < rtp.HEADER_BYTES or packet[0] >> 6 != 2:
-            self.dropped["malformed"] += 1
-            return
-        if self._srtp_in is not None:
-            try:
-                packet = self._srtp_in.unprotect(packet)
-            except (pylibsrtp.Error, ValueError):
-                self.dropped["srtp"] += 1
-                return
-        payload_type = packet[1] & 0x7F
-        if not receiver.knows(payload_type):
-            self.dropped["payload_type"] += 1
-            return
-        verdict = self._lock.check(datagram.address, int.from_bytes(packet[8:12], "big"), now)
-        if verdict in ("stranger", "ssrc"):
-            self.dropped[verdict] += 1
-            return
-        if verdict == "locked":
+        packet, first = opened
+        if first:
             self._started(datagram.address, packet)
         self._heard(now)
         if _receives(agreement.direction):
@@ -228,7 +189,7 @@ class Leg:
         self._emit(
             Started(
                 leg=self.leg, address=address[0], port=address[1], ssrc=int.from_bytes(packet[8:12], "big"),
-                codec=self.receiver.codec, encrypted=self._srtp_in is not None,
+                codec=self.receiver.codec, encrypted=self._wire.encrypted,
             )
         )  # fmt: skip
 
@@ -276,7 +237,7 @@ class Leg:
         if sender is None or agreement is None:
             return
         sound = self._with_prompt(heard)
-        to = self._lock.destination()
+        to = self._wire.lock.destination()
         if not _sends(agreement.direction):
             sender.skip(1)
             return
@@ -288,7 +249,7 @@ class Leg:
         if self._frames % LEVEL_FRAMES == 0:
             self.heard_dbov = max(self.heard_dbov, level(sound))
         for packet in sender.frame(sound):
-            self._send(packet, to)
+            self._wire.send(packet, to)
 
     def _with_prompt(self, heard: Samples | None) -> Samples:
         samples = frame_samples(self.rate)
@@ -306,7 +267,7 @@ class Leg:
 
     def _unlearned(self, now: float) -> Address | None:
         """Where to send while nothing has come: see `Profile.unheard`."""
-        signalled = self._lock.signalled()
+        signalled = self._wire.lock.signalled()
         if signalled is None or signalled[1] == 0:
             return None
         if self.profile.unheard == "send":
@@ -317,17 +278,8 @@ class Leg:
         self._probe_at = now + PROBE_EVERY_S
         assert self.sender is not None
         for packet in self.sender.frame(silence(frame_samples(self.rate))):
-            self._send(packet, signalled)
+            self._wire.send(packet, signalled)
         return None
-
-    def _send(self, packet: bytes, to: Address) -> None:
-        if self._srtp_out is not None:
-            try:
-                packet = self._srtp_out.protect(packet)
-            except pylibsrtp.Error:
-                self.dropped["protect"] += 1
-                return
-        ports.send(self.pair.rtp, packet, to)
 
     def skip(self, frames: int) -> None:
         """The worker was too late for these frames."""
@@ -366,8 +318,7 @@ class Leg:
 
     def _report(self, now: float) -> None:
         sender, receiver, agreement = self.sender, self.receiver, self.agreement
-        to = self._control_address()
-        if sender is None or receiver is None or agreement is None or to is None:
+        if sender is None or receiver is None or agreement is None:
             return
         middle_bits, came = self._last_report
         block = receiver.report(middle_bits, now - came)
@@ -378,47 +329,10 @@ class Leg:
             else rtcp.ReceiverReport(sender.ssrc, blocks),
             rtcp.SourceDescription(((sender.ssrc, self._cname),)),
         ]
-        self._send_control(rtcp.compound(packets), to, mux=agreement.mux)
-
-    def _control_address(self) -> Address | None:
-        """Only once media has come: to where reports come from, else beside where media goes."""
-        agreement, to = self.agreement, self._lock.destination()
-        if agreement is None or to is None:
-            return None
-        if agreement.mux:
-            return to
-        if self._control_source is not None:
-            return self._control_source
-        if agreement.control is not None and agreement.control[0] == to[0]:
-            return agreement.control
-        return (to[0], min(65535, to[1] + 1))
-
-    def _send_control(self, packet: bytes, to: Address, *, mux: bool) -> None:
-        if self._srtp_out is not None:
-            try:
-                packet = self._srtp_out.protect_rtcp(packet)
-            except pylibsrtp.Error:
-                self.dropped["protect"] += 1
-                return
-        ports.send(self.pair.rtp if mux else self.pair.rtcp, packet, to)
+        self._wire.report(packets)
 
     def _control(self, datagram: ports.Datagram, now: float) -> None:
-        """Reports are taken from the IP address that media comes from, and no other."""
-        to = self._lock.destination()
-        if to is None or datagram.address[0] != to[0] or self.sender is None:
-            self.dropped["stranger"] += 1
-            return
-        packet = datagram.data
-        try:
-            if self._srtp_in is not None:
-                packet = self._srtp_in.unprotect_rtcp(packet)
-            packets = rtcp.parse(packet)
-        except (pylibsrtp.Error, ValueError, PacketError) as error:
-            self.dropped["rtcp"] += 1
-            log.debug("An RTCP packet of leg %s was dropped: %s", self.leg, error)
-            return
-        if self.agreement is not None and not self.agreement.mux:
-            self._control_source = datagram.address
+        packets = self._wire.reports(datagram)
         for each in packets:
             if isinstance(each, rtcp.SenderReport):
                 self._last_report = middle(each.ntp), now
@@ -446,14 +360,14 @@ class Leg:
 
     def statistics(self) -> LegStatistics:
         receiver, sender = self.receiver, self.sender
-        dropped = self.dropped + receiver.dropped if receiver is not None else self.dropped
+        dropped = self._wire.dropped + receiver.dropped if receiver is not None else self._wire.dropped
         if receiver is not None and receiver.jitter.duplicates:
             dropped = dropped + Counter(duplicate=receiver.jitter.duplicates)
         loss, jitter_ms, rtt_ms = self._remote
         return LegStatistics(
             leg=self.leg,
             codec=receiver.codec if receiver is not None else "",
-            encrypted=self._srtp_in is not None,
+            encrypted=self._wire.encrypted,
             packets_in=self._packets,
             packets_out=sender.packets if sender is not None else 0,
             lost=receiver.jitter.missing if receiver is not None else 0,
@@ -469,17 +383,8 @@ class Leg:
 
     def say_goodbye(self) -> None:
         """BYE, where reports went."""
-        to = self._control_address()
-        if to is not None and self.sender is not None and self.agreement is not None:
-            bye: list[rtcp.Packet] = [rtcp.ReceiverReport(self.sender.ssrc), rtcp.Bye((self.sender.ssrc,))]
-            self._send_control(rtcp.compound(bye), to, mux=self.agreement.mux)
-
-
-def _session(crypto: Crypto, ssrc_type: int) -> Session:
-    policy = Policy(key=crypto.key, ssrc_type=ssrc_type, srtp_profile=crypto.suite.profile)
-    policy.window_size = 1024
-    policy.allow_repeat_tx = True
-    return Session(policy)
+        if self.sender is not None:
+            self._wire.report([rtcp.ReceiverReport(self.sender.ssrc), rtcp.Bye((self.sender.ssrc,))])
 
 
 def _receives(direction: Direction) -> bool:
