@@ -35,8 +35,8 @@ class LocalTransport:
     """`sha-256 AB:CD:...`"""
     candidates: tuple[tuple[str, int], ...]
     """Addresses and UDP ports, best first."""
-    tcp: bool = False
-    """Whether the same addresses and numbers take ICE over TCP."""
+    tcp: tuple[tuple[str, int], ...] = ()
+    """Addresses and ports that take ICE over TCP, best first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ def transport_lines(local: LocalTransport, setup: str, with_candidates: bool) ->
         first = len(local.candidates) + 1
         lines += [
             f"a=candidate:{first + index} 1 tcp {_tcp_priority(index)} {address} {port} typ host tcptype passive"
-            for index, (address, port) in enumerate(local.candidates if local.tcp else ())
+            for index, (address, port) in enumerate(local.tcp)
         ]
         lines.append("a=end-of-candidates")
     return lines

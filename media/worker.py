@@ -189,9 +189,10 @@ class _Running:
         """
         self._loop = asyncio.get_running_loop()
         self._socket = udpsocket.bind(settings.listen_host, settings.udp_port)
-        port: int = self._socket.getsockname()[1]
+        bound, port = self._socket.getsockname()[:2]
         self._tcp = self._open_tcp(settings, port, tcp_intake) if settings.tcp else None
-        addresses = udpsocket.advertised(settings.listen_host, settings.advertise)
+        addresses = udpsocket.advertised(settings.listen_host, settings.advertise, bound)
+        told_tcp = udpsocket.advertised(settings.listen_host, settings.advertise) if self._tcp is not None else ()
         identity = new_identity(datetime.datetime.now(datetime.UTC))
         self._forwarder = new_forwarder(
             settings.forwarder, self._socket, cache_packets=settings.packet_cache_packets, gso=settings.gso
@@ -204,7 +205,7 @@ class _Running:
                 tuple((address, port) for address in addresses),
                 StrangerGuard(settings.stranger_packets_per_s),
                 listener,
-                tcp=self._tcp is not None,
+                tcp=tuple((address, port) for address in told_tcp),
             ),
             send,
             keyframe_interval_s=settings.keyframe_interval_s,

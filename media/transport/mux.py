@@ -31,7 +31,7 @@ class Mux:
         guard: StrangerGuard,
         listener: Listener,
         *,
-        tcp: bool = False,
+        tcp: tuple[Address, ...] = (),
     ) -> None:
         self._forwarder = forwarder
         self._identity = identity

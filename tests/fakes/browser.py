@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -50,23 +50,32 @@ RECEIVED = """async () => {
 }"""
 
 
-class Visitor:
-    """One page, logged in."""
+class Scripted(Protocol):
+    """A page of any browser, as far as receiving is measured through it."""
 
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.errors: list[str] = []
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+    async def evaluate(self, script: str, argument: Any = None, /) -> Any: ...
+
+    async def wait_for_timeout(self, timeout_ms: float, /) -> None: ...
+
+
+class Receiver:
+    """A page that keeps its peers (`KEEP`), and what they have decoded."""
+
+    def __init__(self, page: Scripted, errors: list[str]) -> None:
+        self._scripted = page
+        self.errors = errors
+
+    async def evaluate(self, script: str, argument: Any = None) -> Any:
+        return await self._scripted.evaluate(script, argument)
 
     async def received(self) -> dict[str, Any]:
         """Totals of what the page has decoded: frames, audio energy, bytes, widest picture."""
-        found: dict[str, Any] = await self.page.evaluate(RECEIVED)
+        found: dict[str, Any] = await self.evaluate(RECEIVED)
         return found
 
     async def frames_per_s(self, over_s: float) -> float:
         before = (await self.received())["frames"]
-        await self.page.wait_for_timeout(over_s * 1000)
+        await self._scripted.wait_for_timeout(over_s * 1000)
         return float((await self.received())["frames"] - before) / over_s
 
     async def until_frames(self, more: int, timeout_s: float = 20.0) -> None:
@@ -77,12 +86,22 @@ class Visitor:
             start = min(start, frames)
             if frames >= start + more:
                 return
-            await self.page.wait_for_timeout(100)
+            await self._scripted.wait_for_timeout(100)
         raise AssertionError(f"no {more} frames in {timeout_s} s: {await self.received()}, {self.errors}")
 
     async def cut_sockets(self) -> None:
         """Close the WebSocket as a failing network would, from inside."""
-        await self.page.evaluate("kept.sockets.filter(one => one.readyState === 1).forEach(one => one.close(4000))")
+        await self.evaluate("kept.sockets.filter(one => one.readyState === 1).forEach(one => one.close(4000))")
+
+
+class Visitor(Receiver):
+    """One page of Chromium, logged in."""
+
+    def __init__(self, page: Page) -> None:
+        super().__init__(page, [])
+        self.page = page
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
 
 
 @contextlib.asynccontextmanager

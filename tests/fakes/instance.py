@@ -127,12 +127,12 @@ class Instance:
         assert self._process is not None
         os.kill(self._process.pid, number)
         try:
-            async with asyncio.timeout(10.0):
+            async with asyncio.timeout(30.0):
                 await self._process.communicate()
         except TimeoutError:
             os.kill(self._process.pid, signal.SIGKILL)
             await self._process.communicate()
-            raise AssertionError("the server did not end in 10 s") from None
+            raise AssertionError("the server did not end in 30 s") from None
 
     # --- people and programs ---
 

@@ -52,7 +52,7 @@ async def test_it_starts_serves_and_ends_when_the_link_closes() -> None:
         assert isinstance(started, Reply)
         assert started.started is not None
         assert started.started.udp_port > 0
-        assert started.started.addresses == ("127.0.0.1",)
+        assert started.started.addresses[0] == "127.0.0.1"
         assert started.started.fingerprint.startswith("sha-256 ")
         link.send(Subscribe(request=2, peer="viewer", tracks=()))
         assert (await answer(link)).request == 2
