@@ -416,6 +416,11 @@ class DutySettings(Section):
     challenge_pause_s: float = Field(default=600.0, ge=0, description="a post is not asked again within this")
     check_answer_s: float = Field(default=60.0, ge=5, le=3600, description="time to answer a spot check or roll call")
     handover_grace_s: float = Field(default=900.0, ge=0, description="a shift not handed over by then = alarm")
+    hazard_rise_s: float = Field(
+        default=86400.0,
+        ge=60,
+        description="a general hazard that is so much overdue is red; a major one is at once",
+    )
     drill_day: int = Field(default=1, ge=1, le=28, description="day of the month on which numbers are tested")
     drill_hour: int = Field(default=10, ge=0, le=23, description="from this hour on, local time")
     webhooks: tuple[WebhookSettings, ...] = ()

@@ -33,6 +33,7 @@ from server.api.consultation import ConsultationDoor
 from server.api.context import Check, Context
 from server.api.duty import DutyDoor
 from server.api.handovers import HandoverDoor
+from server.api.hazards import HazardDoor
 from server.api.http import Routes, install
 from server.api.incidents import IncidentDoor
 from server.api.muster import MusterDoor
@@ -53,6 +54,7 @@ from server.bus.start import open_bus
 from server.conductor import Conductor
 from server.duty.office import DutyOffice
 from server.frontdoor import FrontDoor, Handoff, media_tcp
+from server.hazards.service import Hazards
 from server.identity.secret import load_or_make
 from server.identity.service import Identity
 from server.incidents.service import IncidentService
@@ -134,6 +136,7 @@ class Parts:
     identity: Identity
     alerts: AlertService
     duty: DutyOffice
+    hazards: Hazards
     sessions: SessionService
     conductor: Conductor
     media: MediaClient | MediaPool
@@ -228,6 +231,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             identity=identity,
             alerts=alert_service,
             duty=duty,
+            hazards=Hazards(settings, database, tree, bus, alert_service, sessions.rooms_about),
             sessions=sessions,
             conductor=conductor,
             media=media,
@@ -335,6 +339,7 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "recorder": parts.recordings.run,
         "rules": parts.rules.run,
         "incidents": parts.incidents.run,
+        "hazards": parts.hazards.run,
         **parts.duty.units(),
     }
     if parts.settings.files.inbox is not None and "files" in parts.settings.analytics.telemetry:
@@ -466,6 +471,8 @@ async def _retain(parts: Parts) -> None:
         parts.live.forget(now - kept.position_retention_days * DAY_S)
         await parts.recordings.forget(time.time())
         await forget_quietly(retention, time.time())
+        with contextlib.suppress(StoreError):
+            await parts.hazards.forget(time.time())
         await _checkpoint(parts.database)
         await asyncio.sleep(RETENTION_EVERY_S)
 
@@ -527,8 +534,9 @@ def application(parts: Parts) -> web.Application:
     muster = MusterDoor(parts.musters, parts.registry)
     phones = PhoneDoor(parts.phones if settings.phones.enabled else None)
     reports = ReportDoor(parts.sessions, sessions)
+    hazards = HazardDoor(parts.hazards, parts.sessions, parts.duty.checks)
     consultations = (sessions, consultation, reports)
-    doors = (*consultations, whip, registry, *duty, plan, fetched, rules, incidents, upwards, muster, phones)
+    doors = (*consultations, whip, registry, *duty, plan, fetched, rules, incidents, upwards, muster, phones, hazards)
     routes = Routes.of(*shared, *(one.routes() for one in doors))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(

@@ -95,6 +95,7 @@ SANS_IO = [
     "server/duty/spotcheck.py",
     "server/duty/storm.py",
     "server/duty/webhook.py",
+    "server/hazards/machine.py",
     "server/report/after.py",
     "server/report/words.py",
     "server/sessions/floor.py",

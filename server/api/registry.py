@@ -11,17 +11,18 @@ from pydantic import Field
 from server.api.context import Context
 from server.api.http import ApiProblem, Input, Output, Query, Routes, query, require
 from server.api.problems import FieldProblem
+from server.api.upload import upload
 from server.identity.service import Visitor
 from server.registry import exchange, masking
 from server.registry.errors import Mistake, RegistryRefused, RegistryStale
 from server.registry.forms import KINDS, Fact, defaults, id_of, parse, plain
-from server.registry.pictures import PictureRefused, load_picture, store_picture
+from server.registry.pictures import load_picture, store_picture
 from server.registry.service import Outcome, Registry
+from server.store.pictureformat import TYPES, PictureRefused
 from signaling.room.messages import Id, Text
 
 MAX_IMPORT_BYTES = 8 << 20
 MAX_PICTURE_BYTES = 12 << 20
-UPLOAD_TIMEOUT_S = 60.0
 Time = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 KindName = Literal[
     "mine", "states", "shifts", "levels", "drifts", "zones", "quotas", "people", "devices", "machines", "cameras",
@@ -317,7 +318,7 @@ class RegistryDoor:
         who = require(context, request, "configure", wish.site)
         if wish.format == "csv" and wish.kind is None:
             raise ApiProblem("bad_request", "A CSV file holds one kind; name it.")
-        text = exchange.decode(await _upload(request, MAX_IMPORT_BYTES))
+        text = exchange.decode(await upload(request, MAX_IMPORT_BYTES))
         if text is None:
             raise ApiProblem("bad_request", "The file is neither UTF-8 nor GB 18030.")
         if wish.kind is not None and wish.format == "csv":
@@ -379,10 +380,9 @@ class RegistryDoor:
         raw = await asyncio.to_thread(load_picture, context.settings.server.data_dir, plan.picture)
         if raw is None:
             raise ApiProblem("not_found")
-        kinds = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
         return web.Response(
             body=raw,
-            content_type=kinds[plan.picture.rsplit(".", 1)[-1]],
+            content_type=TYPES[plan.picture.rsplit(".", 1)[-1]],
             headers={"Cache-Control": "private, max-age=300", "ETag": f'"{plan.picture[:64]}"'},
         )
 
@@ -392,7 +392,7 @@ class RegistryDoor:
         plan = self.registry.facts(site).plans.get(id)
         if plan is None:
             raise ApiProblem("not_found")
-        raw = await _upload(request, MAX_PICTURE_BYTES)
+        raw = await upload(request, MAX_PICTURE_BYTES)
         try:
             name = await asyncio.to_thread(store_picture, context.settings.server.data_dir, raw)
         except PictureRefused as error:
@@ -439,25 +439,3 @@ def _outcome(outcome: Outcome, done: bool, mistakes: tuple[Mistake, ...] | list[
             for one in mistakes
         ],
     )
-
-
-async def _upload(request: web.Request, most: int) -> bytes:
-    """The whole body.
-
-    Raises:
-        ApiProblem: too long, or too slow.
-    """
-    if (request.content_length or 0) > most:
-        raise ApiProblem("too_large", f"The file may have {most} bytes.")
-    raw = bytearray()
-    try:
-        async with asyncio.timeout(UPLOAD_TIMEOUT_S):
-            while chunk := await request.content.read(1 << 16):
-                raw += chunk
-                if len(raw) > most:
-                    raise ApiProblem("too_large", f"The file may have {most} bytes.")
-    except TimeoutError:
-        raise ApiProblem("timeout", "The file did not arrive in time.") from None
-    except web.RequestPayloadError as error:
-        raise ApiProblem("bad_request", "The file could not be read.") from error
-    return bytes(raw)

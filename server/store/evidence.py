@@ -7,6 +7,8 @@ on the timelines with its alert. The rows can be changed by whoever may write th
 import asyncio
 import hashlib
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import select
@@ -16,8 +18,8 @@ from media.record.files import open_segment
 from server.store.chain import MAX_FAULTS, Fault
 from server.store.database import Database
 from server.store.errors import StoreError
-from server.store.pictures import open_picture
-from server.store.tables import alert_evidence, entries, recording_segments, recordings
+from server.store.pictures import hazard_picture, open_picture
+from server.store.tables import alert_evidence, entries, hazard_pictures, recording_segments, recordings
 
 PIECE_BYTES = 1 << 20
 
@@ -50,12 +52,31 @@ async def verify(database: Database, folder: Path, data_dir: Path) -> tuple[int,
             )  # fmt: skip
             if reason and await _is_still_kept(database, row.recording):
                 faults.append(Fault(f"recording {row.recording}", part.segment, reason))
+    of_hazards, found_there = await _hazards(database, data_dir)
+    looked_at, faults = looked_at + of_hazards, faults + found_there
     for number, row in enumerate(pictures, start=1):
         looked_at += 1
-        reason = await asyncio.to_thread(_picture, data_dir, row.alert, row.name, row.sha256)
+        reason = await asyncio.to_thread(_file, partial(open_picture, data_dir, row.alert, row.name), row.sha256)
         if reason and await _is_still_there(database, row.alert, row.name):
             faults.append(Fault(f"picture {row.alert}/{row.name}", number, reason))
     return looked_at, faults[:MAX_FAULTS]
+
+
+async def _hazards(database: Database, data_dir: Path) -> tuple[int, list[Fault]]:
+    query = select(hazard_pictures).where(hazard_pictures.c.hazard.is_not(None)).order_by(hazard_pictures.c.picture)
+    async with database.reading() as connection:
+        rows = (await connection.execute(query)).all()
+    faults = []
+    for number, row in enumerate(rows, start=1):
+        path = partial(hazard_picture, data_dir, row.picture, row.type)
+        reason = await asyncio.to_thread(_file, path, row.sha256)
+        if not reason:
+            continue
+        async with database.reading() as connection:
+            still = select(hazard_pictures.c.picture).where(hazard_pictures.c.picture == row.picture)
+            if await connection.scalar(still) is not None:
+                faults.append(Fault(f"picture of hazard {row.hazard}", number, reason))
+    return len(rows), faults
 
 
 async def _is_still_kept(database: Database, recording: str) -> bool:
@@ -93,9 +114,9 @@ def _recording(folder: Path, recording: str, segment: int, sha256: str, written:
     return "" if digest.hexdigest() == sha256 else f"File {segment} was changed after it was written."
 
 
-def _picture(data_dir: Path, alert: str, name: str, sha256: str) -> str:
+def _file(path: Callable[[], Path], sha256: str) -> str:
     try:
-        data = open_picture(data_dir, alert, name).read_bytes()
+        data = path().read_bytes()
     except (OSError, StoreError):
         return "The picture is gone."
     return "" if hashlib.sha256(data).hexdigest() == sha256 else "The picture was changed after it was written."

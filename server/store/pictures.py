@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from server.store.errors import StoreError, StoreFull
+from server.store.pictureformat import ENDINGS
 from server.store.wholefile import write_whole
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -50,3 +51,12 @@ def open_picture(directory: Path, alert: str, name: str) -> Path:
         StoreError: the words cannot be names of ours.
     """
     return directory / picture_path(alert, name)
+
+
+def hazard_picture(directory: Path, picture: str, kind: str) -> Path:
+    """The file of a picture of a hazard; `kind` is its media type.
+
+    Raises:
+        StoreError: the words cannot be names of ours.
+    """
+    return directory / "hazards" / f"{_plain(picture)}.{ENDINGS[kind]}"

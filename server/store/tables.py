@@ -253,6 +253,40 @@ spot_checks = Table(
 )
 """Spot checks and roll calls; `body` is `server.duty.spotcheck.Check`."""
 
+hazards = Table(
+    "hazards",
+    metadata,
+    Column("hazard", Text, primary_key=True),
+    Column("site", Text, ForeignKey("sites.site"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("late", Text, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("next_at", Double, nullable=True),
+    Column("closed_at", Double, nullable=True),
+    Column("words", Text, nullable=False),
+    Column("body", Json, nullable=False),
+    Index("ix_hazards_site_hazard", "site", "hazard"),
+    Index("ix_hazards_next_at", "next_at"),
+    Index("ix_hazards_untold", "hazard", sqlite_where=text("late <> told"), postgresql_where=text("late <> told")),
+)
+"""Hazards and their rectification; `body` is `server.hazards.machine.Hazard`.
+`told`: the `late` whose alert is on disk."""
+
+hazard_pictures = Table(
+    "hazard_pictures",
+    metadata,
+    Column("picture", Text, primary_key=True),
+    Column("hazard", Text, ForeignKey("hazards.hazard"), nullable=True),
+    Column("by", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Index("ix_hazard_pictures_hazard", "hazard"),
+)
+"""Pictures of hazards; without a hazard: sent, and not used by anything yet."""
+
 handovers = Table(
     "handovers",
     metadata,

@@ -1,61 +1,149 @@
-"""The duty office on a real server, in Chromium: a check rings at the desk, a shift is handed over, the log tells."""
+"""The duty office on a real server, in Chromium: a check rings at the desk, a shift is handed over, the log tells, and
+a hazard goes its whole round between two people."""
 
+import io
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.fakes.instance import Instance
 from tests.web.conftest import CHROMIUM
 
-pytestmark = [pytest.mark.peer, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.peer, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 
 
-async def enter(browser: Browser, server: Instance, login: str) -> Page:
-    context = await browser.new_context(locale="en-GB")
-    context.set_default_timeout(15_000)
-    page = await context.new_page()
-    await page.goto(await server.link(login))
-    await page.locator("button[type=submit]").click()
-    await page.locator("[data-link=online]").wait_for()
-    return page
+@dataclass
+class Office:
+    """One server for all tests of this file, and a browser."""
+
+    server: Instance
+    browser: Browser
+
+    async def enter(self, login: str) -> Page:
+        context = await self.browser.new_context(locale="en-GB")
+        context.set_default_timeout(20_000)
+        page = await context.new_page()
+        await page.goto(await self.server.link(login))
+        await page.locator("button[type=submit]").click()
+        await page.locator("[data-link=online]").wait_for()
+        return page
 
 
-async def test_a_spot_check_rings_at_the_desk_and_a_shift_is_handed_over(tmp_path: Path) -> None:
-    async with Instance(tmp_path) as server, async_playwright() as playwright:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
+    expect.set_options(timeout=20_000)
+    async with Instance(tmp_path_factory.mktemp("office")) as server, async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--use-fake-ui-for-media-stream"]
         )
-        desk = await enter(browser, server, "dispatcher")
-        above = await enter(browser, server, "county")
-        await above.goto(f"{server.url}/duty#checks")
-        await above.locator("tr[data-site=hongqi] button").click()
-        called = desk.locator(".check-call")
-        await called.locator("input").fill("李明")
-        await called.locator("button").click()
-        await expect(above.locator("tr[data-check]")).to_contain_text("answered")
-        await expect(above.locator("tr[data-check]")).to_contain_text("李明")
-        await above.locator("tr[data-check] button").first.click()
-        await expect(above.locator("tr[data-check]")).to_contain_text("was the officer on duty")
+        try:
+            yield Office(server, browser)
+        finally:
+            await browser.close()
 
-        await desk.goto(f"{server.url}/duty#rota")
-        await desk.locator("[data-form=person]").click()
-        await desk.locator("input[name=name]").fill("李明")
-        await desk.locator("input[name=phone]").fill("13812345678")
-        await desk.locator(".duty-form button[type=submit]").click()
-        await expect(desk.locator("tr[data-person]")).to_contain_text("13812345678")
 
-        await desk.goto(f"{server.url}/duty#handover")
-        await desk.locator("[data-open]").click()
-        for name, status in (("李明", "open"), ("王芳", "signed")):
-            making = desk.locator(f".handover[data-status={status}]")
-            await making.locator("input[name=name]").fill(name)
-            await making.locator("button[type=submit]").click()
-        await expect(desk.locator("li", has_text="李明 → 王芳")).to_contain_text("one account")
+async def test_a_spot_check_rings_at_the_desk_and_a_shift_is_handed_over(office: Office) -> None:
+    server = office.server
+    desk = await office.enter("dispatcher")
+    above = await office.enter("county")
+    await above.goto(f"{server.url}/duty#checks")
+    await above.locator("tr[data-site=hongqi] button").click()
+    called = desk.locator(".check-call")
+    await called.locator("input").fill("李明")
+    await called.locator("button").click()
+    await expect(above.locator("tr[data-check]")).to_contain_text("answered")
+    await expect(above.locator("tr[data-check]")).to_contain_text("李明")
+    await above.locator("tr[data-check] button").first.click()
+    await expect(above.locator("tr[data-check]")).to_contain_text("was the officer on duty")
 
-        await desk.goto(f"{server.url}/duty#log")
-        await desk.locator("select[name=kind]").select_option("handover")
-        await desk.locator("form button[type=submit].primary").click()
-        await expect(desk.locator("li.entry").first).to_contain_text("李明 handed over to 王芳")
-        await expect(desk.locator("li.entry")).to_have_count(3)
-        await browser.close()
+    await desk.goto(f"{server.url}/duty#rota")
+    await desk.locator("[data-form=person]").click()
+    await desk.locator("input[name=name]").fill("李明")
+    await desk.locator("input[name=phone]").fill("13812345678")
+    await desk.locator(".duty-form button[type=submit]").click()
+    await expect(desk.locator("tr[data-person]")).to_contain_text("13812345678")
+
+    await desk.goto(f"{server.url}/duty#handover")
+    await desk.locator("[data-open]").click()
+    for name, status in (("李明", "open"), ("王芳", "signed")):
+        making = desk.locator(f".handover[data-status={status}]")
+        await making.locator("input[name=name]").fill(name)
+        await making.locator("button[type=submit]").click()
+    await expect(desk.locator("li", has_text="李明 → 王芳")).to_contain_text("one account")
+
+    await desk.goto(f"{server.url}/duty#log")
+    await desk.locator("select[name=kind]").select_option("handover")
+    await desk.locator("form button[type=submit].primary").click()
+    await expect(desk.locator("li.entry").first).to_contain_text("李明 handed over to 王芳")
+    await expect(desk.locator("li.entry")).to_have_count(3)
+    await desk.context.close()
+    await above.context.close()
+
+
+def picture(folder: Path, colour: str) -> str:
+    out = io.BytesIO()
+    Image.new("RGB", (32, 24), colour).save(out, "PNG")
+    path = folder / f"{colour}.png"
+    path.write_bytes(out.getvalue())
+    return str(path)
+
+
+async def test_a_hazard_is_recorded_answered_sent_back_given_time_and_closed(office: Office, tmp_path: Path) -> None:
+    desk, above = await office.enter("dispatcher"), await office.enter("county")
+    await above.goto(f"{office.server.url}/duty#hazards")
+    await above.locator("[data-record]").click()
+    form = above.locator("form[data-form=record]")
+    await form.locator("select[name=site]").select_option("hongqi")
+    await form.locator("input[name=place]").fill("3号皮带机头")
+    await form.locator("textarea").fill("护栏缺失")
+    await form.locator("input[type=file]").set_input_files(picture(tmp_path, "red"))
+    await form.locator("button[type=submit]").click()
+    seen = above.locator(".hazard")
+    await expect(seen).to_have_attribute("data-state", "open")
+    await expect(seen.locator("img")).to_have_count(1)
+
+    await desk.goto(f"{office.server.url}/duty#hazards")
+    await desk.locator("tr[data-hazard] button").click()
+    own = desk.locator(".hazard")
+    await expect(own.locator("[data-step]")).to_have_text(["Reply", "Ask for more time"])
+    await own.locator("[data-step=ask]").click()
+    await own.locator("form[data-form=ask] textarea").fill("等材料")
+    await own.locator("form[data-form=ask] button[type=submit]").click()
+    await expect(own.locator("li[data-change=asked]")).to_contain_text("等材料")
+
+    await expect(seen.locator("li[data-change=asked]")).to_have_count(1)  # by itself
+    await seen.locator("[data-step=grant]").click()
+    await seen.locator("form[data-form=grant] button[type=submit]").click()
+    await expect(own.locator("li[data-change=granted]")).to_have_count(1)
+
+    for number, (colour, words, answer) in enumerate([("green", "已加装", "return"), ("blue", "已加高", "close")], 1):
+        await own.locator("[data-step=reply]").click()
+        reply = own.locator("form[data-form=reply]")
+        await reply.locator("textarea").fill(words)
+        await reply.locator("input[type=file]").set_input_files(picture(tmp_path, colour))
+        await reply.locator("button[type=submit]").click()
+        await expect(own).to_have_attribute("data-state", "replied")
+        await expect(seen.locator("li[data-change=replied]")).to_have_count(number)
+        await expect(seen.locator("img")).to_have_count(number + 1)
+        await seen.locator(f"[data-step={answer}]").click()
+        if answer == "return":
+            await seen.locator("form textarea").fill("高度不够")
+        await seen.locator(f"form[data-form={answer}] button[type=submit]").click()
+        await expect(own).to_have_attribute("data-state", "returned" if answer == "return" else "closed")
+    await expect(own.locator("[data-step]")).to_have_count(0)
+    changes = await own.locator("li[data-change]").evaluate_all("all => all.map((one) => one.dataset.change)")
+    assert changes == ["recorded", "asked", "granted", "replied", "returned", "replied", "closed"]
+
+    await expect(above.locator("tr[data-hazard]")).to_have_count(0)  # not closed ones only
+    await above.locator("select[name=state]").select_option("closed")
+    await expect(above.locator("tr[data-hazard]")).to_have_count(1)
+    await expect(above.locator(".hazard-counts tr[data-site=hongqi]")).to_contain_text("1")
+    loaded = "all => all.every((one) => one.complete && one.naturalWidth === 32)"
+    await above.wait_for_function(f"({loaded})([...document.querySelectorAll('.hazard img')])")
+    await desk.context.close()
+    await above.context.close()

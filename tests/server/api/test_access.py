@@ -12,6 +12,7 @@ from server.api.consultation import ConsultationDoor
 from server.api.context import Context
 from server.api.duty import DutyDoor
 from server.api.handovers import HandoverDoor
+from server.api.hazards import HazardDoor
 from server.api.http import Access, Route, Routes
 from server.api.incidents import IncidentDoor
 from server.api.muster import MusterDoor
@@ -61,6 +62,18 @@ ALLOWED: dict[str, str] = {
     "POST /api/checks/{id}/answer": "admin supervisor dispatcher",
     "POST /api/checks/{id}/confirm": "admin supervisor",
     "GET /api/checks/{id}/picture": PEOPLE,
+    "GET /api/hazards": PEOPLE,
+    "POST /api/hazards": "admin supervisor",
+    "POST /api/hazards/pictures": "admin supervisor dispatcher",
+    "GET /api/hazards/{id}": PEOPLE,
+    "GET /api/hazards/{id}/pictures/{name}": PEOPLE,
+    "POST /api/hazards/{id}/reply": "admin supervisor dispatcher",
+    "POST /api/hazards/{id}/ask": "admin supervisor dispatcher",
+    "POST /api/hazards/{id}/close": "admin supervisor",
+    "POST /api/hazards/{id}/return": "admin supervisor",
+    "POST /api/hazards/{id}/decide": "admin supervisor",
+    "POST /api/hazards/{id}/extend": "admin supervisor",
+    "POST /api/hazards/{id}/withdraw": "admin supervisor",
     "GET /api/handovers": PEOPLE,
     "POST /api/handovers": "admin supervisor dispatcher",
     "POST /api/handovers/{id}/sign": "admin supervisor dispatcher",
@@ -186,6 +199,7 @@ DECLARED = Routes.of(
     RotaDoor(NOTHING).routes(),  # type: ignore[arg-type]
     CheckDoor(NOTHING).routes(),  # type: ignore[arg-type]
     HandoverDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    HazardDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     MusterDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
 )
 

@@ -211,6 +211,16 @@ export const api = {
   importFacts: (how, file) => call('POST', `/api/registry/import${query(how)}`, file),
   /** @param {string} site @param {string} plan @param {Blob} file */
   planPicture: (site, plan, file) => call('PUT', `/api/registry/plans/${id(plan)}/picture${query({ site })}`, file),
+  /** @param {Record<string, string>} wish @returns {Promise<Record<string, any>>} */
+  hazards: (wish) => call('GET', `/api/hazards${query(wish)}`),
+  /** @param {string} hazard */
+  hazard: (hazard) => call('GET', `/api/hazards/${id(hazard)}`),
+  /** @param {Blob} file */
+  hazardPicture: (file) => call('POST', '/api/hazards/pictures', file),
+  /** @param {Record<string, unknown>} hazard */
+  recordHazard: (hazard) => call('POST', '/api/hazards', hazard),
+  /** @param {string} hazard @param {string} step @param {Record<string, unknown>} body */
+  hazardStep: (hazard, step, body) => call('POST', `/api/hazards/${id(hazard)}/${step}`, body),
   phones: () => call('GET', '/api/phones'),
   /** @param {{phone: string, site: string, name: string, networks: string[]}} phone */
   addPhone: (phone) => call('POST', '/api/phones', phone),

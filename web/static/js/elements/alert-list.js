@@ -159,6 +159,7 @@ class AlertList extends Part {
         : nothing}
       ${app.mayCall && !app.session.value ? html`<button @click=${() => openCall(alert)}>${icon('phone')} ${t('call.short')}</button>` : nothing}
       ${mayCallNext(alert) ? html`<button @click=${() => callNext(alert)}>${icon('bell-ring')} ${t('escalation.call_next')}</button>` : nothing}
+      ${app.mayClose && alert.site !== app.me.site ? html`<a class="button" href=${`/duty?${new URLSearchParams({ site: alert.site, origin: `alert:${id}`, text: titleOf(alert) })}#hazards`}>${icon('clipboard-list')} ${t('hazard.record')}</a>` : nothing}
       ${app.mayClose ? html`<button @click=${() => (this.closing = this.closing === id ? '' : id)}>${icon('x')} ${t('alert.close')}</button>` : nothing}
     </p>`;
   }

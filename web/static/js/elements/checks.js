@@ -136,7 +136,7 @@ class Checks extends Part {
     return html`<tr data-check=${one.check}><td class="mono nowrap">${moment(one.called_at, 0)}</td><td>${app.siteName(one.site)}${one.roll ? html` <span class="chip">${t('check.roll_call')}</span>` : nothing}</td>
       <td><span class="badge ${kind}">${t(`check.outcome.${one.outcome}`)}</span></td><td class="num mono">${one.took_s === null ? '—' : `${Math.round(one.took_s)} s`}</td>
       <td>${one.officer || one.answered_by || '—'}${planned} ${one.picture ? html`<a href="/api/checks/${encodeURIComponent(one.check)}/picture" target="_blank" rel="noopener">${t('check.picture')}</a>` : nothing}</td>
-      <td class="acts">${this.#confirming(one)}</td></tr>`;
+      <td class="acts">${this.#confirming(one)}${this.#may && one.site !== app.me.site ? html`<a class="button small" href=${`/duty?${new URLSearchParams({ site: one.site, origin: `check:${one.check}` })}#hazards`}>${t('hazard.record')}</a>` : nothing}</td></tr>`;
   }
 
   /** @param {Body} one */

@@ -37,6 +37,7 @@ const KINDS = {
   reading: (body) => ['activity', 'plain', `${words(`device.name.${body.device}`, {}, body.device)} ${words(`quantity.${body.quantity}`, {}, body.quantity)} ${figure(body.value)} ${body.unit ?? ''} ${words(`reading.change.${body.change}`, {}, '')}`],
   position: (body) => ['map-pin', 'plain', t('position.moved', { tag: body.label || body.tag, from: zoneName(body.from_zone), to: zoneName(body.zone) })],
   recording: (body) => ['shield', 'plain', t('recording.segment', { n: Number(body.segment) + 1, sha: String(body.sha256).slice(0, 12) })],
+  hazard: (body) => ['clipboard-list', body.change === 'overdue' || body.change === 'risen' ? 'warning' : 'plain', `${t('hazard.one')}${t('colon')}${body.place}${t('comma')}${words(`hazard.change.${body.change}`, {}, body.change)}${body.step?.by?.name ? ` (${body.step.by.name})` : ''}`],
   member: (body) => ['users', 'plain', words(`member.${body.change}`, { name: body.person?.name ?? '', site: app.siteName(body.person?.site, body.person?.level) }, body.change)],
   muster: (body) => ['siren', body.change === 'signed' || body.change === 'list' ? 'plain' : 'warning', `${words(`muster.change.${body.change}`, {}, body.change)}${body.drill ? ` (${t('muster.drill')})` : ''}${t('colon')}${app.siteName(body.site)} ${body.board.left === null ? t('muster.left_unknown') : t('muster.left', { n: body.board.left })}`],
   registry: (body) => ['layout-grid', 'plain', t('registry.changed', { n: body.version })],

@@ -5,11 +5,12 @@ import { Part, html, nothing } from '../elements/part.js';
 import '../elements/topbar.js';
 import '../elements/checks.js';
 import '../elements/handover.js';
+import '../elements/hazards.js';
 import '../elements/rota.js';
 import '../elements/help.js';
 import '../elements/toasts.js';
 
-const TABS = [['rota', 'duty_office.rota'], ['checks', 'duty_office.checks'], ['handover', 'duty_office.handover'], ['log', 'duty_office.log']];
+const TABS = [['rota', 'duty_office.rota'], ['checks', 'duty_office.checks'], ['handover', 'duty_office.handover'], ['hazards', 'duty_office.hazards'], ['log', 'duty_office.log']];
 
 class DutyOffice extends Part {
   static properties = { started: { state: true }, site: { state: true }, tab: { state: true } };
@@ -59,6 +60,8 @@ class DutyOffice extends Part {
     switch (tab) {
       case 'handover':
         return html`<lamproom-handover .site=${this.site}></lamproom-handover>`;
+      case 'hazards':
+        return html`<lamproom-hazards .site=${this.site}></lamproom-hazards>`;
       case 'log':
         return html`<lamproom-duty-log .site=${this.site}></lamproom-duty-log>`;
       case 'checks':

@@ -149,6 +149,7 @@ class Review extends Part {
         <a class="button small" href=${report('csv')}>CSV</a><a class="button small" href=${report('json')} target="_blank" rel="noopener">JSON</a>
         <a class="button" href="/api/sessions/${encodeURIComponent(session.session)}/case">${t('review.case')} ZIP</a>
         ${chosen.lanes.length ? html`<a class="button small" href="/api/sessions/${encodeURIComponent(session.session)}/export">${t('review.export')} MKV</a>` : nothing}
+        ${app.mayClose ? html`<a class="button small" href=${`/duty?${new URLSearchParams({ site: session.site, origin: `session:${session.session}` })}#hazards`}>${t('hazard.record')}</a>` : nothing}
         ${app.me.role === 'admin' ? html`<button @click=${() => (this.asking = !this.asking)}>${session.held ? t('review.release') : t('review.hold')}</button>` : nothing}
       </header>
       ${this.asking ? this.#hold(session) : nothing}
