@@ -16,6 +16,7 @@ A receiver that numbers nothing may still send REMB, its own estimate, which is 
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from media.rtp import nearest
 from media.transportcc import REFERENCE_TICKS, TICKS_PER_S, Statuses
@@ -25,6 +26,8 @@ START_BPS, LEAST_BPS, MOST_BPS = 1_500_000.0, 50_000.0, 50_000_000.0
 HISTORY_S = 2.0
 ACKED_WINDOW_S = 0.5
 MAX_ACKED = 8192
+MAX_HISTORY = 16_384
+"""Packets whose fate is waited for."""
 CLOCK_BACK_S = 1.0
 """A receiver whose arrivals jump back so far has another clock now: what came by the old one is no measure."""
 DECREASE = 0.85
@@ -41,6 +44,9 @@ LONG_S = 0.15
 STANDING_S = 0.08
 """So much longer than its best a way takes when packets stand in a queue."""
 PROBE_PACKETS = 4
+REPORTS_PER_S = 100.0
+REPORTS_AHEAD = 20.0
+"""A receiver reports ten or twenty times a second, now and then several times at once; what is far above is refused."""
 
 
 @dataclass(slots=True)
@@ -54,7 +60,6 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Probe:
-    rate_bps: float
     began: float
     ended: float
     packets: list[tuple[float, float, int]]
@@ -62,19 +67,52 @@ class _Probe:
     sent: int = 0
 
 
+class Estimate(Protocol):
+    """What an estimator says. `arranged_bps` is only kept for who asks: the estimate when all was arranged last."""
+
+    known: bool
+    """Whether the receiver says anything that an estimate can be made of."""
+    arranged_bps: float
+
+    @property
+    def estimate_bps(self) -> float: ...
+    @property
+    def acked_bps(self) -> float | None:
+        """What arrived in the last half second."""
+
+    @property
+    def rtt_s(self) -> float: ...
+    @property
+    def loss(self) -> float: ...
+    @property
+    def congested_at(self) -> float | None:
+        """When the way was seen to be full for the last time."""
+
+    @property
+    def numbered(self) -> bool:
+        """Whether it sends transport-wide feedback."""
+
+    def begin_probe(self, now: float, lasts_s: float) -> None:
+        """What is sent from now on for so long shows, by how it arrives, what the way carries."""
+
+    def feedback(self, statuses: Statuses, now: float) -> bool:
+        """Transport-wide feedback; False where it came too often and was left out."""
+
+    def remb(self, bitrate_bps: int, now: float) -> None:
+        """The receiver's own estimate; counts where it numbers nothing."""
+
+
 class Bandwidth:
-    """The estimate for one receiver."""
+    """The estimate for one receiver: an `Estimate`."""
 
     def __init__(self) -> None:
         self.estimate_bps = START_BPS
         self.acked_bps: float | None = None
-        """What arrived in the last half second."""
         self.rtt_s = 0.1
         self.loss = 0.0
         self.known = False
-        """Whether the receiver says anything that an estimate can be made of."""
+        self.arranged_bps = 0.0
         self.congested_at: float | None = None
-        """When the way was seen to be full for the last time."""
         self._sent: dict[int, _Sent] = {}
         self._highest = -1
         self._trend = Trendline()
@@ -95,8 +133,8 @@ class Bandwidth:
         self._probe: _Probe | None = None
         self._probe_number = 0
         self.numbered = False
-        """Whether it sends transport-wide feedback."""
-        self._remb: tuple[float, float] | None = None
+        self._reported_at = float("-inf")
+        self._reports_left = 0.0
 
     # --- what was sent ----------------------------------------------------------------------------------------------
 
@@ -113,21 +151,36 @@ class Bandwidth:
             self._sent[extended] = _Sent(at, size + OVERHEAD_BYTES, part)
         while self._sent:
             oldest = next(iter(self._sent))
-            if self._sent[self._highest].at - self._sent[oldest].at <= HISTORY_S:
+            young = self._sent[self._highest].at - self._sent[oldest].at <= HISTORY_S
+            if young and len(self._sent) <= MAX_HISTORY:
                 break
             del self._sent[oldest]
 
-    def begin_probe(self, rate_bps: float, now: float, lasts_s: float) -> None:
-        """What is sent from now on for so long is sent at this rate, to see whether it arrives so."""
+    def begin_probe(self, now: float, lasts_s: float) -> None:
+        """Also what was sent just now is a part of it."""
         self._probe_number += 1
-        self._probe = _Probe(rate_bps, now, now + lasts_s, [])
+        probe = self._probe = _Probe(now, now + lasts_s, [])
+        for packet in reversed(self._sent.values()):
+            if packet.at < now:
+                break
+            if packet.at <= probe.ended:
+                packet.probe = self._probe_number
+                probe.sent += 1
 
     # --- what is said of it -----------------------------------------------------------------------------------------
 
-    def feedback(self, statuses: Statuses, now: float) -> None:
-        """Transport-wide feedback."""
-        if self._highest < 0:
-            return
+    def feedback(self, statuses: Statuses, now: float) -> bool:
+        elapsed = now - self._reported_at
+        self._reports_left = min(self._reports_left + elapsed * REPORTS_PER_S, REPORTS_AHEAD)
+        self._reported_at = now
+        if self._reports_left < 1:
+            return False
+        self._reports_left -= 1
+        if self._highest >= 0:
+            self._take(statuses, now)
+        return True
+
+    def _take(self, statuses: Statuses, now: float) -> None:
         self.known = self.numbered = True
         number = nearest(statuses.base, self._highest, 16)
         reference = self._unwrapped(statuses.reference)
@@ -218,10 +271,11 @@ class Bandwidth:
         self._fell_at = self.congested_at = now
         self._by_delay = max(LEAST_BPS, min(self._by_delay, acked * DECREASE))
         if self._limit is None or abs(acked - self._limit[0]) > 3 * self._limit[1] ** 0.5:
-            self._limit = acked, (acked * 0.1) ** 2
+            self._limit = acked, (acked * 0.1) * (acked * 0.1)
         else:
             mean, variance = self._limit
-            self._limit = mean * 0.95 + acked * 0.05, variance * 0.95 + (acked - mean) ** 2 * 0.05
+            off = acked - mean
+            self._limit = mean * 0.95 + acked * 0.05, variance * 0.95 + off * off * 0.05
         self._probe = None
 
     def _grow(self, elapsed: float) -> None:
@@ -291,19 +345,12 @@ class Bandwidth:
         return newest is not None and (newest.at > probe.ended or len(probe.packets) == probe.sent)
 
     def remb(self, bitrate_bps: int, now: float) -> None:
-        """The receiver's own estimate; counts where it numbers nothing."""
         self.known = True
         if not self.numbered:
             before = self.estimate_bps
-            self._remb = float(bitrate_bps), now
             self.estimate_bps = min(max(float(bitrate_bps), LEAST_BPS), MOST_BPS)
             if self.estimate_bps < before * 0.95:
                 self.congested_at = now
-
-    def reported_loss(self, loss: float, now: float) -> None:
-        """From a receiver report; counts where REMB is all there is."""
-        if self._remb is not None and not self.numbered and loss > LOSS_HIGH:
-            self.loss, self.congested_at = loss, now
 
     def _settle(self) -> None:
         self.estimate_bps = min(max(min(self._by_delay, self._by_loss), LEAST_BPS), MOST_BPS)

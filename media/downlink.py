@@ -13,7 +13,7 @@ second instead: the picture itself is the probe.
 
 from collections.abc import Sequence
 
-from media.bandwidth import Bandwidth
+from media.bandwidth import Estimate
 from media.forwarder.interface import Forwarder
 from media.probing import Prober, lasts_s
 from media.transportcc import Statuses
@@ -27,9 +27,6 @@ REPAIRS = 0.25
 REPAIRS_AHEAD_S = 0.5
 """Of a full way this share may go to repairs: more of them only make more losses."""
 PACKET_BITS = 1200 * 8
-REPORTS_PER_S = 100.0
-REPORTS_AHEAD = 20.0
-"""A receiver reports ten or twenty times a second, now and then several times at once; what is far above is dropped."""
 CHANGE = 0.03
 """A change of the estimate that is worth a new arrangement."""
 
@@ -38,11 +35,11 @@ class Downlink:
     """Of one subscribing peer."""
 
     def __init__(self, forwarder: Forwarder, peer: int) -> None:
-        self.bandwidth = Bandwidth()
         self._forwarder = forwarder
         self._peer = peer
         self._prober = Prober()
-        self._arranged_bps = 0.0
+        self._congested_at: float | None = None
+        """As it was seen last."""
         self._paced_bps = 0.0
         self._probe: tuple[int, float, float] | None = None
         """Route, bytes a second and the end of padding that is being sent."""
@@ -50,10 +47,18 @@ class Downlink:
         self._owed = 0.0
         self._repairs_at = float("-inf")
         self._repairs_left = 0.0
-        self._reported_at = float("-inf")
-        self._reports_left = 0.0
         self._trial: tuple[float, float] | None = None
         """Bits a second above the estimate, until when."""
+
+    @property
+    def bandwidth(self) -> Estimate:
+        """What is thought of the way."""
+        return self._forwarder.bandwidth(self._peer)
+
+    @property
+    def restless(self) -> bool:
+        """Whether `look` is to be called as often as can be, and not only now and then."""
+        return self._probe is not None or self._trial is not None or self._paced_bps > 0
 
     @property
     def hurries(self) -> bool:
@@ -62,15 +67,17 @@ class Downlink:
 
     def budget_bps(self, now: float) -> float | None:
         """What may be sent; None = whatever there is."""
-        if not self.bandwidth.known:
+        bandwidth = self.bandwidth
+        if not bandwidth.known:
             return None
         extra = self._trial[0] if self._trial is not None and now < self._trial[1] else 0.0
-        return self.bandwidth.estimate_bps + extra
+        return bandwidth.estimate_bps + extra
 
     def congested(self, now: float) -> bool:
         """Whether the way was seen to be full lately, so that pictures may have to be paused."""
-        at = self.bandwidth.congested_at
-        return self.bandwidth.numbered and at is not None and now - at < PACED_S
+        bandwidth = self.bandwidth
+        at = bandwidth.congested_at
+        return bandwidth.numbered and at is not None and now - at < PACED_S
 
     def expect(self) -> None:
         """The subscriber agreed to number what it gets: it begins with a careful guess."""
@@ -83,21 +90,21 @@ class Downlink:
 
     def arranged(self) -> None:
         """What is sent was made to fit the estimate."""
-        self._arranged_bps = self.bandwidth.estimate_bps
+        bandwidth = self.bandwidth
+        bandwidth.arranged_bps = bandwidth.estimate_bps
 
     def feedback(self, statuses: Statuses, now: float) -> bool:
         """Gives whether what is sent should be arranged anew."""
-        elapsed = now - self._reported_at
-        self._reports_left = min(self._reports_left + elapsed * REPORTS_PER_S, REPORTS_AHEAD)
-        self._reported_at = now
-        if self._reports_left < 1:
+        if not self.bandwidth.feedback(statuses, now):
             self._forwarder.counters.dropped_rtcp += 1
             return False
-        self._reports_left -= 1
-        self.bandwidth.sent(self._forwarder.sent(self._peer))
-        before = self.bandwidth.congested_at
-        self.bandwidth.feedback(statuses, now)
-        if self.bandwidth.congested_at != before:
+        return self.news(now)
+
+    def news(self, now: float) -> bool:
+        """There was feedback. Gives whether what is sent should be arranged anew."""
+        congested_at = self.bandwidth.congested_at
+        if congested_at != self._congested_at:
+            self._congested_at = congested_at
             self._probe = self._trial = None
         self._pace(now)
         return self._changed()
@@ -120,11 +127,12 @@ class Downlink:
         return self._changed()
 
     def _changed(self) -> bool:
-        return abs(self.bandwidth.estimate_bps - self._arranged_bps) > CHANGE * self._arranged_bps
+        bandwidth = self.bandwidth
+        return abs(bandwidth.estimate_bps - bandwidth.arranged_bps) > CHANGE * bandwidth.arranged_bps
 
     def look(self, routes: Sequence[int], missing_bps: float, now: float) -> bool:
-        """About ten times a second; gives whether what is sent should be arranged anew."""
-        self.bandwidth.sent(self._forwarder.sent(self._peer))
+        """Once a second, and ten times while it is `restless` or something is missing; gives whether what is sent
+        should be arranged anew."""
         self._pace(now)
         ended = self._trial is not None and now >= self._trial[1]
         if ended:
@@ -137,12 +145,12 @@ class Downlink:
         for route in routes:
             if self._forwarder.pad(route, 1):
                 lasts = lasts_s(rate)
-                self.bandwidth.begin_probe(rate, now, lasts)
+                self.bandwidth.begin_probe(now, lasts)
                 self._probe, self._stepped_at, self._owed = (route, rate / 8, now + lasts), now, 0.0
                 self._pace(now)
                 return ended
         self._trial = missing_bps * 1.3, now + TRIAL_S
-        self.bandwidth.begin_probe(rate, now, TRIAL_S)
+        self.bandwidth.begin_probe(now, TRIAL_S)
         return True
 
     def step(self, now: float) -> bool:

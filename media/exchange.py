@@ -47,10 +47,11 @@ from media.transport.peer import PeerTransport, State
 log = logging.getLogger(__name__)
 
 TICKS_PER_S = 10
-_REPORT_TICKS = TICKS_PER_S
 _QUALITY_TICKS = 2 * TICKS_PER_S
 _ARRANGE_TICKS = TICKS_PER_S
 _SPEAKER_TICKS = 3
+MANY_WATCHERS = 50
+"""Sender reports to more than these are spread over the ticks of a second."""
 _STEP_S = 0.005
 MAX_SSRCS = 512
 """Of one peer, as long as it lasts: a client takes new ones for each thing that it begins to show, not for packets."""
@@ -405,6 +406,8 @@ class Exchange:
         for handed in self._forwarder.pump():
             if handed.kind is Kind.RTCP:
                 self._rtcp(handed)
+            elif handed.kind is Kind.NEWS:
+                self._news(handed.peer)
             elif handed.kind is Kind.UNBOUND:
                 self._unbound(handed)
             else:
@@ -428,6 +431,14 @@ class Exchange:
         owner.rtcp(packets, now)
         if isinstance(owner, Subscriber) and owner.unsettled:
             self._arrange(owner, now)
+
+    def _news(self, number: int) -> None:
+        owner = self._by_number.get(number)
+        if isinstance(owner, Subscriber):
+            now = self._clock()
+            owner.unsettled |= owner.downlink.news(now)
+            if owner.unsettled:
+                self._arrange(owner, now)
 
     def _names_too_many(self, transport: PeerTransport | PlainTransport, ssrc: bytes) -> bool:
         """Whether this is one SSRC too many: the keys' context keeps a state for each, and looks through all of them
@@ -476,11 +487,14 @@ class Exchange:
         return bool(self._forwarder.gapped())
 
     def tick(self) -> None:
-        """Call `TICKS_PER_S` times a second."""
+        """Call `TICKS_PER_S` times a second. What is due once a second is spread over the ticks."""
         self._tick += 1
         now, wall = self._clock(), self._wall_clock()
         for transport in self._mux:
             if transport.state == "connecting" or (transport.number + self._tick) % TICKS_PER_S == 0:
+                heard = self._forwarder.heard(transport.number)
+                if heard > transport.last_heard:
+                    transport.heard(heard)
                 self._mux.guarded(transport, partial(transport.tick, now))
         for publisher in tuple(self._publishers.values()):
             publisher.acknowledge(now)
@@ -490,23 +504,40 @@ class Exchange:
                 publisher.transport.heard(publisher.heard_at())
         self._listen(now)
         for subscriber in self._subscribers.values():
-            routes = [each.route for each in subscriber.subscriptions.values() if each.track.video]
-            subscriber.unsettled |= subscriber.downlink.look(routes, subscriber.arrangement.missing_bps, now)
-            if subscriber.downlink.hurries:
-                self._hurried.add(subscriber)
-            if subscriber.unsettled or (subscriber.transport.number + self._tick) % _ARRANGE_TICKS == 0:
+            turn = (subscriber.transport.number + self._tick) % _ARRANGE_TICKS == 0
+            if turn or subscriber.restless:
+                subscriber.look(now)
+                if subscriber.downlink.hurries:
+                    self._hurried.add(subscriber)
+            if turn or subscriber.unsettled:
                 self._arrange(subscriber, now)
+        self._report_sources(now, wall)
         for number, owner in tuple(self._by_number.items()):
-            self._report(number, owner, now, wall)
+            if (number + self._tick) % TICKS_PER_S == 0:
+                self._report(number, owner, now)
 
-    def _report(self, number: int, owner: Publisher | Subscriber, now: float, wall: float) -> None:
+    def _report_sources(self, now: float, wall: float) -> None:
+        """Sender reports to whom they are due; those of a source with few watchers in one tick."""
+        for source, (_, track, encoding) in self._by_source.items():
+            watchers = self._router.watched(track.info.track)
+            many = watchers > MANY_WATCHERS
+            if not watchers or not (many or (source + self._tick) % TICKS_PER_S == 0):
+                continue
+            newest = None
+            if encoding.time.reported_ntp is None:
+                counters = self._forwarder.source(source)
+                newest = (counters.last_timestamp - counters.timestamp_shift & 0xFFFFFFFF, counters.last_arrival)
+            time = encoding.time.at(now, wall, newest or (0, 0.0))
+            if time is not None:
+                turn, turns = (self._tick % TICKS_PER_S, TICKS_PER_S) if many else (0, 1)
+                self._forwarder.send_reports(source, *time, turn, turns)
+
+    def _report(self, number: int, owner: Publisher | Subscriber, now: float) -> None:
+        """Once a second."""
         if owner.transport.state not in ("connected", "disconnected"):
             return
-        if (number + self._tick) % _REPORT_TICKS == 0:
-            if isinstance(owner, Publisher):
-                owner.report(now)
-            else:
-                owner.report(now, wall)
+        if isinstance(owner, Publisher):
+            owner.report(now)
         if (number + self._tick) % _QUALITY_TICKS == 0:
             tracks = owner.quality(now)
             if tracks:

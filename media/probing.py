@@ -4,7 +4,7 @@ Padding is sent only while the receiver gets less than it could use, and not soo
 What succeeds is repeated at once, what does not waits twice as long as before.
 """
 
-from media.bandwidth import Bandwidth
+from media.bandwidth import Estimate
 
 SHORTEST_S = 0.03
 PACKETS = 7
@@ -26,7 +26,7 @@ class Prober:
         self._last: tuple[float, float] | None = None
         """When the last probe was, and the estimate then."""
 
-    def rate(self, bandwidth: Bandwidth, missing_bps: float, now: float) -> float | None:
+    def rate(self, bandwidth: Estimate, missing_bps: float, now: float) -> float | None:
         """The rate of a probe that is due now, None where none is.
 
         Args:

@@ -45,6 +45,8 @@ class Router:
         self._wanted: dict[str, tuple[str, ...]] = {}
         self._agreed: dict[str, dict[str, SendingMedia]] = {}
         self._flowing: dict[str, dict[str, SendingMedia]] = {}
+        self._watchers: dict[str, dict[str, None]] = {}
+        """By track: peers to which it flows, in the order in which that began."""
 
     def publish(self, track: str) -> list[Change]:
         """A track is here."""
@@ -83,17 +85,28 @@ class Router:
 
     def watchers(self, track: str) -> tuple[str, ...]:
         """Subscribers to which this track flows."""
-        return tuple(peer for peer, flowing in self._flowing.items() if track in flowing)
+        return tuple(self._watchers.get(track, ()))
+
+    def watched(self, track: str) -> int:
+        """To how many subscribers this track flows."""
+        return len(self._watchers.get(track, ()))
 
     def _settle(self, peer: str) -> list[Change]:
         agreed = self._agreed.get(peer, {})
         wanted = self._wanted.get(peer, ())
         target = {track: agreed[track] for track in wanted if track in agreed and track in self._published}
         flowing = self._flowing.get(peer, {})
-        changes: list[Change] = [Disconnect(peer, track) for track in flowing if track not in target]
+        changes: list[Change] = []
+        for track in flowing:
+            if track not in target:
+                changes.append(Disconnect(peer, track))
+                del self._watchers[track][peer]
+                if not self._watchers[track]:
+                    del self._watchers[track]
         for track, media in target.items():
             if track not in flowing:
                 changes.append(Connect(peer, media))
+                self._watchers.setdefault(track, {})[peer] = None
             elif flowing[track] != media:
                 changes.append(Update(peer, media))
         if target:

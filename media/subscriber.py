@@ -1,7 +1,7 @@
 """A peer that we send tracks to: its negotiation, its reports, its requests.
 
-The forwarder moves the packets. Here sit sender reports (the publisher's clock, our timestamps), what the subscriber
-reports back, and its requests for repairs and key frames.
+The forwarder moves the packets, sends reports and takes most of what the subscriber reports back. Here sit the other
+reports and its requests for repairs and key frames.
 """
 
 import random
@@ -15,27 +15,12 @@ from media.incoming import IncomingTrack
 from media.messages import TrackQuality
 from media.negotiation import SubscriberNegotiation
 from media.quality import Measures, judge
-from media.rtcp import (
-    Fir,
-    Nack,
-    Packet,
-    Pli,
-    ReceiverReport,
-    Remb,
-    ReportBlock,
-    SenderReport,
-    SourceDescription,
-    TransportFeedback,
-    compound,
-)
+from media.rtcp import Fir, Nack, Packet, Pli, ReceiverReport, Remb, SenderReport, TransportFeedback
 from media.rtpparameters import SendingMedia, WantedTrack
-from media.sourcetime import middle
 from media.speaker import Dominance
 from media.subscription import Subscription, new_wanted
 from media.transport.peer import PeerTransport
 
-REPORTS_REMEMBERED = 8
-"""Sender reports whose echo still gives a round-trip time."""
 LARGE_ROOM, LOUDEST = 6, 3
 """Somebody who may hear more voices than this gets the loudest few."""
 MAX_NACKED = 512
@@ -128,6 +113,16 @@ class Subscriber:
             self.arrangement.silent = frozenset(sounds).difference(heard)
         self.arrangement.arrange(self.subscriptions, self.downlink.budget_bps(now), congested=congested)
 
+    @property
+    def restless(self) -> bool:
+        """Whether its line is to be looked at ten times a second."""
+        return self.arrangement.missing_bps > 0 or self.downlink.restless
+
+    def look(self, now: float) -> None:
+        """See whether there is more room on its line."""
+        routes = [each.route for each in self.subscriptions.values() if each.track.video]
+        self.unsettled |= self.downlink.look(routes, self.arrangement.missing_bps, now)
+
     def rtcp(self, packets: Sequence[Packet], now: float) -> None:
         for packet in packets:
             if isinstance(packet, TransportFeedback):
@@ -136,7 +131,7 @@ class Subscriber:
                 self.unsettled |= self.downlink.remb(packet.bitrate_bps, now)
             elif isinstance(packet, SenderReport | ReceiverReport):
                 for block in packet.reports:
-                    self._reported(block, now)
+                    self._forwarder.reported(self.transport.number, block, now)
             elif isinstance(packet, Nack):
                 subscription = self._by_ssrc(packet.media)
                 if subscription is not None:
@@ -152,38 +147,7 @@ class Subscriber:
     def _by_ssrc(self, ssrc: int) -> Subscription | None:
         return next((each for each in self.subscriptions.values() if each.wanted.ssrc == ssrc), None)
 
-    def _reported(self, block: ReportBlock, now: float) -> None:
-        subscription = self._by_ssrc(block.ssrc)
-        if subscription is None:
-            return
-        if len(subscription.losses) < 16:
-            subscription.losses.append(block.fraction_lost / 256)
-        subscription.jitter_s = block.jitter / subscription.track.codec.clock_rate
-        sent = subscription.echoes.get(block.last_report)
-        if sent is not None:
-            subscription.rtt_s = max(0.0, now - sent - block.delay / 65536)
-
     # --- what we tell it --------------------------------------------------------------------------------------------
-
-    def report(self, now: float, wall: float) -> None:
-        """Sender reports of all tracks that flow. Once a second."""
-        for subscription in self.subscriptions.values():
-            route = self._forwarder.route(subscription.route)
-            encoding = subscription.track.of_source(route.source)
-            if encoding is None or not route.started or not route.packets or route.paused:
-                continue
-            source = self._forwarder.source(encoding.source)
-            raw = source.last_timestamp - source.timestamp_shift & 0xFFFFFFFF
-            time = encoding.time.at(now, wall, (raw, source.last_arrival))
-            if time is None:
-                continue
-            ssrc, timestamp = subscription.wanted.ssrc, time[1] + source.timestamp_shift + route.timestamp_shift
-            report = SenderReport(ssrc, time[0], timestamp & 0xFFFFFFFF, route.packets, route.octets)
-            subscription.echoes[middle(time[0])] = now
-            if len(subscription.echoes) > REPORTS_REMEMBERED:
-                subscription.echoes.popitem(last=False)
-            description = SourceDescription(((ssrc, subscription.wanted.cname),))
-            self._forwarder.send_rtcp(self.transport.number, compound([report, description]))
 
     def statistics(self) -> dict[str, object]:
         """What its line is thought to carry, and which encoding of each track it is to get."""
@@ -201,24 +165,21 @@ class Subscriber:
         counters, before = self._forwarder.route(subscription.route), subscription.reported
         elapsed = now - subscription.reported_at
         packets = counters.packets - before.packets
-        losses = subscription.losses
-        loss = sum(losses) / len(losses) if losses else 0.0
+        told = self._forwarder.told(subscription.route)
         bitrate = (counters.octets - before.octets) * 8 / elapsed if elapsed > 0 else 0.0
-        subscription.losses = []
         subscription.reported, subscription.reported_at = counters, now
         waits = subscription.track.video and not counters.started and subscription.track.state == "live"
-        level, reason = judge(Measures(packets, loss, subscription.jitter_s, subscription.rtt_s, waits))
+        level, reason = judge(Measures(packets, told.loss, told.jitter_s, told.rtt_s, waits))
         if counters.paused:
             hidden = self.arrangement.hides(subscription.media.track)
             level, reason = ("good", "hidden") if hidden else ("lost", "bandwidth")
-        rtt = subscription.rtt_s
         return TrackQuality(
             track=subscription.media.track,
             packets=packets,
             bitrate_bps=round(bitrate),
-            loss=round(loss, 4),
-            jitter_ms=round(subscription.jitter_s * 1000, 2),
-            rtt_ms=None if rtt is None else round(rtt * 1000, 2),
+            loss=round(told.loss, 4),
+            jitter_ms=round(told.jitter_s * 1000, 2),
+            rtt_ms=None if told.rtt_s is None else round(told.rtt_s * 1000, 2),
             level=level,
             reason=reason,
         )

@@ -1,7 +1,6 @@
 """One track on its way to one subscriber."""
 
 import random
-from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from media.forwarder.interface import RouteCounters, RouteSpec
@@ -17,12 +16,6 @@ class Subscription:
     media: SendingMedia
     wanted: WantedTrack
     route: int
-    echoes: OrderedDict[int, float] = field(default_factory=OrderedDict)
-    """Middle bits of NTP times that we sent, and when."""
-    losses: list[float] = field(default_factory=list)
-    """As reported since the last quality report."""
-    jitter_s: float = 0.0
-    rtt_s: float | None = None
     target: int | None = None
     """The encoding (index) that it is to get; None = nothing."""
     reported: RouteCounters = field(default_factory=RouteCounters)
@@ -36,6 +29,7 @@ class Subscription:
             rtx_ssrc=self.wanted.rtx_ssrc,
             rtx_payload_type=self.media.rtx_payload_type,
             extensions=self.media.extensions,
+            cname=self.wanted.cname,
         )
 
 

@@ -87,10 +87,16 @@ class Trendline:
         self.usage = "normal"
 
     def _slope(self) -> float:
-        mean_x = sum(x for x, _ in self._points) / WINDOW
-        mean_y = sum(y for _, y in self._points) / WINDOW
-        below = sum((x - mean_x) ** 2 for x, _ in self._points)
-        return sum((x - mean_x) * (y - mean_y) for x, y in self._points) / below if below else self._trend
+        mean_x = mean_y = above = below = 0.0
+        for x, y in self._points:
+            mean_x += x
+            mean_y += y
+        mean_x /= WINDOW
+        mean_y /= WINDOW
+        for x, y in self._points:
+            above += (x - mean_x) * (y - mean_y)
+            below += (x - mean_x) * (x - mean_x)
+        return above / below if below else self._trend
 
     def _detect(self, trend: float, sent_ms: float, now: float) -> None:
         modified = min(self._deltas, MAX_DELTAS) * trend * GAIN

@@ -29,6 +29,7 @@ SANS_IO = [
     "media/bandwidth.py",
     "media/codecmatch.py",
     "media/depacketize.py",
+    "media/forwarder/reports.py",
     "media/forwarder/shaping.py",
     "media/ingest/address.py",
     "media/ingest/messages.py",

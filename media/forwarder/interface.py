@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from enum import Enum, auto
 from typing import Protocol
 
+from media.bandwidth import Estimate
 from media.rtcp import ReportBlock
 from media.transport.srtp import SrtpPair
 from media.transport.stun import Address
@@ -32,6 +33,8 @@ class Kind(Enum):
     """Unprotected."""
     UNBOUND = auto()
     """A plain RTP packet whose SSRC belongs to no source: `bind` it and hand it back by `inject`."""
+    NEWS = auto()
+    """No datagram: a report of this peer's was taken, and what is sent to it may have to be arranged anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class RouteSpec:
     """With `rtp.TRANSPORT_SEQUENCE`, each packet of this route carries the next number of its peer's transport. A video
     route needs RTX for that: the same packet twice must be the same bytes, so without RTX it gets no numbers, and a
     sound route with numbers resends nothing."""
+    cname: str = ""
+    """In sender reports; at most 31 bytes."""
 
 
 @dataclass(slots=True)
@@ -110,6 +115,17 @@ class RouteCounters:
     paused: bool = False
     switching: int = 0
     """The source that it waits for; 0 = none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the receiver of a route says of it."""
+
+    loss: float = 0.0
+    """0 to 1, mean of what it reported since the last question."""
+    jitter_s: float = 0.0
+    rtt_s: float | None = None
+    """None until it has answered a sender report."""
 
 
 @dataclass(slots=True)
@@ -190,9 +206,29 @@ class Forwarder(Protocol):
     def close_peer(self, peer: int) -> None:
         """With its addresses, keys, sources and routes."""
 
-    def sent(self, peer: int) -> Sequence[tuple[int, float, int]]:
-        """Of what was sent to this peer since the last call and carried a number of the transport: number (16 bits),
-        monotonic time and bytes, in the order of the numbers."""
+    def bandwidth(self, peer: int) -> Estimate:
+        """What is thought of the way to this peer, by its reports on all that was sent to it with a number of the
+        transport. Holds until the next packet; ask again each time."""
+
+    def reported(self, peer: int, block: ReportBlock, now: float) -> None:
+        """A receiver report that came with something else and was handed up. Where a forwarder takes compound packets
+        of receiver reports and transport-wide feedback itself, it hands up the first one under each SSRC all the
+        same."""
+
+    def heard(self, peer: int) -> float:
+        """When a report of this peer's was taken last without being handed up; monotonic, 0 = never."""
+
+    def told(self, route: int) -> Told:
+        """What its receiver said since the last call."""
+
+    def send_reports(self, source: int, ntp: int, timestamp: int, turn: int, turns: int) -> None:
+        """Sender reports on what this source's routes have sent, each with its name, to peers whose number is `turn`
+        modulo `turns`.
+
+        Args:
+            ntp: this moment by the publisher's clock, 64 bits.
+            timestamp: this moment in the publisher's own timestamps.
+        """
 
     def pace(self, peer: int, rate_bps: float) -> None:
         """Let RTP leave for this peer no faster (`media.pacing`); 0 = as it comes."""

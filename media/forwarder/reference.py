@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pylibsrtp
 
 from media import rtp
+from media.bandwidth import Estimate
 from media.errors import RtpError
 from media.feedback import Reception
 from media.forwarder.interface import (
@@ -26,6 +27,7 @@ from media.forwarder.interface import (
     RouteSpec,
     SourceCounters,
     SourceSpec,
+    Told,
 )
 from media.forwarder.sendbatch import ARENA_BYTES, MAX_MESSAGES, MAX_PACKET_BYTES, RUN_PACKETS, SendBatch, destination
 from media.forwarder.shaping import ALL_LAYERS, Prepared, Shaper
@@ -53,7 +55,8 @@ FAST_START_S = 0.7
 """A group of pictures longer or older than this is not replayed: the receiver would keep its age as delay."""
 PADDING_PACKETS, MAX_PADDING_PACKETS = 16, 64
 """How many of the newest packets serve as padding, and how many are sent at most in one call."""
-MAX_SENT = 8192
+MAX_SENT = 512
+"""Packets that the estimate of their way has not seen yet."""
 MAX_LEVELS = 64
 LONGEST_PACKET_BYTES = MAX_PACKET_BYTES - TAG_BYTES
 """In plain form; other ids of header extensions may need a longer form of them than what came in."""
@@ -422,7 +425,7 @@ class ReferenceForwarder:
         if transport:
             peer.transport_next = transport_next
             if len(peer.sent) > MAX_SENT:
-                del peer.sent[: MAX_SENT // 2]
+                peer.note()
         route.packets += packets
         route.octets += octets - packets * 12
         self._counters.packets_out += packets
@@ -482,10 +485,37 @@ class ReferenceForwarder:
     def set_destination(self, peer: int, address: Address) -> None:
         self._peers[peer].destination = destination(address, segments=self._batch.gso)
 
-    def sent(self, peer: int) -> list[tuple[int, float, int]]:
+    def bandwidth(self, peer: int) -> Estimate:
         owner = self._peers[peer]
-        taken, owner.sent = owner.sent, []
-        return taken
+        if owner.sent:
+            owner.note()
+        return owner.bandwidth
+
+    def reported(self, peer: int, block: ReportBlock, now: float) -> None:
+        for number in self._peers[peer].routes:
+            route = self._routes[number]
+            if route.ssrc == block.ssrc:
+                route.reports.heard(block, now)
+                return
+
+    def heard(self, peer: int) -> float:
+        return 0.0
+
+    def told(self, route: int) -> Told:
+        asked = self._routes[route]
+        return asked.reports.take(asked.source.spec.clock_rate)
+
+    def send_reports(self, source: int, ntp: int, timestamp: int, turn: int, turns: int) -> None:
+        now, origin = self._clock(), self._sources[source]
+        for route in origin.routes.values():
+            peer = route.peer
+            if peer.number % turns != turn or not route.started or not route.packets or route.paused:
+                continue
+            if peer.destination is None or peer.srtp is None:
+                continue
+            ours = timestamp + origin.timestamp_shift + self.route(route.number).timestamp_shift
+            sent = route.packets, route.octets
+            self.send_rtcp(peer.number, route.reports.write(route.ssrc, route.spec.cname, ntp, ours, sent, now))
 
     def pace(self, peer: int, rate_bps: float) -> None:
         owner = self._peers[peer]
@@ -853,6 +883,8 @@ class ReferenceForwarder:
         if route.transport:
             _SHORT.pack_into(self._arena, start + rtp.transport_position(packet), peer.transport_next)
             peer.sent.append((peer.transport_next, self._clock(), len(packet)))
+            if len(peer.sent) > MAX_SENT:
+                peer.note()
             peer.transport_next = peer.transport_next + 1 & 0xFFFF
         self._length[0] = len(packet)
         if self._protect(context, self._arena_at + start, self._length):

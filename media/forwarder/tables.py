@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from media import rtp
+from media.bandwidth import Bandwidth
 from media.feedback import Reception, Resends
 from media.forwarder.interface import PacketSink, RouteSpec, SourceSpec
+from media.forwarder.reports import RouteReports
 from media.forwarder.sendbatch import Destination
 from media.forwarder.shaping import ALL_LAYERS, Prepared, Shaper
 from media.pacing import Pacer
@@ -21,6 +23,7 @@ class Peer:
     __slots__ = (
         "addresses",
         "arrivals",
+        "bandwidth",
         "destination",
         "number",
         "pacer",
@@ -52,8 +55,14 @@ class Peer:
         """Transport-wide sequence numbers and their time, since they were last asked for."""
         self.transport_next = 1
         self.sent: list[tuple[int, float, int]] = []
-        """Of our own packets: transport-wide sequence number, time and bytes, since they were last asked for."""
+        """Of our own packets: transport-wide sequence number, time and bytes, which `bandwidth` has not seen yet."""
+        self.bandwidth = Bandwidth()
         self.pacer: Pacer[tuple[Route, Prepared | bytes]] | None = None
+
+    def note(self) -> None:
+        """Tell the estimate what was sent."""
+        self.bandwidth.sent(self.sent)
+        self.sent.clear()
 
 
 class Source:
@@ -184,6 +193,7 @@ class Route:
         "payload_type",
         "peer",
         "pending",
+        "reports",
         "resends",
         "resent",
         "rtx_sequence",
@@ -219,6 +229,7 @@ class Route:
         self.lag: int | None = None
         self.limits = (ALL_LAYERS, ALL_LAYERS)
         self.shaper: Shaper | None = None
+        self.reports = RouteReports()
         self.agree(spec)
 
     def agree(self, spec: RouteSpec) -> None:

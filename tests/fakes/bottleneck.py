@@ -82,7 +82,7 @@ class Simulation:
         missing = max(0.0, self.wanted_bps - self.bandwidth.estimate_bps)
         rate = self.prober.rate(self.bandwidth, missing, self.now)
         if rate is not None:
-            self.bandwidth.begin_probe(rate, self.now, lasts_s(rate))
+            self.bandwidth.begin_probe(self.now, lasts_s(rate))
             self._probe_until, self._probe_bps, self._owed = self.now + lasts_s(rate), rate, 0.0
         if self.now < self._probe_until:
             self._owed += self._probe_bps * self.STEP_S / 8

@@ -15,10 +15,12 @@ from typing import Any
 
 import pylibsrtp
 
-from media import rtp
-from media.errors import RtpError
+from media import rtcp, rtp
+from media.errors import RtcpError, RtpError
 from media.forwarder.interface import Forwarder, Kind, RouteSpec, SourceSpec
+from media.sourcetime import middle, ntp
 from media.transport.srtp import PROFILES, SrtpPair, split_keys
+from media.transportcc import Statuses
 
 ROTATION, LEVEL, PLAYOUT = "urn:3gpp:video-orientation", "urn:level", "urn:playout"
 TRANSPORT_ID, DESCRIPTOR_ID = 5, 6
@@ -186,7 +188,10 @@ class History:
         if self.chance.random() < 0.6:
             extensions[rtp.TRANSPORT_SEQUENCE] = self.chance.choice((5, 5, 20))
         rtx = self.chance.choice((None, 101))
-        return RouteSpec(self.numbers * 7 + 1, self.chance.choice((96, 100)), self.numbers * 7 + 2, rtx, extensions)
+        name = self.chance.choice(("", "a", "abcd", "0123456789abcdef", "n" * 31))
+        return RouteSpec(
+            self.numbers * 7 + 1, self.chance.choice((96, 100)), self.numbers * 7 + 2, rtx, extensions, name
+        )
 
     def _route(self, camera: Camera, peer: int) -> None:
         route = self._number()
@@ -217,12 +222,33 @@ class History:
             self.steps.append(("nack", chance.choice(self.routes), [chance.random() for _ in range(6)]))
         elif pick < 0.74:
             self._repair(camera)
-        elif pick < 0.82 and self.routes:
+        elif pick < 0.79 and self.routes:
             self._layers()
+        elif pick < 0.86:
+            self._feedback()
         elif pick < 0.92:
             self._control(camera)
         elif self.wild:
             self._stranger(camera)
+
+    def _feedback(self) -> None:
+        """What viewers say, and what is asked of what they said."""
+        chance, peer = self.chance, self.chance.choice(self.peers)
+        match chance.randrange(8):
+            case 0:
+                self.steps.append(("remb", peer, chance.choice((30_000, 400_000, 5_000_000))))
+            case 1:
+                self.steps.append(("probe", peer, chance.choice((0.03, 0.5))))
+            case 2 | 3 if self.cameras:
+                turns = chance.choice((1, 1, 2))
+                self.steps.append(("reports", chance.choice(self.cameras).source, chance.randrange(turns), turns))
+            case 4:
+                for _ in range(30):
+                    self.steps.append(("hear", peer, chance.getrandbits(32), False))
+            case _:
+                broken = self.wild and chance.random() < 0.3
+                self.steps += [("hear", peer, chance.getrandbits(32), False), ("wait", 0.02)]
+                self.steps.append(("hear", peer, chance.getrandbits(32), broken))
 
     def _control(self, camera: Camera) -> None:
         if self.chance.random() < 0.5:
@@ -382,6 +408,12 @@ class Player:
         self.sources: set[int] = set()
         self.routes: dict[int, int] = {}
         self.sent: list[tuple[int, bytes]] = []
+        self.numbers: dict[int, list[int]] = {}
+        """By peer: numbers of the transport that it got."""
+        self.echoes: list[int] = []
+        self.watching: dict[int, list[int]] = {}
+        """By peer: SSRCs that were ever meant for it."""
+        self.news = 0
 
     def play(self, steps: Sequence[Step], seed: int) -> Told:
         random.seed(seed)
@@ -404,12 +436,19 @@ class Player:
                     plain = self.receivers[peer].receive_session.unprotect(datagram)
                     ssrc = int.from_bytes(plain[8:12], "big")
                     self.sequences.setdefault(ssrc, []).append(int.from_bytes(plain[2:4], "big"))
+                    for identifier in (5, 20):
+                        number = rtp.transport_sequence(plain, identifier)
+                        if number is not None:
+                            self.numbers.setdefault(peer, []).append(number)
 
     def _pump(self) -> None:
         labels = {sock.getsockname(): peer for peer, sock in self.sockets.items()}
         for _ in range(4):
             for handed in self.forwarder.pump():
                 who = labels.get(handed.address, -1)
+                if handed.kind is Kind.NEWS or (handed.kind is Kind.RTCP and self._takes(handed.peer, handed.data)):
+                    self.news += handed.kind is Kind.NEWS
+                    continue
                 self.told.handed.append((handed.kind, handed.peer, who, handed.data))
                 ssrc = int.from_bytes(handed.data[8:12], "big")
                 source = self.expected.get((handed.peer, ssrc))
@@ -417,6 +456,74 @@ class Player:
                     self.forwarder.bind(handed.peer, ssrc, source, rtx=False)
                     self.forwarder.inject(handed.peer, handed.data)
         self._drain()
+
+    def _takes(self, peer: int, data: bytes) -> bool:
+        """What one forwarder takes itself and the other hands up is taken here."""
+        kinds, offset = [], 0
+        try:
+            packets = rtcp.parse(data)
+        except RtcpError:
+            return False
+        while offset < len(data):
+            kinds.append((data[offset + 1], data[offset] & 0x1F))
+            offset += 4 + 4 * int.from_bytes(data[offset + 2 : offset + 4], "big")
+        if not all(kind in (201, 202) or (kind, form) == (205, 15) for kind, form in kinds):
+            return False
+        for packet in packets:
+            if isinstance(packet, rtcp.TransportFeedback):
+                refused = not self.forwarder.bandwidth(peer).feedback(packet.statuses, self.now)
+                self.forwarder.counters.dropped_rtcp += refused
+            elif isinstance(packet, rtcp.ReceiverReport):
+                for block in packet.reports:
+                    self.forwarder.reported(peer, block, self.now)
+        return True
+
+    def _hear(self, peer: int, seed: int, broken: bool) -> None:
+        """Reports of a viewer, made of what it got; some are broken."""
+        if peer not in self.sockets or peer not in self.ends:
+            return
+        chance = random.Random(seed)
+        blocks = [
+            rtcp.ReportBlock(
+                ssrc, chance.getrandbits(8), 5, 9, chance.getrandbits(20), chance.choice((0, *self.echoes[-3:])), 7000
+            )
+            for ssrc in self.watching.get(peer, [])[-4:]
+        ]
+        packets: list[rtcp.Packet] = [rtcp.ReceiverReport(peer, tuple(blocks))]
+        if chance.random() < 0.5:
+            packets.append(rtcp.SourceDescription(((peer, chance.choice(("", "viewer"))),)))
+        got = self.numbers.get(peer, [0])
+        for _ in range(chance.randint(0, 2)):
+            count = chance.choice((0, 1, 3, 12, 60))
+            base = got[-min(len(got), count + chance.randint(1, 9))]
+            small = (None, *range(0, 200, 40)) if chance.random() < 0.7 else (None, 3, 400, -60)
+            deltas = tuple(chance.choice(small) for _ in range(count))
+            reference = int(self.now * 15.625) & 0xFFFFFF
+            packets.append(rtcp.TransportFeedback(peer, 1, Statuses(base, reference, 0, deltas)))
+        if chance.random() < 0.1:
+            packets.append(chance.choice((rtcp.Pli(peer, 1), rtcp.Bye((peer,)))))
+        data = bytearray(rtcp.compound(packets))
+        if broken:
+            for _ in range(chance.randint(1, 3)):
+                data[chance.randrange(len(data))] = chance.getrandbits(8)
+            data = data[: 4 * chance.randint(2, len(data) // 4)]
+            data[0:2] = bytes((0x80 | data[0] & 0x3F, 201))
+        self._raw(peer, self.ends[peer].send_session.protect_rtcp(bytes(data)))
+
+    def _remb(self, peer: int, bitrate_bps: int) -> None:
+        if peer in self.sockets:
+            self.forwarder.bandwidth(peer).remb(bitrate_bps, self.now)
+
+    def _probe(self, peer: int, lasts_s: float) -> None:
+        if peer in self.sockets:
+            self.forwarder.bandwidth(peer).begin_probe(self.now, lasts_s)
+
+    def _reports(self, source: int, turn: int, turns: int) -> None:
+        if source in self.sources:
+            time = ntp(self.now)
+            self.echoes.append(middle(time))
+            self.forwarder.send_reports(source, time, 123_456, turn, turns)
+            self._drain()
 
     def _open(self, peer: int) -> None:
         self.sockets[peer] = udp()
@@ -495,6 +602,7 @@ class Player:
         if source in self.sources and peer in self.sockets:
             self.forwarder.open_route(route, source, peer, spec)
             self.routes[route] = spec.ssrc
+            self.watching.setdefault(peer, []).append(spec.ssrc)
             self._drain()
 
     def _unroute(self, route: int) -> None:
@@ -596,6 +704,13 @@ class Player:
             self.forwarder.resend(route, wanted)
             self._drain()
 
+    def _estimate(self, peer: int) -> tuple[object, ...]:
+        told = self.forwarder.bandwidth(peer)
+        return (
+            *(told.estimate_bps, told.acked_bps, told.rtt_s, told.loss),
+            *(told.congested_at, told.known, told.numbered),
+        )
+
     def _ask(self) -> None:
         answers = self.told.answers
         answers.append(sorted(self.forwarder.gapped()))
@@ -607,8 +722,9 @@ class Player:
             answers.append(asdict(self.forwarder.source(source)))
         for peer in sorted(self.sockets):
             answers.append(list(self.forwarder.arrivals(peer)))
-            answers.append(list(self.forwarder.sent(peer)))
+            answers.append(self._estimate(peer))
         for route in sorted(self.routes):
+            answers.append(self.forwarder.told(route))
             answers.append(asdict(self.forwarder.route(route)))
         self._drain()
 

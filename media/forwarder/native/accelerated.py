@@ -14,6 +14,7 @@ from dataclasses import fields
 from typing import Any
 
 from media import rtp
+from media.bandwidth import Estimate
 from media.forwarder.interface import (
     Counters,
     Handed,
@@ -23,6 +24,7 @@ from media.forwarder.interface import (
     RouteSpec,
     SourceCounters,
     SourceSpec,
+    Told,
 )
 from media.forwarder.native.binding import Library, address_of
 from media.forwarder.sendbatch import RUN_PACKETS, destination
@@ -30,26 +32,92 @@ from media.forwarder.tables import draw, renumbering, transport_id
 from media.rtcp import ReportBlock
 from media.transport.srtp import SrtpPair
 from media.transport.stun import Address
+from media.transportcc import Statuses
 
 KEYFRAME_PATIENCE_S = 3.0
 _TAPPED = 5
-_KINDS = {1: Kind.STUN, 2: Kind.DTLS, 3: Kind.RTCP, 4: Kind.UNBOUND}
+_KINDS = {1: Kind.STUN, 2: Kind.DTLS, 3: Kind.RTCP, 4: Kind.UNBOUND, 6: Kind.NEWS}
 _CODECS = {"VP8": 1, "VP9": 2, "H264": 3, "AV1": 4}
 _ARRIVAL = struct.Struct("=dI4x")
-_SENT = struct.Struct("=dII")
 _COUNTER_NAMES = tuple(each.name for each in fields(Counters))
 _COUNTERS = struct.Struct(f"={len(_COUNTER_NAMES)}Q")
 _MAX_MISSING = 256
 _NOT_PROTECTED = 1
+_CNAME_BYTES = 31
+
+
+class NativeEstimate:
+    """An `Estimate` that C makes; it holds as long as its peer."""
+
+    def __init__(self, calls: Any, told: Any) -> None:
+        self._calls = calls
+        self._told = told
+
+    @property
+    def known(self) -> bool:
+        return bool(self._told.known)
+
+    @known.setter
+    def known(self, known: bool) -> None:
+        self._told.known = known
+
+    @property
+    def arranged_bps(self) -> float:
+        arranged: float = self._told.arranged_bps
+        return arranged
+
+    @arranged_bps.setter
+    def arranged_bps(self, arranged_bps: float) -> None:
+        self._told.arranged_bps = arranged_bps
+
+    @property
+    def estimate_bps(self) -> float:
+        estimate: float = self._told.estimate_bps
+        return estimate
+
+    @property
+    def acked_bps(self) -> float | None:
+        acked: float = self._told.acked_bps
+        return acked if acked >= 0 else None
+
+    @property
+    def rtt_s(self) -> float:
+        rtt: float = self._told.rtt_s
+        return rtt
+
+    @property
+    def loss(self) -> float:
+        loss: float = self._told.loss
+        return loss
+
+    @property
+    def congested_at(self) -> float | None:
+        at: float = self._told.congested_at
+        return at if at > -math.inf else None
+
+    @property
+    def numbered(self) -> bool:
+        return bool(self._told.numbered)
+
+    def begin_probe(self, now: float, lasts_s: float) -> None:
+        self._calls.begin_probe(self._told, now, lasts_s)
+
+    def feedback(self, statuses: Statuses, now: float) -> bool:
+        body = statuses.pack()
+        return bool(self._calls.estimator_feedback(self._told, body, len(body), now))
+
+    def remb(self, bitrate_bps: int, now: float) -> None:
+        self._calls.estimator_remb(self._told, float(bitrate_bps), now)
 
 
 class _Peer:
     """`state` is C's; the rest is what Python needs to close it."""
 
-    __slots__ = ("addresses", "destination", "routes", "sources", "srtp", "state")
+    __slots__ = ("addresses", "destination", "estimate", "routes", "sources", "srtp", "state")
 
     def __init__(self, state: Any) -> None:
         self.state = state
+        self.estimate: NativeEstimate | None = None
         self.srtp: SrtpPair | None = None
         self.destination: Address | None = None
         self.addresses: set[Address] = set()
@@ -115,6 +183,7 @@ class NativeForwarder:
         self._state = self._ffi.gc(self._made(self._calls.forwarder_new(setup)), self._calls.forwarder_free)
         self._totals = self._ffi.buffer(self._ffi.addressof(self._state, "counters"))
         self._due = self._ffi.new("uint16_t[]", _MAX_MISSING)
+        self._heard = self._ffi.new("struct heard *")
 
     def _made(self, pointer: Any) -> Any:
         if pointer == self._ffi.NULL:
@@ -237,13 +306,29 @@ class NativeForwarder:
         owner.state.segments = self._gso
         owner.destination = address
 
-    def sent(self, peer: int) -> list[tuple[int, float, int]]:
-        state = self._peers[peer].state
-        count, state.sent_count = state.sent_count, 0
-        if not count:
-            return []
-        raw = self._ffi.buffer(state.sent, count * _SENT.size)
-        return [(sequence, at, size) for at, sequence, size in _SENT.iter_unpack(raw)]
+    def bandwidth(self, peer: int) -> Estimate:
+        owner = self._peers[peer]
+        if owner.estimate is None:
+            owner.estimate = NativeEstimate(self._calls, self._made(self._calls.estimate(owner.state)))
+        return owner.estimate
+
+    def reported(self, peer: int, block: ReportBlock, now: float) -> None:
+        self._calls.heard_report(self._peers[peer].state, block.pack(), now)
+
+    def heard(self, peer: int) -> float:
+        at: float = self._peers[peer].state.heard_at
+        return at
+
+    def told(self, route: int) -> Told:
+        asked, heard = self._routes[route], self._heard
+        self._calls.take_heard(asked.state, heard)
+        loss = heard.losses / 256 / heard.reports if heard.reports else 0.0
+        rtt = heard.rtt_s if heard.rtt_s >= 0 else None
+        return Told(loss, heard.jitter / asked.state.source.clock_rate, rtt)
+
+    def send_reports(self, source: int, ntp: int, timestamp: int, turn: int, turns: int) -> None:
+        self._tell_time()
+        self._calls.send_reports(self._state, self._sources[source].state, ntp, timestamp, turn, turns)
 
     def pace(self, peer: int, rate_bps: float) -> None:
         self._tell_time()
@@ -341,6 +426,9 @@ class NativeForwarder:
         for before, after in _small(mapping).items():
             agreed.renumbering.mapping[before] = after
         agreed.renumbering.transport = transport_id(source.spec, spec) & 0xFF
+        cname = spec.cname.encode()[:_CNAME_BYTES]
+        agreed.cname_size = len(cname)
+        self._ffi.memmove(agreed.cname, cname, len(cname))
         agreed.descriptor = mapping.get(source.spec.extensions.get(rtp.DEPENDENCY_DESCRIPTOR, 0), 0)
         return agreed
 

@@ -19,8 +19,8 @@ from media.errors import NativeUnavailable
 
 FOLDER = Path(__file__).parent
 BUILT = FOLDER / "built"
-SOURCES = ("forwarder.c", "packet.c", "shaping.c", "pacing.c")
-HEADERS = ("forwarder.h", "packet.h", "shaping.h", "pacing.h")
+SOURCES = ("forwarder.c", "packet.c", "shaping.c", "pacing.c", "estimate.c", "reports.c")
+HEADERS = ("forwarder.h", "packet.h", "shaping.h", "pacing.h", "estimate.h", "reports.h")
 FLAGS = ("-std=c11", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing", "-Wall", "-Wextra")
 """Without contraction, so that jitter comes out as in Python to the last bit."""
 COMPILERS = ("cc", "gcc", "clang")

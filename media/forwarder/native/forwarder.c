@@ -10,7 +10,9 @@
  */
 #define _GNU_SOURCE
 #include "forwarder.h"
+#include "estimate.h"
 #include "pacing.h"
+#include "reports.h"
 
 #include <errno.h>
 #include <math.h>
@@ -57,14 +59,13 @@ enum {
     RESEND_MEMORY = 512,
     PADDING_PACKETS = 16,
     MAX_PADDING_PACKETS = 64,
-    MAX_SENT = 8192,
     MAX_LEVELS = 64,
     SRTP_REPLAY_FAIL = 9,
     SRTP_REPLAY_OLD = 10,
 };
 static const double FAST_START_S = 0.7, NACK_FIRST_S = 0.01, NACK_REPEAT_S = 0.1, NACK_MAX_AGE_S = 2.0,
-                    RESEND_PAUSE_S = 0.1;
-enum kind { STUN = 1, DTLS, RTCP, UNBOUND, TAPPED };
+                    RESEND_PAUSE_S = 0.1, CONGESTED_S = 31.0, CHANGE = 0.03;
+enum kind { STUN = 1, DTLS, RTCP, UNBOUND, TAPPED, NEWS };
 
 typedef int (*srtp_function)(void *context, void *packet, int *size);
 
@@ -314,17 +315,19 @@ static void make_room(struct core *self, uint32_t packets)
         flush(self);
 }
 
+/* What is thought of the way to this peer, made when it is first asked for; NULL without memory. */
+struct estimate *estimate(struct peer *peer)
+{
+    if (!peer->estimate)
+        peer->estimate = estimator_new();
+    return peer->estimate;
+}
+
 /* The next number of this peer's transport, written into the packet and remembered. */
 static void number_transport(struct peer *peer, uint8_t *at, size_t position, uint32_t size, double now)
 {
-    if (peer->sent_count == peer->sent_room) {
-        uint32_t room = peer->sent_room ? peer->sent_room * 2 : 256;
-        struct sent *grown = room <= 4 * MAX_SENT ? realloc(peer->sent, room * sizeof *grown) : NULL;
-        if (grown)
-            peer->sent = grown, peer->sent_room = room;
-    }
-    if (peer->sent_count < peer->sent_room)
-        peer->sent[peer->sent_count++] = (struct sent){now, peer->transport_next, size};
+    if (estimate(peer))
+        estimator_note(peer->estimate, peer->transport_next, now, size);
     write16(at + position, peer->transport_next);
     peer->transport_next = (peer->transport_next + 1) & 0xFFFF;
 }
@@ -377,10 +380,6 @@ static void send_run(struct core *self, struct route *route, const struct queued
     if (run)
         add_message(self, peer, run_start, offset - run_start, run > 1 ? segment : 0);
     self->filled = offset;
-    if (numbered && peer->sent_count > MAX_SENT) {
-        peer->sent_count -= MAX_SENT / 2;
-        memmove(peer->sent, peer->sent + MAX_SENT / 2, peer->sent_count * sizeof *peer->sent);
-    }
     route->packets += (int64_t)sent;
     route->octets += (int64_t)(octets - sent * HEADER_BYTES);
     self->open.counters.packets_out += sent;
@@ -535,16 +534,31 @@ static int make_route_room(struct source *source)
     return 1;
 }
 
+/* In the list of those towards its peer. */
+static int keep_route(struct peer *peer, struct route *route)
+{
+    if (peer->route_count == peer->route_room) {
+        uint32_t room = peer->route_room ? peer->route_room * 2 : 2;
+        struct route **grown = realloc(peer->routes, room * sizeof(struct route *));
+        if (!grown)
+            return 0;
+        peer->routes = grown, peer->route_room = room;
+    }
+    peer->routes[peer->route_count++] = route;
+    return 1;
+}
+
 struct route *route_new(struct forwarder *forwarder, int64_t number, struct source *source, struct peer *peer,
                         const struct agreement *agreed, uint32_t first_sequence, uint32_t timestamp_shift,
                         uint32_t rtx_sequence)
 {
     SELF;
     struct route *route = calloc(1, sizeof *route);
-    if (!route || !make_route_room(source)) {
+    if (!route || !make_route_room(source) || !keep_route(peer, route)) {
         free(route);
         return NULL;
     }
+    route->heard.rtt_s = -1;
     route->number = number;
     route->source = source;
     route->peer = peer;
@@ -597,6 +611,7 @@ void route_free(struct route *route)
     if (route->peer->pacer)
         pacer_drop(route->peer->pacer, route);
     source->route_count = without(source->routes, source->route_count, route);
+    route->peer->route_count = without(route->peer->routes, route->peer->route_count, route);
     regroup(source);
     shaper_free(route->shaper);
     free(route->resends);
@@ -1410,12 +1425,44 @@ static void media(struct core *self, struct peer *peer, uint32_t index, uint8_t 
         note_from(self, hand(self, UNBOUND, peer->number, packet, (size_t)size), index);
 }
 
+/* Whether Python should look at what is sent to this peer. */
+static int is_news(const struct estimate *told, double now)
+{
+    return told && (now - told->congested_at < CONGESTED_S ||
+                    fabs(told->estimate_bps - told->arranged_bps) > CHANGE * told->arranged_bps);
+}
+
+/* Reports of a subscriber under the SSRC of those before are taken here. Each other goes to Python, which counts SSRCs. */
+static int take(struct core *self, struct peer *peer, uint32_t index, const uint8_t *packet, size_t size)
+{
+    if (!peer->route_count || size < 8)
+        return 0;
+    uint32_t ssrc = read32(packet + 4);
+    if (!peer->has_report_ssrc || ssrc != peer->report_ssrc) {
+        peer->has_report_ssrc = 1, peer->report_ssrc = ssrc;
+        return 0;
+    }
+    double now = clock_now(self);
+    int taken = take_reports(peer, packet, size, now);
+    if (!taken)
+        return 0;
+    if (taken < 0)
+        self->open.counters.dropped_rtcp += (uint64_t)-taken;
+    peer->heard_at = now;
+    if (is_news(peer->estimate, now))
+        note_from(self, hand(self, NEWS, peer->number, packet, 0), index);
+    return 1;
+}
+
 static void control(struct core *self, struct peer *peer, uint32_t index, uint8_t *packet, size_t received)
 {
     int size = (int)received;
-    if (!peer->receive_context || self->unprotect_rtcp(peer->receive_context, packet, &size))
+    if (!peer->receive_context || self->unprotect_rtcp(peer->receive_context, packet, &size)) {
         COUNT(dropped_srtcp);
-    else
+        return;
+    }
+    FENCE(packet + size, received - (size_t)size);
+    if (!take(self, peer, index, packet, (size_t)size))
         note_from(self, hand(self, RTCP, peer->number, packet, (size_t)size), index);
 }
 
@@ -1596,7 +1643,8 @@ void peer_free(struct forwarder *forwarder, struct peer *peer)
     SELF;
     unlist_paced(self, peer);
     pacer_free(peer->pacer);
-    free(peer->arrivals), free(peer->bindings), free(peer->sent), free(peer);
+    estimator_free(peer->estimate);
+    free(peer->arrivals), free(peer->bindings), free(peer->routes), free(peer);
 }
 
 int peer_notes(struct peer *peer, int32_t extension)
@@ -1619,6 +1667,37 @@ int send_rtcp(struct forwarder *forwarder, struct peer *peer, const uint8_t *pac
         return 1;
     return sendto(self->descriptor, self->original, (size_t)protected, MSG_DONTWAIT,
                   (const struct sockaddr *)peer->destination.bytes, peer->destination.length) < 0 ? 2 : 0;
+}
+
+/* Sender reports of this source's routes to peers whose number is `turn` modulo `turns`; `timestamp` is the publisher's
+ * own. Gives how many. */
+uint32_t send_reports(struct forwarder *forwarder, struct source *source, uint64_t ntp, uint32_t timestamp, int64_t turn,
+                      int64_t turns)
+{
+    SELF;
+    uint32_t count = 0;
+    double now = clock_now(self);
+    for (uint32_t index = 0; index < source->route_count; index++) {
+        struct route *route = source->routes[index];
+        struct peer *peer = route->peer;
+        if (peer->number % turns != turn || !route->started || !route->packets || route->paused)
+            continue;
+        if (!peer->destination.length || !peer->send_context)
+            continue;
+        make_room(self, 1);
+        uint8_t *at = self->arena + self->filled;
+        uint32_t ours = timestamp + source->timestamp_shift + route_timestamp_shift(route);
+        int size = (int)write_report(route, ntp, ours, now, at);
+        if (self->protect_rtcp(peer->send_context, at, &size)) {
+            COUNT(dropped_protect);
+            continue;
+        }
+        add_message(self, peer, self->filled, (uint32_t)size, 0);
+        self->filled += (uint32_t)size;
+        count++;
+    }
+    flush(self);
+    return count;
 }
 
 void forwarder_free(struct forwarder *forwarder)

@@ -37,9 +37,20 @@ struct arrival {
     uint32_t sequence, unused;
 };
 
-struct sent {
-    double at;
-    uint32_t sequence, size;
+/* What media.bandwidth says of the way to one receiver; the rest of it is in estimate.c. */
+struct estimate {
+    double estimate_bps, acked_bps, rtt_s, loss; /* acked_bps < 0: nothing is known */
+    double congested_at;                         /* -infinity: never */
+    double arranged_bps;                         /* what all is arranged for now; written by Python */
+    int32_t known;                               /* written by Python */
+    int32_t numbered;
+};
+
+/* Of what a receiver said of one stream since the last call. */
+struct heard {
+    int64_t losses; /* sum of the shares lost, in 256ths */
+    uint32_t reports, jitter;
+    double rtt_s; /* below 0: not known */
 };
 
 struct peer {
@@ -52,9 +63,12 @@ struct peer {
     uint32_t arrival_count; /* written by Python */
     uint32_t binding_count, binding_room;
     struct binding *bindings;
-    struct sent *sent;
-    uint32_t sent_count; /* written by Python */
-    uint32_t sent_room, transport_next;
+    struct estimate *estimate;
+    double heard_at; /* when a report of its was taken last; 0: never */
+    uint32_t report_ssrc, transport_next;
+    int32_t has_report_ssrc;
+    uint32_t route_count, route_room;
+    struct route **routes;
     struct pacer *pacer;
     struct peer *next_paced;
     int32_t is_paced; /* it is in the list of those with packets that wait */
@@ -111,6 +125,14 @@ struct agreement {
     int32_t payload_type, rtx_payload_type;
     struct renumbering renumbering;
     int32_t descriptor; /* new id of the dependency descriptor; 0 = none */
+    uint32_t cname_size;
+    uint8_t cname[32];
+};
+
+/* When a sender report left, by the middle bits of its NTP time. */
+struct echo {
+    uint32_t middle;
+    double at;
 };
 
 /* media.forwarder.tables.Route */
@@ -129,6 +151,9 @@ struct route {
     int64_t lag;
     int32_t has_lag;
     struct shaper *shaper;
+    struct heard heard;
+    uint32_t echo_count;
+    struct echo echoes[8];
 };
 
 struct setup {
@@ -160,6 +185,20 @@ int peer_notes(struct peer *, int32_t extension);
 int admit(struct forwarder *, const struct name *, struct peer *);
 void dismiss(struct forwarder *, const struct name *);
 int send_rtcp(struct forwarder *, struct peer *, const uint8_t *packet, uint32_t size);
+struct estimate *estimate(struct peer *);
+void heard_report(struct peer *, const uint8_t *block, double now);
+uint32_t send_reports(struct forwarder *, struct source *, uint64_t ntp, uint32_t timestamp, int64_t turn,
+                      int64_t turns);
+
+struct estimate *estimator_new(void);
+void estimator_free(struct estimate *);
+/* One packet with the next number leaves now. Without memory it is not remembered. */
+void estimator_note(struct estimate *, uint32_t number, double at, uint32_t size);
+int estimator_feedback(struct estimate *, const uint8_t *body, uint32_t size, double now);
+/* The number of packets that a transport-wide report speaks of, -1 where it is cut off or speaks of more than `most`. */
+int32_t statuses_count(const uint8_t *body, size_t size, uint32_t most);
+void estimator_remb(struct estimate *, double bitrate_bps, double now);
+void begin_probe(struct estimate *, double now, double lasts_s);
 
 struct source *source_new(struct forwarder *, int64_t number, struct peer *, int32_t codec, int32_t video, uint32_t clock_rate,
                           int32_t payload_type, int32_t rtx_payload_type, uint32_t cache_packets);
@@ -174,6 +213,7 @@ struct route *route_new(struct forwarder *, int64_t number, struct source *, str
                         uint32_t rtx_sequence);
 void route_agree(struct route *, const struct agreement *);
 void route_free(struct route *);
+void take_heard(struct route *, struct heard *);
 void begin(struct forwarder *, struct route *);
 int switch_route(struct forwarder *, struct route *, struct source *, const int64_t *lag);
 int limit_route(struct forwarder *, struct route *, int32_t temporal, int32_t spatial);

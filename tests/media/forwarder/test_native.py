@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from media import rtp
+from media import rtcp, rtp
 from media.errors import NativeUnavailable, PortError
 from media.forwarder import choice
 from media.forwarder.choice import lacks, new_forwarder
-from media.forwarder.interface import RouteSpec, SourceSpec
+from media.forwarder.interface import Kind, RouteSpec, SourceSpec
+from media.forwarder.interface import Told as Reported
 from media.forwarder.native import binding, build, selftest
 from media.forwarder.native.accelerated import NativeForwarder
 from media.forwarder.native.binding import Library, load
@@ -212,3 +213,38 @@ def test_a_compiler_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(NativeUnavailable, match="failed"):
         build.build(tmp_path / "none.so", (*FLAGS, "-include", "/nowhere.h"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_reports_of_a_subscriber_are_taken_but_for_the_first_under_each_ssrc(
+    library: Library, sock: socket.socket
+) -> None:
+    """Python counts SSRCs, and hears of all that is more than a report."""
+    now = 50.0
+    with udp() as viewer:
+        forwarder = NativeForwarder(library, sock, cache_packets=64, gso=True, clock=lambda: now)
+        exported = bytes(PROFILES[0].exported_bytes)
+        end = SrtpPair(split_keys(PROFILES[0], exported, server=False))
+        for peer in (1, 2):
+            forwarder.open_peer(peer)
+        forwarder.set_keys(2, SrtpPair(split_keys(PROFILES[0], exported)))
+        forwarder.admit(viewer.getsockname(), 2)
+        forwarder.open_source(3, 1, SourceSpec("VP8", True, 90_000, 96, None, {}))
+        forwarder.open_route(4, 3, 2, RouteSpec(77, 100, 78, None, {}))
+
+        def handed(*packets: rtcp.Packet) -> list[Kind]:
+            viewer.sendto(end.send_session.protect_rtcp(rtcp.compound(packets)), sock.getsockname())
+            return [each.kind for each in forwarder.pump()]
+
+        report = rtcp.ReceiverReport(9, (rtcp.ReportBlock(77, 64, 1, 1, 900, 0, 0),))
+        assert handed(report) == [Kind.RTCP]
+        assert forwarder.heard(2) == 0
+        assert handed(report, rtcp.SourceDescription(((9, "me"),))) == []
+        assert forwarder.heard(2) == now
+        assert forwarder.told(4) == Reported(loss=0.25, jitter_s=0.01, rtt_s=None)
+        assert forwarder.told(4).loss == 0
+        assert handed(rtcp.ReceiverReport(10, report.reports)) == [Kind.RTCP]
+        assert handed(report) == [Kind.RTCP]
+        assert handed(report, rtcp.Pli(9, 77)) == [Kind.RTCP]
+        assert handed(report) == []
+        forwarder.close_peer(2)
+        forwarder.close_peer(1)
