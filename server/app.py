@@ -27,6 +27,7 @@ from media.transport.listening import bind_tcp
 from server import tls
 from server.alerts.service import AlertService
 from server.api import alerts, health, login, recordings, sites, telemetry, tokens, users
+from server.api.audit import AuditDoor
 from server.api.cameras import CameraDoor
 from server.api.checks import CheckDoor
 from server.api.consultation import ConsultationDoor
@@ -49,6 +50,7 @@ from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
 from server.api.uplinks import UplinkDoor
 from server.api.whip import WhipDoor
+from server.auditcheck import AuditCheck
 from server.bus import Bus
 from server.bus.start import open_bus
 from server.conductor import Conductor
@@ -152,6 +154,7 @@ class Parts:
     posts: DutyPosts
     vision: VisionWorker
     recordings: Recordings
+    audit_check: AuditCheck
     ingest: Ingest
     rooms: Rooms
     metrics: Metrics
@@ -245,6 +248,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             posts=posts,
             vision=vision,
             recordings=recorded,
+            audit_check=AuditCheck(settings, database),
             ingest=fetched,
             rooms=rooms,
             metrics=metrics,
@@ -337,6 +341,7 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "minutes": parts.minutes.run,
         "musters": parts.musters.run,
         "recorder": parts.recordings.run,
+        "audit_check": parts.audit_check.run,
         "rules": parts.rules.run,
         "incidents": parts.incidents.run,
         "hazards": parts.hazards.run,
@@ -537,7 +542,8 @@ def application(parts: Parts) -> web.Application:
     hazards = HazardDoor(parts.hazards, parts.sessions, parts.duty.checks)
     consultations = (sessions, consultation, reports)
     doors = (*consultations, whip, registry, *duty, plan, fetched, rules, incidents, upwards, muster, phones, hazards)
-    routes = Routes.of(*shared, *(one.routes() for one in doors))
+    office = (AuditDoor(parts.audit_check),)
+    routes = Routes.of(*shared, *(one.routes() for one in (*doors, *office)))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(
         parts.conductor,

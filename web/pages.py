@@ -18,8 +18,11 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 LANGUAGES = ("zh", "en")
 MODULE_PAGES = frozenset(
-    {"login", "dispatch", "supervisor", "check", "guest", "duty", "plan", "muster", "registry", "phones", "review"}
-)
+    {
+        "login", "dispatch", "supervisor", "check", "guest", "duty", "plan", "muster", "registry", "phones", "review",
+        "users", "audit",
+    }
+)  # fmt: skip
 """Pages that need the vendor folder; without it they say so instead of staying blank."""
 PAGES = MODULE_PAGES | {"enter", "join", "error"}
 

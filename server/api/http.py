@@ -39,7 +39,7 @@ from server.store.errors import NoSuchSite, StoreConflict, StoreError
 
 __all__ = [
     "CONTEXT", "TEXTS", "Access", "ApiProblem", "Context", "Input", "Output", "Query", "Route", "Routes", "bearer",
-    "csp_nonce", "frame", "grant", "install", "origin_allowed", "query", "require", "visitor",
+    "csp_nonce", "frame", "grant", "install", "origin_allowed", "query", "require", "require_server", "visitor",
 ]  # fmt: skip
 
 Access = Verb | Literal["signed_in", "room_token"] | None
@@ -211,6 +211,16 @@ def require(context: Context, request: web.Request, verb: Verb, site: str, *, mi
     if not context.identity.may(who.user, verb, site):
         raise ApiProblem("not_allowed")
     return who
+
+
+def require_server(context: Context, request: web.Request, verb: Verb) -> Visitor:
+    """The visitor, if he may do this for the server as a whole: what is about no site is for its uppermost one.
+
+    Raises:
+        ApiProblem: as `require`.
+    """
+    top = next((site for site in context.tree if not context.tree.ancestors(site)), "")
+    return require(context, request, verb, top)
 
 
 def bearer(request: web.BaseRequest) -> str | None:

@@ -40,6 +40,8 @@ class Pages:
         app.router.add_get("/muster", self.muster)
         app.router.add_get("/registry", self.registry)
         app.router.add_get("/phones", self.phones)
+        app.router.add_get("/users", self.users)
+        app.router.add_get("/audit", self.audit)
         app.router.add_static("/static", STATIC)
 
     async def home(self, request: web.Request) -> web.StreamResponse:
@@ -131,6 +133,12 @@ class Pages:
 
     async def phones(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "phones")
+
+    async def users(self, request: web.Request) -> web.StreamResponse:
+        return await self._for_people(request, "users")
+
+    async def audit(self, request: web.Request) -> web.StreamResponse:
+        return await self._for_people(request, "audit")
 
     async def review(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "review")

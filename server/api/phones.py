@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import Field
 
 from server.api.context import CONTEXT, Context
-from server.api.http import ApiProblem, Input, Output, Query, Routes, query, require, visitor
+from server.api.http import ApiProblem, Input, Output, Query, Routes, query, require, require_server, visitor
 from server.api.security import allowed_origins, origin_allowed
 from server.phones.devices import Phone
 from server.phones.errors import PhoneError
@@ -361,7 +361,7 @@ class PhoneDoor:
     # --- trunks, calls ---
 
     async def trunks(self, context: Context, request: web.Request, _body: None) -> TrunkList:
-        _server_wide(context, request)
+        require_server(context, request, "configure")
         service = self._on()
         return TrunkList(items=[TrunkBody.model_validate(one) for one in service.trunk_states()])
 
@@ -433,7 +433,7 @@ class PhoneDoor:
     # --- refusals ---
 
     async def refused(self, context: Context, request: web.Request, _body: None) -> RefusedList:
-        _server_wide(context, request)
+        require_server(context, request, "configure")
         service, now = self._on(), asyncio.get_running_loop().time()
         return RefusedList(
             items=[RefusedBody.model_validate(asdict(one)) for one in reversed(service.refusals.items)],
@@ -442,13 +442,13 @@ class PhoneDoor:
         )
 
     async def unban(self, context: Context, request: web.Request, _body: None) -> None:
-        _server_wide(context, request)
+        require_server(context, request, "configure")
         service = self._on()
         if not service.rates.lift(request.match_info["address"]):
             raise ApiProblem("not_found")
 
     async def explain(self, context: Context, request: web.Request, body: Explain) -> Explained:
-        _server_wide(context, request)
+        require_server(context, request, "configure")
         found = self._on().explain(body.source, body.called, body.caller)
         return Explained(rule=found.rule, why=found.why, status=found.status, action=found.action, site=found.site)
 
@@ -520,14 +520,6 @@ class PhoneDoor:
         site = wanted or visitor(request).user.site
         require(context, request, "read", site)
         return [site, *context.tree.descendants(site)]
-
-
-def _server_wide(context: Context, request: web.Request) -> None:
-    """What is about no site but the server itself is for engineers of its uppermost site."""
-    for site in context.tree:
-        if not context.tree.ancestors(site):
-            require(context, request, "configure", site)
-            return
 
 
 async def _said(work: Awaitable[T]) -> T:

@@ -34,6 +34,14 @@ TEXTS: dict[str, Text] = PROBLEMS | {
     "password_too_short": Text(zh="密码太短。", en="The password is too short."),
     "no_such_user": Text(zh="没有这个用户。", en="There is no such user."),
     "no_such_site": Text(zh="没有这个单位。", en="There is no such site."),
+    "last_admin": Text(
+        zh="这是最后一个可用的顶级管理员，不能停用或降级。",
+        en="This is the last administrator of the whole server; it can be neither disabled nor changed.",
+    ),
+    "own_account": Text(
+        zh="不能更改自己账号的角色、单位、状态或密码；修改密码请用“我的密码”。",
+        en="Nobody changes role, site, state or password of the own account here; see “My password”.",
+    ),
     "conflict": Text(zh="与现有数据冲突。", en="That conflicts with what is there already."),
     "muster_over": Text(zh="这次清点已经结束。", en="This muster is over."),
     "no_such_person": Text(zh="清点名单上没有这张卡。", en="That card is not on the list of this muster."),
@@ -58,7 +66,7 @@ STATUS: dict[str, int] = {
     "no_such_person": 404, "no_such_list": 404,
     "link_invalid": 404, "method_not_allowed": 405,
     "conflict": 409, "stale": 409, "session_over": 409, "muster_over": 409, "login_taken": 409, "not_in_room": 409,
-    "password_too_short": 422, "no_such_site": 422,
+    "password_too_short": 422, "no_such_site": 422, "last_admin": 409, "own_account": 409,
     "locked": 409, "floor_taken": 409, "removed": 409,
     "too_fast": 429, "too_many_attempts": 429,
     "internal": 500, "capacity": 503, "media_down": 503, "shutting_down": 503, "store_unavailable": 503,

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import time
 from typing import Annotated, Literal
 
 import structlog
@@ -15,8 +14,8 @@ from media.record.files import open_segment
 from media.record.matroska import is_webm
 from server.api.context import Context
 from server.api.http import ApiProblem, Output, Query, Routes, query, require, visitor
+from server.api.written import write_down
 from server.recording import folder_of
-from server.store import audit
 from server.store import recordings as rows
 from signaling.room.messages import Id
 
@@ -130,7 +129,7 @@ async def export(context: Context, request: web.Request, _body: None) -> web.Str
         for one in row["segments"]
         if one["sha256"] is not None
     ]
-    await _audit(context, request, "recording.export", session, found[0]["site"])
+    await write_down(context, request, "recording.export", session, found[0]["site"])
     chunks = join(folder_of(context.settings), parts)
     try:
         first = await asyncio.to_thread(next, chunks, b"")
@@ -174,24 +173,10 @@ async def segment(context: Context, request: web.Request, _body: None) -> web.St
         raise ApiProblem("not_found", "The file is no longer there.") from error
     try:
         if _range(request, os.fstat(descriptor).st_size)[0] == 0:  # a player asks for many ranges
-            await _audit(context, request, "recording.play", f"{row['recording']}/{number}", row["site"])
+            await write_down(context, request, "recording.play", f"{row['recording']}/{number}", row["site"])
         return await _send(request, descriptor, row, known[0]["sha256"])
     finally:
         os.close(descriptor)
-
-
-async def _audit(context: Context, request: web.Request, action: str, what: str, site: str) -> None:
-    """Who looks at a recording is written down before it is shown.
-
-    Raises:
-        StoreError: it could not be written down.
-    """
-    who = visitor(request).user
-    async with context.database.transaction() as connection:
-        await audit.append(
-            connection, at=time.time(), actor=who.user, action=action, object=what[:200], site=site,
-            address=request.remote or "",
-        )  # fmt: skip
 
 
 async def _send(request: web.Request, descriptor: int, row: dict[str, object], sha256: str) -> web.StreamResponse:

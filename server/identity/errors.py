@@ -54,7 +54,9 @@ class AccountError(IdentityError):
 
     def __init__(
         self,
-        error: Literal["login_taken", "password_too_short", "no_such_user", "no_such_site", "invalid"],
+        error: Literal[
+            "login_taken", "password_too_short", "no_such_user", "no_such_site", "invalid", "last_admin", "no_password"
+        ],
         detail: str,
     ) -> None:
         self.error = error

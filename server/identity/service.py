@@ -13,12 +13,13 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.settings import AuthSettings
 from server.identity.attempts import Attempts
@@ -46,6 +47,8 @@ TOUCH_EVERY_S = 300.0
 LINK_LIFE_S = 24 * 3600.0
 MAX_LINK_LIFE_S = 7 * 86400.0
 FIRST_ADMIN_LOGIN = "admin"
+SPEAKABLE = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Without what is taken for something else: i l o 0 1."""
 KEEP_ENDED_S = 30 * 86400.0
 
 Purpose = Literal["login"]
@@ -341,12 +344,12 @@ class Identity:
         self._callbacks.append(callback)
         return lambda: self._callbacks.remove(callback)
 
-    async def revoke_login(self, login: str, *, by: str = "") -> None:
-        """End one log-in and every token fetched with it."""
+    async def revoke_login(self, login: str, *, by: str = "", site: str = "") -> None:
+        """End one log-in and every token fetched with it. `site`: that of the account, for the audit."""
         at = self._clock()
         async with self._database.transaction() as connection:
             if await rows.revoke_login(connection, login, at):
-                await audit.append(connection, at=at, actor=by, action="login.end", object=login, site="")
+                await audit.append(connection, at=at, actor=by, action="login.end", object=login, site=site)
         self._tell(Revocation(login=login))
 
     async def revoke_user(self, user: str, *, by: str = "") -> None:
@@ -386,14 +389,26 @@ class Identity:
             found = await rows.get_user(connection, user)
             if found is None:
                 raise AccountError("no_such_user", "There is no such user.")
+            await self._keep_an_admin(connection, found, changes)
             await rows.change_user(connection, user, valid_after=at, **changes)
             await rows.revoke_logins_of(connection, user, at)
             await rows.void_links_of(connection, user, at)
             await audit.append(
                 connection, at=at, actor=by, action=action, object=user, site=found.site,
-                detail={key: value for key, value in changes.items() if key in ("role", "site", "disabled")},
+                detail={key: value for key, value in changes.items() if key in ("role", "site", "disabled")}
+                | {f"{key}_was": getattr(found, key) for key in ("role", "site") if key in changes}
+                | ({"password": "new"} if "password_hash" in changes else {}),
             )  # fmt: skip
         self._tell(Revocation(user=user))
+
+    async def _keep_an_admin(self, connection: AsyncConnection, user: User, changes: Mapping[str, object]) -> None:
+        """Within the transaction of a change: somebody is left who may do everything."""
+        if user.role != "admin" or user.disabled or self.tree[user.site].parent is not None:
+            return
+        stays = (changes.get("role", "admin"), changes.get("disabled", False)) == ("admin", False)
+        above = self.tree[str(changes.get("site", user.site))].parent
+        if (not stays or above is not None) and not await rows.other_top_admins(connection, user.user):
+            raise AccountError("last_admin", "This is the last administrator of the whole server.")
 
     def end_access_of(self, user: str) -> None:
         """Close whatever this user, device or guest has open; what it may do from now on is decided elsewhere."""
@@ -448,10 +463,53 @@ class Identity:
         async with self._database.reading() as connection:
             return await rows.get_user(connection, user)
 
-    async def list_users(self, site: str, after: str | None, limit: int) -> list[User]:
+    async def list_users(
+        self, site: str, after: str | None, limit: int, *, text: str = "", role: Role | None = None
+    ) -> list[User]:
         """Accounts at or below a site, by id (raises `NoSuchSite`)."""
         async with self._database.reading() as connection:
-            return await rows.list_users(connection, self.tree[site].path, after, limit)
+            return await rows.list_users(connection, self.tree[site].path, after, limit, text=text, role=role)
+
+    async def seen(self, accounts: Collection[str]) -> dict[str, rows.Seen]:
+        """When accounts were last here, and how many log-ins they have now."""
+        async with self._database.reading() as connection:
+            return await rows.seen(connection, accounts, self._clock())
+
+    async def logins_of(self, user: str) -> list[rows.LiveLogin]:
+        """The log-ins of an account that are good now."""
+        async with self._database.reading() as connection:
+            return await rows.live_logins_of(connection, user, self._clock())
+
+    async def reset_password(self, user: User, *, by: str = "") -> str:
+        """A new password for one use, shown this once: all access ends, and it is to be changed at the next log-in.
+
+        Raises:
+            AccountError: no such user. LoginError: `capacity`.
+        """
+        password = self.one_time_password()
+        await self.change_user(user, password=password, by=by)
+        return password
+
+    def one_time_password(self) -> str:
+        """Easy to read out and to type: groups of four of letters and digits that nobody takes for another."""
+        groups = max(4, -(-self._settings.minimum_password_length // 4))
+        return "-".join("".join(secrets.choice(SPEAKABLE) for _ in range(4)) for _ in range(groups))
+
+    async def confirm(self, who: Visitor, password: str) -> None:
+        """It is really this person, who asks for something dangerous.
+
+        Raises:
+            LoginError: the password is wrong, or was tried too often.
+        """
+        keys = (f"password:{who.user.user}",)
+        wait = self._attempts.take(keys, time.monotonic())
+        if wait is not None:
+            raise LoginError("too_many_attempts", "Too many attempts in the last minute.", retry_after_s=wait)
+        async with self._database.reading() as connection:
+            stored = await rows.password_hash(connection, who.user.user)
+        if not await self.passwords.verify(stored, password):
+            raise LoginError("wrong_login", "The password is not correct.")
+        self._attempts.give_back(keys)
 
     async def change_user(
         self,

@@ -1,9 +1,10 @@
 """Queries on people, log-ins and one-time links. Secrets are here only as hashes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.store.sites import at_or_below
@@ -103,12 +104,32 @@ async def password_hash(connection: AsyncConnection, user: str) -> str | None:
     return await connection.scalar(select(users.c.password_hash).where(users.c.user == user))
 
 
-async def list_users(connection: AsyncConnection, path: str, after: str | None, limit: int) -> list[User]:
-    """Accounts at or below a site (by its path), by user id."""
+async def list_users(
+    connection: AsyncConnection, path: str, after: str | None, limit: int, *, text: str = "", role: str | None = None
+) -> list[User]:
+    """Accounts at or below a site (by its path), by user id; `text` stands in the login or in the name."""
     query = select(*_USER).where(at_or_below(users.c.site, path)).order_by(users.c.user).limit(limit)
+    if text:
+        query = query.where(
+            users.c.login.icontains(text, autoescape=True) | users.c.name.icontains(text, autoescape=True)
+        )
+    if role is not None:
+        query = query.where(users.c.role == role)
     if after is not None:
         query = query.where(users.c.user > after)
     return [_user(row) for row in await connection.execute(query)]
+
+
+async def other_top_admins(connection: AsyncConnection, user: str) -> int:
+    """How many enabled admins of a site without one above it there are beside this account."""
+    query = (
+        select(func.count())
+        .select_from(users.join(sites, sites.c.site == users.c.site))
+        .where(
+            users.c.role == "admin", users.c.disabled.is_(False), sites.c.parent.is_(None), users.c.user != user
+        )
+    )  # fmt: skip
+    return int(await connection.scalar(query) or 0)
 
 
 async def change_user(connection: AsyncConnection, user: str, **values: object) -> bool:
@@ -157,6 +178,58 @@ async def live_login(connection: AsyncConnection, login_id: str, at: float) -> L
         values[logins.c.login_id], values[logins.c.secret_hash], values[logins.c.created_at],
         values[logins.c.expires_at], values[logins.c.last_seen_at], _user(row),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the log-ins of an account say of it."""
+
+    last_seen_at: float | None = None
+    live: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveLogin:
+    """A log-in that is good now, without its secret."""
+
+    login_id: str
+    created_at: float
+    expires_at: float
+    last_seen_at: float
+    address: str
+
+
+def _live(at: float) -> ColumnElement[bool]:
+    return (
+        logins.c.revoked_at.is_(None) & (logins.c.expires_at > at) & (logins.c.created_at >= users.c.valid_after)
+    ) & users.c.disabled.is_(False)
+
+
+async def seen(connection: AsyncConnection, accounts: Collection[str], at: float) -> dict[str, Seen]:
+    """When each account was last seen, and how many log-ins it has now; none for those without any log-in."""
+    query = (
+        select(
+            logins.c.user,
+            func.max(logins.c.last_seen_at).label("last"),
+            func.sum(case((_live(at), 1), else_=0)).label("live"),
+        )
+        .join(users, users.c.user == logins.c.user)
+        .where(logins.c.user.in_(accounts))
+        .group_by(logins.c.user)
+    )
+    return {row.user: Seen(row.last, int(row.live)) for row in await connection.execute(query)}
+
+
+async def live_logins_of(connection: AsyncConnection, user: str, at: float) -> list[LiveLogin]:
+    """Newest first."""
+    query = (
+        select(logins.c.login_id, logins.c.created_at, logins.c.expires_at, logins.c.last_seen_at, logins.c.address)
+        .join(users, users.c.user == logins.c.user)
+        .where(logins.c.user == user, _live(at))
+        .order_by(logins.c.last_seen_at.desc())
+        .limit(100)
+    )
+    return [LiveLogin(*row) for row in await connection.execute(query)]
 
 
 async def touch_login(connection: AsyncConnection, login_id: str, at: float) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 
+from server.api.audit import AuditDoor
 from server.api.cameras import CameraDoor
 from server.api.checks import CheckDoor
 from server.api.consultation import ConsultationDoor
@@ -147,6 +148,15 @@ ALLOWED: dict[str, str] = {
     "GET /api/users": "admin",
     "POST /api/users": "admin",
     "PATCH /api/users/{id}": "admin",
+    "POST /api/users/{id}/password": "admin",
+    "GET /api/users/{id}/logins": "admin",
+    "POST /api/users/{id}/logins/{login}/revoke": "admin",
+    "GET /api/roles": PEOPLE,
+    "GET /api/audit": "admin",
+    "GET /api/audit/kinds": "admin",
+    "GET /api/audit/export": "admin",
+    "GET /api/audit/check": "admin",
+    "POST /api/audit/check": "admin",
     "POST /api/users/{id}/revoke": "admin",
     "POST /api/links": "admin",
     "GET /api/phones": "admin engineer",
@@ -201,6 +211,7 @@ DECLARED = Routes.of(
     HandoverDoor(NOTHING).routes(),  # type: ignore[arg-type]
     HazardDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     MusterDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
+    AuditDoor(NOTHING).routes(),  # type: ignore[arg-type]
 )
 
 
@@ -242,7 +253,21 @@ def test_nothing_that_changes_is_open_by_accident(route: Route) -> None:
 
 async def _visit(session: ClientSession, route: Route) -> int:
     path = bare(route).path
-    for name in ("address", "call", "card", "guest", "id", "kind", "n", "name", "phone", "session", "room", "site"):
+    for name in (
+        "address",
+        "call",
+        "card",
+        "guest",
+        "id",
+        "kind",
+        "login",
+        "n",
+        "name",
+        "phone",
+        "session",
+        "room",
+        "site",
+    ):
         path = path.replace(f"{{{name}}}", "x")
     async with session.request(route.method, path) as response:
         return response.status
@@ -305,6 +330,7 @@ async def test_log_in_opens_no_route_for_room_tokens(served: Served) -> None:
 
 
 async def test_disabled_user_reaches_nothing(served: Served) -> None:
+    await served.add_user("other", "admin", "nation")  # the last one cannot be disabled
     user = await served.add_user("wang", "admin", "nation")
     async with served.browser("wang") as session:
         await served.context.identity.disable(user.user)

@@ -3,12 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
 from sqlalchemy import select
 
+from server.identity.errors import AccountError
+from server.identity.roles import GRANTED
 from server.identity.service import Revocation
 from server.store.errors import StoreUnavailable
 from server.store.tables import audit as audit_table
@@ -312,3 +315,82 @@ async def test_denied_stays_denied_when_the_store_is_away(served: Served, monkey
         monkeypatch.setattr(served.context.database, "transaction", away)
         async with session.get("/api/users") as response:
             assert response.status == 403
+
+
+# --- accounts, as the page needs them ---
+
+
+async def test_the_last_administrator_of_the_server_stays_one(served: Served) -> None:
+    top = await served.add_user("top", "admin", "nation")
+    identity = served.context.identity
+    for change in ({"disabled": True}, {"role": "viewer"}, {"site": "mine-a"}):
+        with pytest.raises(AccountError, match="last administrator"):
+            await identity.change_user(top, **change, by="someone")
+    assert await identity.change_user(top, name="Other name") == replace(top, name="Other name")
+    second = await served.add_user("second", "admin", "nation")
+    await identity.disable(top.user)
+    with pytest.raises(AccountError, match="last administrator"):
+        await identity.disable(second.user)
+
+
+async def test_a_one_time_password_logs_in_and_is_to_be_changed(served: Served) -> None:
+    new = {"login": "li", "name": "Li", "role": "viewer", "site": "mine-b", "one_time_password": True}
+    async with served.browser("chief") as session:
+        async with session.post("/api/users", json=new | {"password": PASSWORD}) as response:
+            assert response.status == 422
+        async with session.post("/api/users", json=new) as response:
+            made = await response.json()
+        async with session.post(f"/api/users/{made['user']}/password") as response:
+            second = (await response.json())["password"]
+    assert second != made["one_time_password"]
+    async with served.browser() as session:
+        assert (await enter(session, "li", second))["must_change"] is True
+        async with session.post("/api/login", json={"login": "li", "password": made["one_time_password"]}) as response:
+            assert response.status == 401
+
+
+async def test_nobody_resets_the_own_password_without_the_old_one(served: Served) -> None:
+    chief = served.users["chief"].user
+    async with served.browser("chief") as session:
+        async with session.patch(f"/api/users/{chief}", json={"password": "a new long password"}) as response:
+            assert response.status == 409
+        async with session.post(f"/api/users/{chief}/password") as response:
+            assert response.status == 409
+
+
+async def test_log_ins_are_listed_and_ended_one_by_one(served: Served) -> None:
+    wang = served.users["wang"].user
+    async with served.browser("chief") as chief, served.browser("wang") as one, served.browser("wang") as two:
+        async with chief.get(f"/api/users/{wang}/logins") as response:
+            logins = (await response.json())["items"]
+        assert len(logins) == 2
+        async with chief.get("/api/users?q=WANG&role=dispatcher") as response:
+            found = (await response.json())["items"]
+        assert [(user["login"], user["logins"]) for user in found] == [("wang", 2)]
+        assert found[0]["last_seen_at"] == pytest.approx(max(login["last_seen_at"] for login in logins))
+        async with chief.post(f"/api/users/{wang}/logins/{logins[0]['login']}/revoke") as response:
+            assert response.status == 204
+        async with chief.post(f"/api/users/{wang}/logins/{logins[0]['login']}/revoke") as response:
+            assert response.status == 404
+        statuses = []
+        for session in (one, two):
+            async with session.get("/api/me") as response:
+                statuses.append(response.status)
+    assert sorted(statuses) == [200, 401]
+
+
+async def test_a_log_in_of_somebody_else_is_not_ended_under_a_wrong_name(served: Served) -> None:
+    async with served.browser("chief") as chief, served.browser("zhao") as zhao:
+        async with chief.get(f"/api/users/{served.users['zhao'].user}/logins") as response:
+            login = (await response.json())["items"][0]["login"]
+        async with chief.post(f"/api/users/{served.users['wang'].user}/logins/{login}/revoke") as response:
+            assert response.status == 404
+        async with zhao.get("/api/me") as response:
+            assert response.status == 200
+
+
+async def test_the_table_of_roles_is_the_one_that_decides(served: Served) -> None:
+    async with served.browser("wang") as session, session.get("/api/roles") as response:
+        table = await response.json()
+    shown = {one["role"]: set(one["verbs"]) for one in table["roles"]}
+    assert shown == {role: GRANTED[role] for role in ("admin", "supervisor", "dispatcher", "engineer", "viewer")}

@@ -221,6 +221,32 @@ export const api = {
   recordHazard: (hazard) => call('POST', '/api/hazards', hazard),
   /** @param {string} hazard @param {string} step @param {Record<string, unknown>} body */
   hazardStep: (hazard, step, body) => call('POST', `/api/hazards/${id(hazard)}/${step}`, body),
+  /** @param {Record<string, string | number | undefined>} wanted @returns {Promise<{items: any[], next: string | null}>} */
+  users: (wanted) => call('GET', `/api/users${query(wanted)}`),
+  roles: () => call('GET', '/api/roles'),
+  /** @param {Record<string, string | number | undefined>} wanted @returns {Promise<{items: any[], next: number | null}>} */
+  audit: (wanted) => call('GET', `/api/audit${query(wanted)}`),
+  auditKinds: () => call('GET', '/api/audit/kinds'),
+  /** An address to download from. @param {Record<string, string | number | undefined>} wanted */
+  auditExport: (wanted) => `/api/audit/export${query(wanted)}`,
+  auditCheck: () => call('GET', '/api/audit/check'),
+  checkAudit: () => call('POST', '/api/audit/check'),
+  /** @param {object} user */
+  addUser: (user) => call('POST', '/api/users', user),
+  /** @param {string} user @param {object} change */
+  changeUser: (user, change) => call('PATCH', `/api/users/${id(user)}`, change),
+  /** @param {string} user */
+  revokeUser: (user) => call('POST', `/api/users/${id(user)}/revoke`),
+  /** @param {string} user */
+  resetPassword: (user) => call('POST', `/api/users/${id(user)}/password`),
+  /** @param {string} user */
+  userLogins: async (user) => items(await call('GET', `/api/users/${id(user)}/logins`)),
+  /** @param {string} user @param {string} login */
+  endLogin: (user, login) => call('POST', `/api/users/${id(user)}/logins/${id(login)}/revoke`),
+  /** @param {string} user */
+  loginLink: (user) => call('POST', '/api/links', { user }),
+  /** @param {string} old @param {string} fresh */
+  changePassword: (old, fresh) => call('PUT', '/api/me/password', { old, new: fresh }),
   phones: () => call('GET', '/api/phones'),
   /** @param {{phone: string, site: string, name: string, networks: string[]}} phone */
   addPhone: (phone) => call('POST', '/api/phones', phone),

@@ -1,5 +1,6 @@
 // All shortcuts in one dialog, and what a supporter wants to know of this page's links.
-import { Part, html, icon } from './part.js';
+import { Part, html, icon, nothing } from './part.js';
+import { showPassword } from './password.js';
 import { app } from '../app.js';
 import { t } from '../i18n.js';
 import { listShortcuts } from '../shortcuts.js';
@@ -24,9 +25,15 @@ class Help extends Part {
       <p class="faint">${t('help.typing')}</p>
       <footer>
         <button @click=${this.#copy}>${icon('clipboard-list')} ${t('help.copy')}</button>
+        ${app.isGuest ? nothing : html`<button data-password @click=${this.#password}>${icon('key')} ${t('password.title')}</button>`}
         <a class="button" href="/check">${t('page.check')}</a>
       </footer>
     </dialog>`;
+  }
+
+  #password() {
+    this.#close();
+    showPassword();
   }
 
   #close() {

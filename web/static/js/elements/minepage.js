@@ -2,11 +2,14 @@
 import { app, bootWork } from '../app.js';
 import { t } from '../i18n.js';
 import { Part, html, nothing } from './part.js';
+import { adminNav, may } from './adminnav.js';
 import './topbar.js';
 import './help.js';
 import './toasts.js';
 
 export class MinePage extends Part {
+  /** Its name among the pages of administration, if it is one. */
+  admin = '';
   static properties = { started: { state: true }, site: { state: true } };
 
   constructor() {
@@ -56,6 +59,6 @@ export class MinePage extends Part {
 
   render() {
     if (!this.started) return nothing;
-    return html`<lamproom-topbar quiet></lamproom-topbar>${this.content()}<lamproom-help></lamproom-help><lamproom-toasts></lamproom-toasts>`;
+    return html`<lamproom-topbar quiet></lamproom-topbar>${this.admin && may('configure') ? adminNav(this.admin) : nothing}${this.content()}<lamproom-help></lamproom-help><lamproom-toasts></lamproom-toasts>`;
   }
 }

@@ -31,7 +31,7 @@ export class Part extends LitElement {
 }
 
 /** Drawn by us; the others are of the fetched sprite. */
-const OWN_ICONS = new Set(['hand', 'lock', 'unlock', 'chair', 'spot', 'speaker', 'beside', 'link', 'contrast']);
+const OWN_ICONS = new Set(['hand', 'lock', 'unlock', 'chair', 'spot', 'speaker', 'beside', 'link', 'contrast', 'gear', 'download', 'search', 'disk', 'key']);
 
 /** An icon of the sprite; words stand beside it or in the label of its button. @param {string} name @param {string} [kind] */
 export function icon(name, kind = '') {

@@ -6,6 +6,7 @@ import { clock, day } from '../format.js';
 import { pick, has, t } from '../i18n.js';
 import { armSound, play, soundState } from '../sound.js';
 import { theme } from '../theme.js';
+import { firstAdminPage } from './adminnav.js';
 import { showHelp } from './help.js';
 import { brand, looks } from './tools.js';
 import './cameras.js';
@@ -44,7 +45,7 @@ class Topbar extends Part {
         ${this.quiet ? nothing : html`<a class="tool" href="/plan" target="_blank" rel="noopener" aria-label=${t('page.plan')} title=${t('page.plan')}>${icon('map-pin')}</a><a class="tool" href="/muster" target="_blank" rel="noopener" aria-label=${t('page.muster')} title=${t('page.muster')}>${icon('users')}</a>`}
         ${this.quiet ? nothing : html`<a class="tool" href="/review" target="_blank" rel="noopener" aria-label=${t('page.review')} title=${t('page.review')}>${icon('history')}</a>`}
         ${this.quiet ? nothing : html`<a class="tool" href="/duty" target="_blank" rel="noopener" aria-label=${t('page.duty')} title=${t('page.duty')}>${icon('clipboard-list')}</a>`}
-        ${this.quiet || !['admin', 'engineer'].includes(app.me.role) ? nothing : html`<a class="tool" href="/phones" target="_blank" rel="noopener" aria-label=${t('page.phones')} title=${t('page.phones')}>${icon('phone')}</a>`}
+        ${this.quiet || !firstAdminPage() ? nothing : html`<a class="tool" href="/${firstAdminPage()}" target="_blank" rel="noopener" aria-label=${t('top.admin')} title=${t('top.admin')}>${icon('gear')}</a>`}
         ${looks()}
         ${this.still ? nothing : html`<button class="tool" @click=${showHelp} aria-label=${t('top.help')} title="${t('top.help')} ?">${icon('keyboard')}</button>`}
         ${app.isGuest ? nothing : html`<button class="tool" @click=${this.#logOut} aria-label=${t('top.logout')} title=${t('top.logout')}>${icon('log-out')}</button>`}

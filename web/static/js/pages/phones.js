@@ -4,6 +4,7 @@ import { api, ApiError } from '../api.js';
 import { clock, moment, timer } from '../format.js';
 import { has, t } from '../i18n.js';
 import { Part, html, icon, nothing } from '../elements/part.js';
+import { adminNav } from '../elements/adminnav.js';
 import '../elements/topbar.js';
 import '../elements/help.js';
 import '../elements/toasts.js';
@@ -94,7 +95,7 @@ class Phones extends Part {
   render() {
     if (!this.started) return nothing;
     return html`
-      <lamproom-topbar quiet></lamproom-topbar>
+      <lamproom-topbar quiet></lamproom-topbar>${adminNav('phones')}
       <main class="duty-office phones-page">${this.#content()}</main>
       <lamproom-help></lamproom-help>
       <lamproom-toasts></lamproom-toasts>

@@ -10,6 +10,7 @@ const KINDS = ['mine', 'states', 'shifts', 'levels', 'drifts', 'zones', 'quotas'
 const PAGE = 500;
 
 class RegistryPage extends MinePage {
+  admin = 'registry';
   static properties = {
     ...MinePage.properties, kind: { state: true }, forms: { state: true }, overview: { state: true }, items: { state: true }, next: { state: true },
     editing: { state: true }, faults: { state: true }, history: { state: true }, changes: { state: true }, outcome: { state: true }, file: { state: true }, find: { state: true },

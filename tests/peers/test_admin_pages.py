@@ -1,0 +1,133 @@
+"""The pages for those who look after the server, on a real server, in Chromium."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from tests.fakes.office import Office, office
+
+pytestmark = [pytest.mark.peer, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+
+LOOKS = [
+    {"locale": "zh-CN", "color_scheme": "dark"},
+    {"locale": "en-GB", "color_scheme": "light"},
+    {"locale": "zh-CN", "color_scheme": "light", "width": 390},
+    {"locale": "en-GB", "color_scheme": "dark", "width": 390},
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
+    async with office(tmp_path_factory.mktemp("office")) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def room(shared: Office) -> AsyncIterator[Office]:
+    shared.complaints.clear()
+    shared.expected = ()
+    yield shared
+    for context in list(shared.browser.contexts):
+        await context.close()
+
+
+async def test_an_account_is_made_with_a_one_time_password_that_must_be_changed(room: Office) -> None:
+    page = await room.open("admin", "/users")
+    await page.get_by_role("button", name="New account").click()
+    await page.get_by_label("Name", exact=True).fill("新来的")
+    await page.get_by_label("User name").fill("newcomer")
+    await page.get_by_label("a one-time password").check()
+    await page.get_by_role("button", name="Make the account").click()
+    once = page.locator("[data-once=password]")
+    await expect(once).to_have_text(re.compile(r"^[a-z2-9]{4}(-[a-z2-9]{4}){3}$"))
+    password = await once.inner_text()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("tr[data-user=newcomer]")).to_contain_text("password to change")
+
+    other = await room.open("", "/login")
+    await other.locator("input[name=login]").fill("newcomer")
+    await other.locator("input[name=password]").fill(password)
+    await other.locator("button[type=submit]").click()
+    await other.locator("input[name=fresh]").fill("a long enough password")
+    await other.locator("input[name=again]").fill("a long enough password")
+    await other.locator("button[type=submit]").click()
+    await other.wait_for_url("**/dispatch")
+    await page.reload()
+    await expect(page.locator("tr[data-user=newcomer]")).to_contain_text("in use")
+    await room.sound(page)
+
+
+async def test_an_account_is_changed_and_loses_its_log_ins(room: Office) -> None:
+    page = await room.open("admin", "/users")
+    await room.open("county", "/supervisor")
+    row = page.locator("tr[data-user=county]")
+    await page.reload()
+    await expect(row).to_contain_text("1 log-in")
+    await row.get_by_role("button").click()
+    account = page.locator("dialog.account")
+    await expect(account.locator(".logins li")).to_have_count(1)
+    await account.locator(".logins button").click()
+    await expect(account).to_contain_text("Not logged in anywhere")
+    await account.get_by_label("Role").select_option("viewer")
+    await account.get_by_role("button", name="Save").click()
+    await expect(row).to_contain_text("Viewer")
+    page.on("dialog", lambda dialog: dialog.accept())
+    await account.get_by_role("button", name="Disable").click()
+    await expect(row).to_contain_text("disabled")
+    await account.get_by_role("button", name="Enable again").click()
+    await account.get_by_label("Role").select_option("supervisor")
+    await account.get_by_role("button", name="Save").click()
+    await expect(row).to_contain_text("Supervisor")
+    await account.get_by_role("button", name="Log-in link").click()
+    await expect(account.locator("[data-once=link]")).to_contain_text("/enter/")
+    await page.keyboard.press("Escape")
+
+    await page.locator("tr[data-user=admin]").get_by_role("button").click()
+    await expect(account.get_by_label("Role")).to_be_disabled()
+    await expect(account.get_by_role("button", name="Disable")).to_have_count(0)
+    await page.keyboard.press("Escape")
+
+    await page.goto(f"{room.server.url}/audit")
+    await page.get_by_label("Action").select_option("user.change")
+    await page.get_by_label("Person").fill("admin")
+    await page.get_by_role("button", name="Find").click()
+    rows = page.locator("tr[data-seq]")
+    await expect(rows).to_have_count(4)
+    await rows.last.get_by_role("button", name="Details").click()
+    await expect(page.locator("tr.detail")).to_contain_text("role_was")
+    await room.sound(page)
+
+
+async def test_the_chain_is_checked_and_the_audit_taken_away(room: Office) -> None:
+    page = await room.open("admin", "/audit")
+    await page.get_by_role("button", name="Check now").click()
+    await expect(page.locator("[data-holds=true]")).to_be_visible()
+    async with page.expect_download() as waiting:
+        await page.get_by_role("link", name="CSV").click()
+    table = (await (await waiting.value).path()).read_text("utf-8-sig")
+    assert table.splitlines()[0].startswith("seq,time,actor")
+    assert ",audit.verify," in table
+    await page.get_by_role("button", name="Who saw people").click()
+    await expect(page.locator("[data-part=rows] .empty")).to_be_visible()
+    await room.sound(page)
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+async def test_pages_fit_every_screen_in_both_languages(room: Office, look: dict[str, object]) -> None:
+    page = await room.open("admin", "/users", **look)  # type: ignore[arg-type]
+    for path in ("/users", "/audit"):
+        await page.goto(room.server.url + path)
+        await expect(page.locator("main.admin .panel").first).to_be_visible()
+        await expect(page.locator(".admin-nav a[aria-current=page]")).to_have_attribute("href", path)
+        await room.sound(page)
+
+
+async def test_who_may_not_see_a_page_is_told_so(room: Office) -> None:
+    room.expected = ("Failed to load resource",)
+    page = await room.open("dispatcher", "/users")
+    await expect(page.locator("[role=alert]")).to_contain_text("not for your account")
+    await expect(page.locator(".admin-nav")).to_have_count(0)
+    await room.sound(page)
