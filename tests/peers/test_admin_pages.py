@@ -8,6 +8,8 @@ import pytest_asyncio
 from playwright.async_api import expect
 
 from tests.fakes.office import Office, office
+from tests.web.checkers import install
+from tests.web.test_every_page import stumbling_blocks
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 
@@ -123,6 +125,8 @@ async def test_pages_fit_every_screen_in_both_languages(room: Office, look: dict
         await expect(page.locator("main.admin .panel").first).to_be_visible()
         await expect(page.locator(".admin-nav a[aria-current=page]")).to_have_attribute("href", path)
         await room.sound(page)
+        if install.is_ready():
+            assert await stumbling_blocks(page, str(look["color_scheme"]), "contrast") == []
 
 
 async def test_who_may_not_see_a_page_is_told_so(room: Office) -> None:
