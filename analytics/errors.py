@@ -32,3 +32,7 @@ class BrokenOutput(AnalyticsError):
 
 class UndecodableTrack(AnalyticsError):
     """A codec that we have no decoder for."""
+
+
+class SourceRefused(AnalyticsError, ValueError):
+    """A telemetry source cannot be built from its settings; the sentence says which setting and why."""

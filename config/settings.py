@@ -8,7 +8,16 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 
 class Section(BaseModel):
@@ -26,6 +35,8 @@ IpAddress = Annotated[str, AfterValidator(_address)]
 Level = Literal["nation", "province", "city", "county", "mine"]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """A name that may stand in a URL, a topic and a file name."""
+DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$")]
+"""What a device or tag of a mine is called."""
 
 
 class ServerSettings(Section):
@@ -168,11 +179,22 @@ class DutyPostSettings(Section):
     detector: Slug = "absence"
 
 
+class PluginSourceSettings(Section):
+    """A telemetry source that an installed package provides."""
+
+    name: str = Field(min_length=1, max_length=63, description="of its entry point in the group lamproom.telemetry")
+    options: dict[str, JsonValue] = Field(default={}, description="handed to it as they are")
+
+
 class AnalyticsSettings(Section):
     """Vision and telemetry plug-ins."""
 
     detectors: tuple[str, ...] = Field(default=("absence",), description="names of detectors that may run")
-    telemetry: tuple[str, ...] = Field(default=("mqtt", "files"), description="names of telemetry sources that may run")
+    telemetry: tuple[str, ...] = Field(
+        default=("mqtt", "files", "modbus", "opcua", "omlox", "push"),
+        description="names of telemetry sources that may run",
+    )
+    sources: tuple[PluginSourceSettings, ...] = Field(default=(), description="telemetry sources of other people")
     posts: tuple[DutyPostSettings, ...] = ()
     frames_per_s: float = Field(default=2.0, gt=0, le=25, description="pictures analysed per camera")
     worker_memory_mb: int = Field(default=1500, ge=256, description="address space of a vision worker beyond its start")
@@ -246,12 +268,31 @@ class RetentionSettings(Section):
     rows_per_pass: int = Field(default=5000, ge=100, description="removed in one transaction at most")
 
 
+class SparkplugMetricSettings(Section):
+    """What a Sparkplug metric measures. One that is called like a quantity of ours needs no row."""
+
+    metric: str = Field(min_length=1, max_length=200, description="its name in the birth message")
+    unit_of: str = Field(default="", max_length=63, description="Sparkplug device that has it; empty = the node itself")
+    device: DeviceName = Field(description="our device")
+    quantity: str = Field(min_length=1, max_length=63)
+    scale: float = Field(default=1.0, description="our value = theirs x scale", allow_inf_nan=False)
+
+
+class SparkplugNodeSettings(Section):
+    """An edge node that publishes Sparkplug B on the same broker."""
+
+    group: str = Field(pattern=r"^[^/+#]{1,100}$")
+    node: str = Field(pattern=r"^[^/+#]{1,100}$")
+    site: Slug
+    metrics: tuple[SparkplugMetricSettings, ...] = ()
+
+
 class MqttGatewaySettings(Section):
     """A power terminal behind a gateway of the field, by the location that the gateway names."""
 
     location: str = Field(min_length=1, max_length=64, description="location_code or dynamic_location_code it sends")
     site: Slug
-    device: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$")
+    device: DeviceName
 
 
 class MqttSettings(Section):
@@ -271,6 +312,92 @@ class MqttSettings(Section):
     gateway_topic: str | None = Field(default=None, description="one topic of all gateways, e.g. CET/NX/upload")
     gateway_ack_topic: str | None = Field(default=None, description="where a stored upload is told to its gateway")
     gateways: tuple[MqttGatewaySettings, ...] = ()
+    sparkplug: tuple[SparkplugNodeSettings, ...] = Field(default=(), description="edge nodes that speak Sparkplug B")
+    home_assistant: Slug | None = Field(
+        default=None,
+        description="discovery prefix of Home Assistant, usually homeassistant; none = alerts not shown there",
+    )
+
+
+class ModbusRegisterSettings(Section):
+    """Where a meter keeps a quantity."""
+
+    quantity: str = Field(min_length=1, max_length=63, description="one of docs/telemetry.md")
+    address: int = Field(ge=0, le=65535, description="counted from 0, as on the wire")
+    table: Literal["holding", "input"] = Field(default="holding", description="read by function 3 or 4")
+    type: Literal["int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"] = "float32"
+    words: Literal["big", "little"] = Field(default="big", description="which word of several comes first")
+    scale: float = Field(default=1.0, description="our value = register x scale", allow_inf_nan=False)
+
+
+class ModbusProfileSettings(Section):
+    """A kind of meter."""
+
+    name: Slug
+    registers: tuple[ModbusRegisterSettings, ...] = Field(min_length=1, max_length=100)
+
+
+class ModbusMeterSettings(Section):
+    """A power meter or terminal that is asked over Modbus TCP."""
+
+    site: Slug
+    device: DeviceName
+    host: str = Field(min_length=1, max_length=253)
+    port: int = Field(default=502, ge=1, le=65535)
+    unit: int = Field(default=1, ge=0, le=255, description="number of the meter behind its gateway")
+    profile: Slug = Field(description="sdm630, or the name of one of modbus.profiles")
+    interval_s: float = Field(default=1.0, ge=0.1, le=3600, description="asked so often")
+    timeout_s: float = Field(default=2.0, ge=0.1, le=30, description="no answer after this")
+
+
+class ModbusSettings(Section):
+    """Meters that are asked over Modbus TCP."""
+
+    meters: tuple[ModbusMeterSettings, ...] = Field(default=(), max_length=500)
+    profiles: tuple[ModbusProfileSettings, ...] = ()
+
+
+class OpcUaNodeSettings(Section):
+    """A variable of an OPC UA server."""
+
+    node: str = Field(min_length=1, max_length=256, description="NodeId, e.g. ns=2;s=Belt1.Ia")
+    device: DeviceName
+    quantity: str = Field(min_length=1, max_length=63)
+    scale: float = Field(default=1.0, allow_inf_nan=False)
+
+
+class OpcUaServerSettings(Section):
+    """An OPC UA server whose variables are subscribed to. Needs the optional package asyncua."""
+
+    site: Slug
+    url: str = Field(pattern=r"^opc\.tcp://", max_length=512)
+    username: str | None = None
+    password: str | None = None
+    publish_ms: float = Field(default=500.0, ge=50, le=60_000, description="how often it tells what changed")
+    nodes: tuple[OpcUaNodeSettings, ...] = Field(min_length=1, max_length=1000)
+
+
+class OmloxHubSettings(Section):
+    """A positioning hub that speaks omlox v2: its location updates are positions of tags."""
+
+    site: Slug
+    url: str = Field(pattern=r"^wss?://", max_length=512, description="WebSocket, e.g. wss://hub:7081/v2/ws/socket")
+    token: str | None = Field(default=None, description="bearer token, sent as header and as the params.token of omlox")
+    crs: tuple[str, ...] = Field(
+        default=("local",), description="coordinate systems that are metres of the mine's grid"
+    )
+    origin: tuple[float, float, float] = Field(default=(0.0, 0.0, 0.0), description="taken off x, y and z")
+    vehicles: tuple[str, ...] = Field(
+        default=(), description="beginnings of tag names that are vehicles; others: people"
+    )
+
+
+class PushKeySettings(Section):
+    """A gateway or program that sends its samples by HTTP POST."""
+
+    name: Slug
+    site: Slug = Field(description="the only site that it may send for")
+    key: str = Field(min_length=24, max_length=200, description="sent as Authorization: Bearer")
 
 
 class FileMineSettings(Section):
@@ -284,7 +411,7 @@ class FileMachineSettings(Section):
     """What a machine is called in equipment files; one that is not named here goes by its point."""
 
     name: str = Field(min_length=1, max_length=100, description="the device field of the files")
-    device: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}$", description="our device, as in `devices`")
+    device: DeviceName = Field(description="our device, as in `devices`")
 
 
 class FilesSettings(Section):
@@ -756,6 +883,10 @@ class Settings(Section):
     recording: RecordingSettings = RecordingSettings()
     retention: RetentionSettings = RetentionSettings()
     mqtt: MqttSettings = MqttSettings()
+    modbus: ModbusSettings = ModbusSettings()
+    opcua: tuple[OpcUaServerSettings, ...] = ()
+    omlox: tuple[OmloxHubSettings, ...] = ()
+    push: tuple[PushKeySettings, ...] = Field(default=(), description="who may send samples by HTTP")
     files: FilesSettings = FilesSettings()
     duty: DutySettings = DutySettings()
     consultation: ConsultationSettings = ConsultationSettings()

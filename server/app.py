@@ -19,8 +19,6 @@ from aiohttp import web
 from analytics.plugin import Reading
 from analytics.rules.electric import rated_current
 from analytics.rules.runstate import RunStates
-from analytics.telemetry.mqtt import MqttSource
-from analytics.telemetry.quarantine import Gap
 from config import VERSION
 from config.settings import Settings, SiteSettings
 from media.transport.listening import bind_tcp
@@ -48,6 +46,7 @@ from server.api.room import RoomDoor
 from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
+from server.api.sources import SourceDoor
 from server.api.uplinks import UplinkDoor
 from server.api.whip import WhipDoor
 from server.auditcheck import AuditCheck
@@ -57,6 +56,7 @@ from server.conductor import Conductor
 from server.duty.office import DutyOffice
 from server.frontdoor import FrontDoor, Handoff, media_tcp
 from server.hazards.service import Hazards
+from server.homeassistant import HomeAssistant
 from server.identity.secret import load_or_make
 from server.identity.service import Identity
 from server.incidents.service import IncidentService
@@ -80,6 +80,7 @@ from server.retention import Retention, forget_quietly
 from server.rules import Rules
 from server.sessions.service import SessionService
 from server.snapshot import Rooms
+from server.sources import Sources
 from server.store import chain
 from server.store.database import Database, sqlite_url
 from server.store.errors import StoreError
@@ -145,6 +146,8 @@ class Parts:
     streams: Streams
     moderation: Moderation
     telemetry: TelemetryIngest
+    sources: Sources
+    home_assistant: HomeAssistant
     rules: Rules
     parameters: Parameters
     incidents: IncidentService
@@ -203,8 +206,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         conductor = Conductor(database, bus, sessions, resume_s=settings.media.peer_grace_s)
         await conductor.prepare()
         identity.on_revoked(conductor.revoke)
-        tcp = media_tcp(settings)
-        media = _media(settings, tcp)
+        media = _media(settings)
         streams = Streams(conductor, media)
         media.listener = streams
         conductor.on_removed, conductor.on_rooms_changed = streams.client_removed, streams.recheck
@@ -226,6 +228,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         health, metrics = _measured(
             conductor, media, vision, ingest, recorded, fetched, phone_media if settings.phones.enabled else None
         )
+        sources = _sources(settings, tree, ingest, conductor, metrics)
         yield Parts(
             settings=settings,
             health=health,
@@ -241,6 +244,8 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             streams=streams,
             moderation=moderation,
             telemetry=ingest,
+            sources=sources,
+            home_assistant=HomeAssistant(settings.mqtt, tree, alert_service),
             rules=rules,
             parameters=parameters,
             incidents=incidents,
@@ -357,14 +362,23 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         running["uplinks"] = parts.uplinks.run
     if parts.settings.analytics.posts:
         running |= {"posts": parts.posts.run, "vision": parts.vision.run}
-    if parts.settings.mqtt.host is not None and "mqtt" in parts.settings.analytics.telemetry:
-        running["mqtt"] = lambda: _take_in(parts)
-    return running
+    if parts.settings.mqtt.host is not None and parts.settings.mqtt.home_assistant is not None:
+        running["home_assistant"] = parts.home_assistant.run
+    return running | parts.sources.units()
 
 
-def _media(settings: Settings, tcp: str) -> MediaClient | MediaPool:
+def _media(settings: Settings) -> MediaClient | MediaPool:
+    tcp = media_tcp(settings)
     several = MediaPool if settings.media.workers > 1 else MediaClient
     return several(settings.media.model_copy(update={"tcp": tcp != "off"}), shares_port=tcp == "shared")
+
+
+def _sources(
+    settings: Settings, tree: SiteTree, ingest: TelemetryIngest, conductor: Conductor, metrics: Metrics
+) -> Sources:
+    sources = Sources(settings, tree, ingest, conductor)
+    metrics.registry.register(sources)
+    return sources
 
 
 def _media_units(media: MediaClient | MediaPool) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -372,23 +386,6 @@ def _media_units(media: MediaClient | MediaPool) -> dict[str, Callable[[], Await
         return {"media": media.run}
     workers = {f"media{number}": worker.run for number, worker in enumerate(media.workers, 1)}
     return {"media": media.run, **workers}
-
-
-async def _take_in(parts: Parts) -> None:
-    """From the MQTT broker into the store; the broker is told only then. Losses and gaps are told to the screens."""
-
-    def link(up: bool, reason: str) -> None:
-        rooms = [f"site:{site}" for site in parts.tree]
-        parts.conductor.note(rooms, "link", {"what": "mqtt", "state": "up" if up else "down", "reason": reason})
-
-    def gap(found: Gap) -> None:
-        body: dict[str, object] = {"what": "gap", "device": found.device, "missing": found.missing}
-        parts.conductor.note([f"site:{found.site}"], "link", body)
-
-    source = MqttSource(parts.settings.mqtt, lambda: parts.tree, on_gap=gap, on_link=link)
-    async with contextlib.aclosing(source.batches()) as batches:
-        async for batch in batches:
-            await parts.telemetry.store(batch)
 
 
 def _measured(
@@ -536,13 +533,14 @@ def application(parts: Parts) -> web.Application:
     consultation = ConsultationDoor(parts.sessions, parts.conductor, sessions)
     rules, incidents = RulesDoor(parts.parameters, parts.rules), IncidentDoor(parts.incidents)
     upwards = UplinkDoor(parts.uplinks, parts.quality)
+    sources = SourceDoor(parts.sources, settings.push if "push" in settings.analytics.telemetry else (), settings.omlox)
     muster = MusterDoor(parts.musters, parts.registry)
     phones = PhoneDoor(parts.phones if settings.phones.enabled else None)
     reports = ReportDoor(parts.sessions, sessions)
     hazards = HazardDoor(parts.hazards, parts.sessions, parts.duty.checks)
     consultations = (sessions, consultation, reports)
     doors = (*consultations, whip, registry, *duty, plan, fetched, rules, incidents, upwards, muster, phones, hazards)
-    office = (AuditDoor(parts.audit_check),)
+    office = (AuditDoor(parts.audit_check), sources)
     routes = Routes.of(*shared, *(one.routes() for one in (*doors, *office)))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(

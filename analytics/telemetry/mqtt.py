@@ -28,6 +28,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from analytics.plugin import Batch, Position, Reading
+from analytics.telemetry.links import Links
 from analytics.telemetry.payload import (
     MAX_PAYLOAD_BYTES,
     Parsed,
@@ -40,6 +41,7 @@ from analytics.telemetry.payload import (
     parse_topic,
 )
 from analytics.telemetry.quarantine import Counters, Gap, Sequences
+from analytics.telemetry.sparkplug import NAMESPACE, Sparkplug, rebirth
 from config.settings import MqttSettings
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,10 @@ class _Connection:
 
     def acknowledge(self, packet_id: int, qos: int) -> None:
         self.client._client.ack(packet_id, qos)
+
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Publish at QoS 0, without waiting."""
+        self.client._client.publish(topic, payload)
 
     def pause(self) -> None:
         sock = self.client._client.socket()
@@ -191,6 +197,7 @@ class MqttSource:
     ) -> None:
         self.counters = Counters()
         self.connected = False
+        self.links = Links(wall)
         self._settings = settings
         self._sites = sites
         self._on_gap = on_gap
@@ -200,6 +207,7 @@ class MqttSource:
         self._sequences = Sequences()
         self._gateways = {one.location: one for one in settings.gateways}
         self._retained: dict[tuple[str, str, str], Reading] = {}
+        self._sparkplug = Sparkplug(settings.sparkplug)
 
     @property
     def retained_readings(self) -> Collection[Reading]:
@@ -262,6 +270,7 @@ class MqttSource:
                 topics = [(f"{prefix}/+/{rest}", 1) for rest in SUBSCRIPTIONS]
                 if self._settings.gateway_topic is not None:
                     topics.append((self._settings.gateway_topic, 1))
+                topics += [(topic, 1) for topic in self._sparkplug.topics]
                 await client.subscribe(topics)
                 self.counters.connections += 1
                 self._told_link(True, "")
@@ -351,6 +360,8 @@ class MqttSource:
         self.counters.retained += message.retained
         topic = None
         try:
+            if message.topic.startswith(NAMESPACE + "/"):
+                return self._from_node(message, known)
             topic = self._topic(message)
             if topic.site not in known:
                 raise Rejected(Reason.SITE, f"The site {topic.site!r} is not known here.")
@@ -358,10 +369,34 @@ class MqttSource:
         except Rejected as error:
             parsed = Parsed()
             parsed.reject(error)
+        self._count(message, parsed)
+        return topic, parsed
+
+    def _from_node(self, message: _Arrived, known: Collection[str]) -> tuple[Topic, Parsed]:
+        """A message of a Sparkplug edge node; it is asked for its birth where one is missing.
+
+        Raises:
+            Rejected: of no node that we know, or no payload.
+        """
+        outcome = self._sparkplug.take(message.topic, message.payload, message.at)
+        if outcome.site not in known:
+            raise Rejected(Reason.SITE, f"The site {outcome.site!r} is not known here.")
+        node = message.topic.split("/")[3]
+        if outcome.missing:
+            gap = Gap(outcome.site, node, 0, outcome.missing + 1)
+            self.counters.gaps += 1
+            self.counters.missing += gap.missing
+            if self._on_gap is not None:
+                self._on_gap(gap)
+        if outcome.rebirth is not None and message.connection.open:
+            message.connection.tell(outcome.rebirth, rebirth(message.at))
+        self._count(message, outcome.parsed)
+        return Topic(outcome.site, "power", node, "event"), outcome.parsed
+
+    def _count(self, message: _Arrived, parsed: Parsed) -> None:
         self.counters.take(message.topic, parsed, message.at)
         for detail in parsed.details:
             log.debug("Refused from %s: %s", message.topic[:200], detail)
-        return topic, parsed
 
     def _topic(self, message: _Arrived) -> Topic:
         if message.topic != self._settings.gateway_topic:

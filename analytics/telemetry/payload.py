@@ -40,7 +40,8 @@ CHINA = timezone(timedelta(hours=8))
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}")
 _EARLIEST = 946_684_800.0  # 2000-01-01
-_LATEST = 4_102_444_800.0  # 2100-01-01
+LATEST_S = 4_102_444_800.0
+"""2100-01-01: no sample is from after it."""
 _MILLISECONDS_FROM = 1e11  # as seconds this is the year 5138; as milliseconds 1973
 _MAX_SEQ = 2**53
 _MAX_METRES = 1e6
@@ -223,12 +224,12 @@ def parse(topic: Topic, payload: bytes, received_at: float) -> Parsed:
     """
     parsed = Parsed()
     try:
-        records = _records(payload)
+        found = records(payload)
     except Rejected as error:
         parsed.reject(error)
         return parsed
     take = {"power": _power, "tag": _tag, "gateway": _gateway}[topic.kind]
-    for record in records:
+    for record in found:
         try:
             take(topic, _fields(record), received_at, parsed)
         except Rejected as error:
@@ -242,14 +243,14 @@ def gateway_locations(payload: bytes) -> tuple[str, ...]:
     Raises:
         Rejected: it is no such upload.
     """
-    record = _fields(_records(payload)[0])
+    record = first_record(payload)
     found = (record.get("dynamic_location_code"), record.get("location_code"))
     return tuple(one for one in found if isinstance(one, str) and one)
 
 
 def gateway_ack(payload: bytes) -> bytes:
     """What a gateway is told when its upload is stored: its own location and time, and 1."""
-    record = _fields(_records(payload)[0])
+    record = first_record(payload)
     told = {"location_code": record.get("location_code"), "ts": record.get("ts"), "result": 1}
     return json.dumps(told, ensure_ascii=False).encode()
 
@@ -257,7 +258,12 @@ def gateway_ack(payload: bytes) -> bytes:
 # --- the message as a whole -----------------------------------------------------------------------------------------
 
 
-def _records(payload: bytes) -> list[object]:
+def records(payload: bytes) -> list[object]:
+    """What a JSON message holds: the elements of its array, or itself.
+
+    Raises:
+        Rejected: too large, too deep, too many, no JSON, a number that is none, a field named twice.
+    """
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise Rejected(Reason.TOO_LARGE, f"A message of {len(payload)} bytes is longer than {MAX_PAYLOAD_BYTES}.")
     try:
@@ -266,10 +272,22 @@ def _records(payload: bytes) -> list[object]:
         raise Rejected(Reason.TOO_DEEP, "The message is nested too deeply.") from None
     except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, an integer of thousands of digits
         raise Rejected(Reason.NOT_JSON, f"The message is no JSON: {str(error)[:120]}.") from None
-    records = body if isinstance(body, list) else [body]
-    if len(records) > MAX_RECORDS:
-        raise Rejected(Reason.TOO_MANY, f"{len(records)} records in one message are more than {MAX_RECORDS}.")
-    return records
+    found = body if isinstance(body, list) else [body]
+    if len(found) > MAX_RECORDS:
+        raise Rejected(Reason.TOO_MANY, f"{len(found)} records in one message are more than {MAX_RECORDS}.")
+    return found
+
+
+def first_record(payload: bytes) -> dict[str, object]:
+    """The record of a message that holds one.
+
+    Raises:
+        Rejected: it holds none, or something else.
+    """
+    found = records(payload)
+    if not found:
+        raise Rejected(Reason.WRONG_SHAPE, "The message is an empty array.")
+    return _fields(found[0])
 
 
 def _no_constant(name: str) -> float:
@@ -313,7 +331,27 @@ def _number(value: object, low: float, high: float, what: str) -> float:
     return float(value)
 
 
-def _time(value: object) -> float:
+def is_name(text: str) -> bool:
+    """Whether a device or tag may be called so."""
+    return _NAME.fullmatch(text) is not None
+
+
+def measured(quantity: str, raw: float, scale: float = 1.0, what: str = "") -> float:
+    """`raw` x `scale` in the unit of a quantity of `QUANTITIES`, if a device can have measured it.
+
+    Raises:
+        Rejected: not finite, the "no value" of measuring devices, or outside of what can be.
+    """
+    what, (_, low, high) = what[:40] or quantity, QUANTITIES[quantity]
+    return _number(_number(raw, -math.inf, math.inf, what) * scale, low, high, what)
+
+
+def time_of(value: object) -> float:
+    """Seconds since the Unix epoch, of a time as devices write it.
+
+    Raises:
+        Rejected: no time of this century.
+    """
     if isinstance(value, str) and len(value) <= 40:
         try:
             moment = datetime.fromisoformat(value)
@@ -326,7 +364,7 @@ def _time(value: object) -> float:
         seconds = value / 1000.0 if value >= _MILLISECONDS_FROM else float(value)
     else:
         raise Rejected(Reason.BAD_TIME, f"A time must be a string or a number, not a {type(value).__name__}.")
-    if not _EARLIEST <= seconds <= _LATEST:
+    if not _EARLIEST <= seconds <= LATEST_S:
         raise Rejected(Reason.BAD_TIME, "The time is no time of this century.")
     return seconds
 
@@ -365,7 +403,8 @@ def _simulated(fields: dict[str, object]) -> bool:
     return value
 
 
-def _quality(source_at: float, received_at: float) -> Literal["good", "suspect"]:
+def clock_quality(source_at: float, received_at: float) -> Literal["good", "suspect"]:
+    """Whether the clock of a device can be believed."""
     return "suspect" if abs(source_at - received_at) > SUSPECT_CLOCK_S else "good"
 
 
@@ -379,7 +418,7 @@ _PROPERTY_FIELDS = frozenset({"type", "key", "value", "unit", "timestamp"})
 
 def _power(topic: Topic, fields: dict[str, object], received_at: float, into: Parsed) -> None:
     _only(fields, _POWER_FIELDS, ("ts", "values"))
-    source_at, seq, simulated = _time(fields["ts"]), _seq(fields), _simulated(fields)
+    source_at, seq, simulated = time_of(fields["ts"]), _seq(fields), _simulated(fields)
     device = _name(fields, "device", topic.device)
     values = fields["values"]
     if not isinstance(values, dict) or len(values) > MAX_VALUES:
@@ -405,7 +444,7 @@ def _power(topic: Topic, fields: dict[str, object], received_at: float, into: Pa
                 source_at,
                 received_at,
                 seq or 0,
-                _quality(source_at, received_at),
+                clock_quality(source_at, received_at),
                 simulated,
             )
         )
@@ -416,7 +455,7 @@ def _tag(topic: Topic, fields: dict[str, object], received_at: float, into: Pars
     kind = fields["kind"]
     if kind not in ("person", "vehicle"):
         raise Rejected(Reason.OUT_OF_RANGE, "kind must be person or vehicle.")
-    source_at, seq = _time(fields["ts"]), _seq(fields)
+    source_at, seq = time_of(fields["ts"]), _seq(fields)
     tag = _name(fields, "tag", topic.device)
     x, y, z = (_number(fields.get(axis, 0.0), -_MAX_METRES, _MAX_METRES, axis) for axis in ("x", "y", "z"))
     position = Position(
@@ -452,7 +491,7 @@ def _presence(fields: dict[str, object]) -> Literal["", "in", "out"]:
 
 def _gateway(topic: Topic, fields: dict[str, object], received_at: float, into: Parsed) -> None:
     _only(fields, _GATEWAY_FIELDS, ("ts", "properties"))
-    sent_at, simulated = _time(fields["ts"]), _simulated(fields)
+    sent_at, simulated = time_of(fields["ts"]), _simulated(fields)
     properties = fields["properties"]
     if not isinstance(properties, list) or len(properties) > MAX_RECORDS:
         raise Rejected(Reason.WRONG_SHAPE, f"properties must be an array of at most {MAX_RECORDS}.")
@@ -462,7 +501,7 @@ def _gateway(topic: Topic, fields: dict[str, object], received_at: float, into: 
         except Rejected as error:
             into.reject(error)
             continue
-        unit, quality = QUANTITIES[name].unit, _quality(source_at, received_at)
+        unit, quality = QUANTITIES[name].unit, clock_quality(source_at, received_at)
         into.readings.append(
             Reading(topic.site, topic.device, name, number, unit, source_at, received_at, 0, quality, simulated)
         )
@@ -479,4 +518,4 @@ def _property(fields: dict[str, object], sent_at: float) -> tuple[str, float, fl
     if scale is None:
         raise Rejected(Reason.BAD_UNIT, f"{name} is measured in {quantity.unit}, not in {str(unit)[:20]!r}.")
     number = _number(fields["value"], quantity.low / scale, quantity.high / scale, name) * scale
-    return name, number, _time(fields["timestamp"]) if "timestamp" in fields else sent_at
+    return name, number, time_of(fields["timestamp"]) if "timestamp" in fields else sent_at

@@ -401,10 +401,12 @@ def _read_query(request: web.Request, kind: type[BaseModel]) -> BaseModel:
         raise _invalid(error) from error
 
 
-async def _read_body(request: web.Request, kind: type[BaseModel]) -> BaseModel:
-    if request.content_type != "application/json":
-        raise ApiProblem("not_json", "The Content-Type must be application/json.")
-    limit = strictjson.MAX_BODY_BYTES
+async def raw_body(request: web.Request, limit: int) -> bytes:
+    """The body as it was sent.
+
+    Raises:
+        ApiProblem: more than `limit` bytes, too slow, or broken.
+    """
     if (request.content_length or 0) > limit:
         raise ApiProblem("too_large", f"The body may have {limit} bytes.")
     raw = bytearray()
@@ -418,10 +420,17 @@ async def _read_body(request: web.Request, kind: type[BaseModel]) -> BaseModel:
         raise ApiProblem("timeout", "The body did not arrive in time.") from None
     except web.RequestPayloadError as error:
         raise ApiProblem("bad_request", "The body could not be read.") from error
+    return bytes(raw)
+
+
+async def _read_body(request: web.Request, kind: type[BaseModel]) -> BaseModel:
+    if request.content_type != "application/json":
+        raise ApiProblem("not_json", "The Content-Type must be application/json.")
+    raw = await raw_body(request, strictjson.MAX_BODY_BYTES)
     try:
-        value = strictjson.loads(bytes(raw))
+        value = strictjson.loads(raw)
         # Strict JSON mode: lists become tuples, nothing else is bent.
-        return kind.model_validate_json(bytes(raw)) if isinstance(value, dict) else kind.model_validate(value)
+        return kind.model_validate_json(raw) if isinstance(value, dict) else kind.model_validate(value)
     except strictjson.JsonRefused as error:
         raise ApiProblem("bad_request", str(error)) from error
     except ValidationError as error:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from analytics.errors import SourceRefused
 from config.load import SettingsError, load
 from config.settings import Settings
 from server import observe
@@ -56,13 +57,24 @@ async def _run(settings: Settings) -> None:
     password = await accounts.first_admin(settings)
     if password is not None:
         typer.echo(f"First account: user `admin`, password `{password}` (shown once; change it after logging in).")
-    await serve(settings, on_ready=lambda server: typer.echo(f"Lamproom is ready at {server.url}"))
+    try:
+        await serve(settings, on_ready=lambda server: typer.echo(f"Lamproom is ready at {server.url}"))
+    except SourceRefused as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
 
 
 @app.command()
 def check(config: ConfigFile = None) -> None:
     """Read the settings and say all that is wrong with them."""
+    from analytics.telemetry.door import open_sources
+
     settings = settings_or_exit(config)
+    try:
+        list(open_sources(settings, tuple, on_link=lambda name: lambda link: None, on_gap=lambda gap: None))
+    except SourceRefused as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
     typer.echo(f"The settings are good: {len(settings.sites)} sites, {len(settings.analytics.posts)} duty posts.")
 
 

@@ -20,6 +20,7 @@ import jinja2.sandbox
 import structlog
 
 from config.settings import Settings
+from server.broker import broker_client
 from server.duty import rota, rows, webhook
 from server.duty.rows import Message
 from server.duty.storm import StormGuard, Waiting
@@ -184,18 +185,8 @@ class Outlets:
         mqtt = self._settings.mqtt
         if mqtt.host is None:
             raise NotTaken("no broker any more")
-        protocol = aiomqtt.ProtocolVersion.V5 if mqtt.version == "5" else aiomqtt.ProtocolVersion.V311
-        async with aiomqtt.Client(
-            mqtt.host,
-            mqtt.port,
-            username=mqtt.username,
-            password=mqtt.password,
-            # Topics are sent to at the same time, and a broker ends a connection when another comes with its name.
-            identifier=f"{mqtt.client_id}-duty-{secrets.token_hex(4)}",
-            protocol=protocol,
-            tls_params=aiomqtt.TLSParameters() if mqtt.tls else None,
-            timeout=TIMEOUT_S,
-        ) as client:
+        # Topics are sent to at the same time, and a broker ends a connection when another comes with its name.
+        async with broker_client(mqtt, f"duty-{secrets.token_hex(4)}", TIMEOUT_S) as client:
             for body in bodies:
                 raw = json.dumps(body, ensure_ascii=False).encode()
                 await client.publish(first.address, raw, qos=1)

@@ -95,7 +95,7 @@ export class RoomView {
     else if (event.kind === 'reading') this.#reading(body);
     else if (event.kind === 'position') this.positions.set(String(body.tag), { ...this.positions.get(String(body.tag)), ...body });
     else if (event.kind === 'muster') this.musters.set(String(body.muster), { ...this.musters.get(String(body.muster)), ...body });
-    else if (event.kind === 'link') this.links.set(String(body.what), { ...body, at: event.at });
+    else if (event.kind === 'link') this.links.set(`${body.what} ${body.link ?? ''}`, { ...body, at: event.at });
   }
 
   /** @param {Body} message */

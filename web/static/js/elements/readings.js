@@ -8,6 +8,8 @@ import { readingKey } from '../roomview.js';
 import './curve.js';
 
 const OLD_S = 30;
+/** What brings readings, as links call it. */
+const SOURCES = new Set(['mqtt', 'modbus', 'opcua', 'omlox']);
 const CURVE_S = 900;
 const MAX_POINTS = 4000;
 
@@ -34,11 +36,11 @@ class Readings extends Part {
   render() {
     const view = this.#view;
     const readings = [...(view?.readings.values() ?? [])].sort((a, b) => readingKey(a).localeCompare(readingKey(b)));
-    const gone = [...(view?.links.values() ?? [])].find((link) => link.what === 'telemetry' && link.state !== 'back' && link.state !== 'up');
+    const gone = [...(view?.links.values() ?? [])].find((link) => SOURCES.has(link.what) && link.state === 'down');
     const shown = this.chosen || this.#firstChoice(readings);
     if (shown) this.#follow(shown);
     return html`<section class="panel readings" aria-label=${t('readings.title')}>
-      <h2>${icon('zap')} ${t('readings.title')}${gone ? html`<span class="nodata">${icon('link-2-off')} ${t('readings.gone')}</span>` : nothing}</h2>
+      <h2>${icon('zap')} ${t('readings.title')}${gone ? html`<span class="nodata">${icon('link-2-off')} ${t('readings.gone')}${gone.link ? ` · ${gone.link}` : ''}</span>` : nothing}</h2>
       ${readings.length ? html`<lamproom-curve .label=${this.#label(shown)} .history=${this.history}></lamproom-curve>` : nothing}
       <div class="scroll" tabindex="0">
         ${readings.length

@@ -42,7 +42,12 @@ const KINDS = {
   muster: (body) => ['siren', body.change === 'signed' || body.change === 'list' ? 'plain' : 'warning', `${words(`muster.change.${body.change}`, {}, body.change)}${body.drill ? ` (${t('muster.drill')})` : ''}${t('colon')}${app.siteName(body.site)} ${body.board.left === null ? t('muster.left_unknown') : t('muster.left', { n: body.board.left })}`],
   registry: (body) => ['layout-grid', 'plain', t('registry.changed', { n: body.version })],
   call: (body) => ['phone', ['unreachable', 'refused', 'wrong_pin'].includes(body.change) ? 'warning' : 'plain', words(`call.change.${String(body.change).split(':')[0]}`, { name: body.name ?? '', result: words(`call.result.${body.result}`, {}, body.result) }, `${body.name} ${body.change}`)],
-  link: (body) => [body.state === 'back' || body.state === 'up' ? 'wifi' : 'link-2-off', body.state === 'back' || body.state === 'up' ? 'plain' : 'warning', `${words(`linked.${body.what}`, {}, body.what)}${t('colon')}${words(`linked.state.${body.state}`, {}, body.state)}`],
+  link: (body) => {
+    if (body.what === 'gap') return ['activity', 'warning', t('linked.gap', { device: body.device, n: body.missing })];
+    const well = body.state === 'back' || body.state === 'up';
+    const name = `${words(`linked.${body.what}`, {}, body.what)}${body.link ? ` ${body.link}` : ''}`;
+    return [well ? 'wifi' : 'link-2-off', well ? 'plain' : 'warning', `${name}${t('colon')}${words(`linked.state.${body.state}`, {}, body.state)}`];
+  },
 };
 
 /** @param {unknown} zone */
