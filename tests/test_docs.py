@@ -48,6 +48,15 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_tests_that_a_page_names_are_there(path: Path) -> None:
+    named = set(re.findall(r"`(test_\w+)`", path.read_text("utf-8")))
+    if named:
+        files = (ROOT / "tests").rglob("test_*.py")
+        there = {name for file in files for name in re.findall(r"def (test_\w+)\(", file.read_text("utf-8"))}
+        assert named - there == set()
+
+
 def test_nothing_tracked_names_a_package_registry_or_this_machine() -> None:
     words = ["py" + "pi.org", "python" + "hosted", "npm" + "js.", "deb." + "debian", "/wo" + "rk/main"]
     for name in ("requirements.lock", "requirements-test.lock", "requirements-node.lock", "package-lock.json"):

@@ -128,6 +128,7 @@ SANS_IO = [
     "signaling/sip/gate.py",
     "signaling/sip/grammar.py",
     "signaling/sip/headers.py",
+    "signaling/sip/keepalive.py",
     "signaling/sip/message.py",
     "signaling/sip/offeranswer.py",
     "signaling/sip/registrar.py",

@@ -311,9 +311,10 @@ async def outbound(service: "PhoneService", leg: Leg, told: "asyncio.Future[Outc
             tell("no_answer", "no_key")
             await goodbye(service, leg, "no_key")
     except LegOver as over:
-        told_result = _unanswered(leg, over.ended)
-        leg.result = leg.result or told_result[0]
-        tell(*told_result)
+        if not told.done():  # else somebody had it, and the call ended as calls do
+            told_result = _unanswered(leg, over.ended)
+            leg.result = leg.result or told_result[0]
+            tell(*told_result)
         raise
     except MediaErrors as error:
         tell("unreachable", "media_failed")

@@ -3,8 +3,8 @@
 Thin on purpose: feed, write, set the deadline. What is not a WebSocket has no task; everything happens in callbacks of
 the event loop. A connection that sends no whole message in `IDLE_SECONDS` while one is half there, that cannot be
 framed, or that does not read what we write, is cut off. A connection of ours is opened when there is something to send
-over it (its name says where to), waits `CONNECT_SECONDS` at most and holds `MAX_UNREAD` bytes meanwhile; it sends a
-keep-alive every `KEEP_ALIVE_SECONDS` (RFC 5626 section 4.4.1).
+over it (its name says where to), waits `CONNECT_SECONDS` at most and holds `MAX_UNREAD` bytes meanwhile; it is kept
+alive, and given up when nothing comes back (`keepalive.py`).
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from typing import Any, Protocol, cast
 from aiohttp import WSMsgType, web
 
 from signaling.sip.errors import MessageError
+from signaling.sip.keepalive import KEEP_ALIVE_SECONDS, KeepAlive
 from signaling.sip.message import MAX_BYTES
 from signaling.sip.stream import PING, PONG, StreamFramer
 from signaling.sip.transactionlayer import Flow, Send
@@ -31,7 +32,6 @@ MAX_UNREAD = 256 << 10
 """Bytes that a connection may leave unread."""
 IDLE_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
-KEEP_ALIVE_SECONDS = 25.0
 SILENT_SECONDS = 120.0
 """A connection over which nobody has said a whole message yet is cut off after this."""
 
@@ -223,6 +223,7 @@ class Connection(asyncio.Protocol):
         self._waiting_bytes = 0
         self.flow = flow or Flow("", 0, name)
         self._idle: asyncio.TimerHandle | None = None
+        self._keep_alive: KeepAlive | None = None
         self._alive: asyncio.TimerHandle | None = None
         self._spoke = False
 
@@ -232,7 +233,8 @@ class Connection(asyncio.Protocol):
             for data in self._waiting:
                 self._transport.write(data)
             self._waiting.clear()
-            self._alive = asyncio.get_running_loop().call_later(KEEP_ALIVE_SECONDS, self._ping)
+            self._keep_alive = KeepAlive(asyncio.get_running_loop().time())
+            self._ping()
             return
         host, port = self._transport.get_extra_info("peername")[:2]
         self.flow = Flow(host, port, self._name)
@@ -244,6 +246,11 @@ class Connection(asyncio.Protocol):
         self._idle = asyncio.get_running_loop().call_later(SILENT_SECONDS, self.abort)
 
     def data_received(self, data: bytes) -> None:
+        if self._keep_alive is not None:
+            pong = data == PONG and not self._framer.waiting
+            self._keep_alive.heard(pong)
+            if pong:
+                return
         try:
             messages = self._framer.feed(data)
         except MessageError as problem:
@@ -282,8 +289,16 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _ping(self) -> None:
-        self.write(PING)
-        self._alive = asyncio.get_running_loop().call_later(KEEP_ALIVE_SECONDS, self._ping)
+        """What the keep-alive asks for now, and again at its next deadline."""
+        assert self._keep_alive is not None
+        loop = asyncio.get_running_loop()
+        if self._keep_alive.timeout(loop.time()):
+            self.write(PING)
+        if self._keep_alive.dead:
+            self._endpoint.service.counters["silent_connection"] += 1
+            self.abort()
+            return
+        self._alive = loop.call_at(self._keep_alive.next_timeout(), self._ping)
 
     def _watch(self, progress: bool) -> None:
         """A half message must become whole in time; between messages a connection may be quiet as long as it likes."""

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ a={direction}
 """
 HEAD = """{method} {target} SIP/2.0
 Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-From: <sip:13800001111@[local_ip]:[local_port]>;tag=[pid]T[call_number]
+From: <{caller}>;tag=[pid]T[call_number]
 To: {to}
 Call-ID: [call_id]
 CSeq: {number} {method}
@@ -28,28 +29,62 @@ Contact: <sip:13800001111@[local_ip]:[local_port];transport=[transport]>
 Max-Forwards: 70
 """
 FRESH = "<sip:[service]@[remote_ip]:[remote_port]>"
+CALLER = "sip:13800001111@[local_ip]:[local_port]"
+REPLY = """SIP/2.0 {status}
+[last_Via:]
+[last_From:]
+[last_To:]{tag}
+[last_Call-ID:]
+[last_CSeq:]
+Contact: <sip:[local_ip]:[local_port];transport=[transport]>
+"""
 
 
 def send(
-    method: str, number: int, *extra: str, sdp: str = "", version: int = 1, first: bool = False, retrans: bool = True
+    method: str,
+    number: int,
+    *extra: str,
+    sdp: str = "",
+    version: int = 1,
+    first: bool = False,
+    retrans: bool = True,
+    caller: str = CALLER,
+    to: str = FRESH,
 ) -> str:
-    """One request. `sdp`: its direction; `first`: outside of the dialog."""
+    """One request. `sdp`: its direction; `first`: outside of the dialog, to `to`."""
     target = "sip:[service]@[remote_ip]:[remote_port]" if first else "[next_url]"
-    head = HEAD.format(method=method, target=target, to=FRESH if first else "[$to]", number=number)
+    head = HEAD.format(method=method, target=target, to=to if first else "[$to]", number=number, caller=caller)
     head = head.replace("To: [$to]", "[last_To:]")
-    lines = [*head.strip().splitlines(), *extra]
+    again = ' retrans="500"' if retrans and method != "ACK" else ""
+    return _sent(again, [*head.strip().splitlines(), *extra], sdp, version)
+
+
+def reply(status: str, *extra: str, sdp: str = "", tag: bool = False) -> str:
+    """Answer the last request. `tag`: the first answer to it, which adds ours to To."""
+    head = REPLY.format(status=status, tag=";tag=[pid]U[call_number]" if tag else "")
+    return _sent("", [*head.strip().splitlines(), *extra], sdp, 1)
+
+
+def _sent(again: str, lines: list[str], sdp: str, version: int) -> str:
     body = SDP.format(direction=sdp, version=version) if sdp else ""
     if body:
-        lines.append("Content-Type: application/sdp")
-    lines.append("Content-Length: [len]" if body else "Content-Length: 0")
-    text = "\n".join(lines)
-    again = ' retrans="500"' if retrans and method != "ACK" else ""
+        lines = [*lines, "Content-Type: application/sdp"]
+    text = "\n".join([*lines, "Content-Length: [len]" if body else "Content-Length: 0"])
     return f"<send{again}><![CDATA[\n{text}\n\n{body}\n]]></send>"
+
+
+def asked(method: str, *checks: str) -> str:
+    """One request to sipp."""
+    return _received(f'<recv request="{method}"', checks)
 
 
 def recv(status: int, *checks: str, optional: bool = False, rrs: bool = False) -> str:
     """One response; `checks` are patterns that it must hold."""
     words = f'<recv response="{status}"' + (' optional="true"' if optional else "") + (' rrs="true"' if rrs else "")
+    return _received(words, checks)
+
+
+def _received(words: str, checks: Sequence[str]) -> str:
     if not checks:
         return words + "/>"
     actions = "".join(

@@ -422,6 +422,7 @@ async def test_1_brings_the_phone_into_the_consultation(make: Make) -> None:
         assert await world.changes(state.room, *expected) == expected
         desk.hang_up(desk.of(Incoming)[0].call)
         await until(lambda: not world.service.legs)
+        assert world.service.recent[-1].result == "hangup"
 
 
 async def test_2_calls_the_next_and_the_first_who_has_it_ends_the_row(make: Make) -> None:

@@ -567,6 +567,28 @@ def test_what_belongs_to_no_call_is_answered_481(method: str) -> None:
     assert len(wire.sent("b", 481)) == 2
 
 
+def test_a_notify_that_nobody_subscribed_to_is_answered_481_within_a_call_too() -> None:
+    wire = Wire()
+    call, _ = up(wire)
+    dialog = wire.a.calls[call].dialog
+    assert dialog is not None
+    for event in ("refer", "presence"):
+        notify = dialog.request("NOTIFY", f"SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK{event}", ("Event", event))
+        wire.put("b", wire.b.receive(notify.serialize(), Flow("192.0.2.1", 5060), wire.now))
+    assert len(wire.sent("b", 481)) == 2
+    assert len(wire.b.calls) == 1
+
+
+def test_a_request_that_came_through_72_hops_is_answered_483() -> None:
+    wire = Wire()
+    loop = request(Via=", ".join(f"SIP/2.0/UDP 192.0.2.{n};branch=z9hG4bK{n}" for n in range(1, 73)))
+    (refusal,) = wire.b.receive(loop, Flow("192.0.2.1", 5060), 0.0)
+    assert refusal.data.startswith(b"SIP/2.0 483 Too Many Hops\r\n")
+    last = request(Max_Forwards="0", Via="SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKlast")
+    wire.put("b", wire.b.receive(last, Flow("192.0.2.1", 5060), 0.0))
+    assert len(wire.sent("b", 200)) == 1, "it ends here: nobody forwards it"
+
+
 def test_requests_within_a_call_that_come_out_of_order_are_answered_500() -> None:
     wire = Wire()
     mine, _ = up(wire)

@@ -1,17 +1,21 @@
 """Sockets on loopback, and Debian's sipp as a device that registers."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from signaling.sip import keepalive
 from signaling.sip.digest import Algorithm, DigestServer, ha1
 from signaling.sip.endpoint import serve
 from signaling.sip.message import Response, parse
 from signaling.sip.registrar import Registrar
 from signaling.sip.service import SipService
+from signaling.sip.stream import PING, PONG
+from signaling.sip.transactionlayer import Flow, Send
 from tests.fakes.sipmessages import request
 
 HEAD = """[method] sip:mine.example SIP/2.0
@@ -67,6 +71,38 @@ async def test_tcp_pings_requests_and_noise() -> None:
             pass
         assert endpoint.connections == {}
         writer.close()
+
+
+async def test_a_connection_of_ours_whose_pongs_stop_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keepalive, "KEEP_ALIVE_SECONDS", 0.05)
+    monkeypatch.setattr(keepalive, "PONG_SECONDS", 0.03)
+    pings, cut_off = 0, asyncio.Event()
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answers the first ping and no other."""
+        nonlocal pings
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readuntil(b"first")
+            while await reader.readexactly(4) == PING:
+                pings += 1
+                if pings == 1:
+                    writer.write(PONG)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        cut_off.set()
+
+    server = await asyncio.start_server(peer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    agent = service()
+    async with server, serve(agent, "127.0.0.1", 0) as endpoint:
+        name = f"tcp:127.0.0.1:{port}"
+        endpoint.step(lambda now: [Send(Flow("127.0.0.1", port, name), b"first")])
+        async with asyncio.timeout(20):
+            await cut_off.wait()
+        assert pings >= 2
+        assert agent.counters["silent_connection"] == 1
+        assert endpoint.connections == {}
 
 
 @pytest.mark.peer
