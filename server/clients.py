@@ -69,6 +69,8 @@ class Client:
     lang: Literal["zh", "en"] = "zh"
     rooms: dict[str, Membership] = field(default_factory=dict)
     connection: Connection | None = None
+    armed: bool = True
+    """The page would be heard. A page that does not say is believed to be."""
     lost_at: float | None = None
     """Monotonic seconds at which the WebSocket was lost; media is kept for a while."""
     publish_peer: str | None = None

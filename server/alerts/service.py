@@ -8,6 +8,7 @@ heard of an alert that a crash could take away. The bus may lose a body; the num
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, get_args
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from analytics.finding import Finding
@@ -21,7 +22,7 @@ from server.store.database import Database
 from server.store.errors import NoSuchSite
 from server.store.ids import new_id
 from server.store.sites import SiteTree, at_or_below
-from server.store.tables import alerts
+from server.store.tables import alert_reviews, alerts
 
 PAGE_LIMIT = 200
 """Most alerts on one page."""
@@ -271,11 +272,26 @@ class AlertService:
             )
 
     async def list(
-        self, site: str, state: str | None = None, after: str | None = None, limit: int = 50
+        self,
+        site: str,
+        state: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+        *,
+        severity: str | None = None,
+        not_seen_by: str = "",
     ) -> Sequence[Alert]:
-        """A page of alerts of a site and all below it, newest first; `after` is the id of the last one seen."""
+        """A page of alerts of a site and all below it, newest first; `after`: the last one of the page before.
+
+        `not_seen_by`: only those that this person has not marked as looked at.
+        """
         conditions = [at_or_below(alerts.c.site, self._tree[site].path)]
         if state is not None:
             conditions.append(alerts.c.state == state)
+        if severity is not None:
+            conditions.append(alerts.c.severity == severity)
+        if not_seen_by:
+            seen = select(alert_reviews.c.alert).where(alert_reviews.c.user == not_seen_by)
+            conditions.append(alerts.c.alert.not_in(seen))
         async with self._database.reading() as connection:
             return await rows.page(connection, *conditions, after=after, limit=min(max(limit, 1), PAGE_LIMIT))

@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import Field
 
 from analytics.finding import Severity
+from server.alerts import reviews
 from server.alerts.errors import AlertOver, NoSuchAlert
 from server.alerts.machine import Alert
 from server.api.context import Context
@@ -85,12 +86,17 @@ class AlertPage(Output):
     items: list[AlertBody]
     next: str | None
     """For `after`; null on the last page."""
+    reviewed: tuple[str, ...]
+    """Those of them that you have looked at."""
 
 
 class AlertQuery(Query):
     site: Id | None = None
     """Alerts of this site and below; default: of the own."""
     state: StateName | None = None
+    severity: Severity | None = None
+    unreviewed: bool = False
+    """Only those that you have not looked at."""
     after: Id | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
@@ -121,10 +127,16 @@ async def alerts(context: Context, request: web.Request, _body: None) -> dict[st
     wish = query(request, AlertQuery)
     site = wish.site or visitor(request).user.site
     require(context, request, "read", site)
-    found = list(await context.alerts.list(site, wish.state, wish.after, wish.limit))
+    user = visitor(request).user.user
+    found = list(
+        await context.alerts.list(
+            site, wish.state, wish.after, wish.limit, severity=wish.severity, not_seen_by=user * wish.unreviewed
+        )
+    )
     return {
         "items": [alert.as_dict() for alert in found],
         "next": found[-1].id if len(found) == wish.limit else None,
+        "reviewed": await reviews.of_user(context.database, user, [one.id for one in found]),
     }
 
 

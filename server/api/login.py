@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import Field
 
 from server.api.context import Context
-from server.api.http import LOGIN_COOKIE, Input, Output, Routes, visitor
+from server.api.http import LOGIN_COOKIE, ApiProblem, Input, Output, Routes, visitor
 from server.identity.errors import LoginError
 from server.identity.passwords import MAX_PASSWORD_LENGTH
 from server.identity.roles import GRANTED, VERBS, Role, Verb
@@ -115,6 +115,22 @@ async def login(context: Context, request: web.Request, body: LoginBody) -> web.
         raise
     context.metrics.logins.labels("ok").inc()
     return _entered(context, request, who, secret)
+
+
+@routes.route(
+    "POST", "/api/login/keep", access="signed_in", ok=None, errors=("not_signed_in",),
+    summary="Let this log-in live on: for a screen on a wall, that nobody sits at",
+)  # fmt: skip
+async def keep(context: Context, request: web.Request, _body: None) -> web.Response:
+    """The cookie, which no script can read, lives on from now; a log-in of more than a year ends all the same."""
+    cookie = request.cookies.get(LOGIN_COOKIE)
+    if cookie is None:
+        raise ApiProblem("not_signed_in", "Only the log-in of a browser lives on.")
+    if not await context.identity.keep_login(visitor(request).login):
+        raise ApiProblem("not_signed_in", "This log-in is a year old: somebody has to log in again.")
+    response = web.Response(status=204)
+    set_login_cookie(context, request, response, cookie)
+    return response
 
 
 @routes.route("DELETE", "/api/login", access="signed_in", summary="Log out, everywhere this log-in is in use", ok=None)

@@ -494,6 +494,9 @@ class _Socket:
     async def _ping(self, request: m.Ping) -> None:
         self._connection.outbox.put_state("pong", m.Pong(t=request.t, at=time.time()))
 
+    async def _screen(self, request: m.Screen) -> None:
+        self._known().armed = request.armed
+
     async def _second_hello(self, request: m.Hello) -> None:
         self._problem(None, "bad_message", "Hello was said already.")
 
@@ -513,6 +516,7 @@ HANDLERS: dict[type[BaseModel], Callable[[_Socket, Any], Awaitable[None]]] = {
     m.Chat: _Socket._chat,
     m.GiveOrder: _Socket._give_order,
     m.AnswerOrder: _Socket._answer_order,
+    m.Screen: _Socket._screen,
     m.Ping: _Socket._ping,
 }
 """One message, one function."""

@@ -13,7 +13,7 @@ from server.duty.challengedesk import ChallengeDesk
 from server.duty.checks import Checks
 from server.duty.handovers import Handovers
 from server.duty.rotaservice import RotaService
-from server.duty.screens import screens
+from server.duty.screens import armed, screens
 from server.duty.service import Escalations
 from server.duty.standing import standing
 from server.posts import DutyPosts
@@ -60,6 +60,7 @@ class DutyOffice:
         """Take up what is stored; `conductor` knows whose pages are open, the rules of `posts` warn."""
         there = partial(screens, conductor)
         self.escalations.screens = self.challenges.screens = self.checks.screens = there
+        self.escalations.armed = partial(armed, conductor)
         self.checks.picture = posts.site_picture
         self.handovers.standing = lambda site: standing(site, alerts, self.escalations, sessions, conductor)
         self.handovers.posts = lambda site: tuple((str(one["post"]), str(one["state"])) for one in posts.states([site]))

@@ -101,6 +101,8 @@ class Escalations:
         """Set by the part that has telephones."""
         self.screens: Callable[[str], frozenset[str]] = lambda site: frozenset()
         """Accounts of a site whose pages are open and may take an alert."""
+        self.armed: Callable[[str], frozenset[str]] = lambda site: self.screens(site)
+        """Those of them whose pages would be heard."""
 
     # --- start --------------------------------------------------------------------------------------------------------
 
@@ -367,7 +369,9 @@ class Escalations:
         there = self.screens(site)
         if who != "on_duty":
             there &= {one.user for one in self.call_list.reach(site, who, time.time())}
-        return "" if there else "no_page"
+        if not there:
+            return "no_page"
+        return "" if there & self.armed(site) else "silent"
 
     def _targets(self, site: str, who: str, at: float) -> list[str]:
         numbers = [f"tel:{one.phone}" for one in self.call_list.reach(site, who, at) if one.phone]

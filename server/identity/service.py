@@ -44,6 +44,8 @@ LOGIN_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 DEVICE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 TOUCH_EVERY_S = 300.0
 """`last_seen_at` of a log-in is not written more often."""
+MAX_KEPT_LOGIN_S = 365 * 86400.0
+"""After this a log-in that lives on by itself ends."""
 LINK_LIFE_S = 24 * 3600.0
 MAX_LINK_LIFE_S = 7 * 86400.0
 FIRST_ADMIN_LOGIN = "admin"
@@ -218,6 +220,14 @@ class Identity:
             async with self._database.transaction() as connection:
                 await rows.touch_login(connection, login_id, at)
         return Visitor(login.user, login_id)
+
+    async def keep_login(self, login_id: str) -> bool:
+        """Let a log-in live on from now; False: it is too old for that."""
+        at = self._clock()
+        async with self._database.transaction() as connection:
+            return await rows.extend_login(
+                connection, login_id, at + self._settings.login_days * 86400.0, at - MAX_KEPT_LOGIN_S
+            )
 
     # --- one-time links ---
 

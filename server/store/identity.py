@@ -236,6 +236,14 @@ async def touch_login(connection: AsyncConnection, login_id: str, at: float) -> 
     await connection.execute(update(logins).where(logins.c.login_id == login_id).values(last_seen_at=at))
 
 
+async def extend_login(connection: AsyncConnection, login_id: str, expires_at: float, made_after: float) -> bool:
+    """Whether it is live, and was made after this."""
+    query = update(logins).where(
+        logins.c.login_id == login_id, logins.c.revoked_at.is_(None), logins.c.created_at > made_after
+    )
+    return (await connection.execute(query.values(expires_at=expires_at))).rowcount == 1
+
+
 async def revoke_login(connection: AsyncConnection, login_id: str, at: float) -> bool:
     """Whether it was live before."""
     query = update(logins).where(logins.c.login_id == login_id, logins.c.revoked_at.is_(None))

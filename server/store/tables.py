@@ -120,6 +120,17 @@ guests = Table(
 )
 """People without an account who take part in one consultation: one link each."""
 
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("user", Text, ForeignKey("users.user"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", Json, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+)
+"""What a person has set for the own pages, by the page's part; `version` counts the changes."""
+
 # --- timelines ------------------------------------------------------------------------------------------------------
 
 rooms = Table(
@@ -214,6 +225,15 @@ alert_evidence = Table(
     Column("at", Double, nullable=False),
 )
 """Pictures of an alert; `path` is below the data folder."""
+
+alert_reviews = Table(
+    "alert_reviews",
+    metadata,
+    Column("user", Text, ForeignKey("users.user"), primary_key=True),
+    Column("alert", Text, ForeignKey("alerts.alert"), primary_key=True),
+    Column("at", Double, nullable=False),
+)
+"""Who has looked at which alert: each person for himself, beside what anybody did about it."""
 
 # --- duty -----------------------------------------------------------------------------------------------------------
 

@@ -201,6 +201,14 @@ class AnswerOrder(Message):
     state: Literal["confirmed", "done"]
 
 
+class Screen(Message):
+    """What this page can do for the duty, said after each `Welcome` and whenever it changes. Not answered."""
+
+    type: Literal["screen"] = "screen"
+    armed: bool
+    """It would be heard: an alert that rings only on pages that would not goes on to the next station at once."""
+
+
 class Ping(Message):
     """Every `heartbeat_s`; a socket silent for three of them is closed."""
 
@@ -223,6 +231,7 @@ AnyRequest = Annotated[
     | Chat
     | GiveOrder
     | AnswerOrder
+    | Screen
     | Ping,
     Field(discriminator="type"),
 ]

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # as a program it is run from anywhere
 
+from server.api.own import KeepWall
 from signaling.room import messages as m
 from signaling.room.problems import text
 from tests.web.mineanswers import MineAnswers
@@ -118,6 +119,8 @@ class DevServer:
         self.cards: list[dict[str, Any]] = []
         self.incidents: list[dict[str, Any]] = []
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
+        self.wall: dict[str, Any] = {"value": {"groups": [], "tour_s": 20}, "version": 0}
+        self.kept_logins = 0
         self.recordings: list[dict[str, Any]] = []
         self.password = "correct horse"
         self.token_life_s = 600.0
@@ -215,6 +218,9 @@ class DevServer:
         add("DELETE", "/api/login", self._logout)
         add("POST", "/api/token", self._token)
         add("POST", "/api/guest/token", self._guest_token)
+        add("GET", "/api/me/wall", self._wall)
+        add("PUT", "/api/me/wall", self._keep_wall)
+        add("POST", "/api/login/keep", self._keep_login)
         add("GET", "/api/sites", self._sites)
         add("GET", "/api/recordings", self._recordings)
         add("GET", "/api/rooms/{room}/timeline", self._timeline)
@@ -400,6 +406,30 @@ class DevServer:
         alert.update(state="closed", outcome=(await request.json())["outcome"])
         await self.tell(self.note_alert(alert["id"], "closed"))
         return web.json_response(alert)
+
+    async def _wall(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.wall)
+
+    async def _keep_wall(self, request: web.Request) -> web.Response:
+        sent = KeepWall.model_validate(await request.json())
+        if sent.version != self.wall["version"]:
+            body = {"status": 409, "error": "stale", "text": {"zh": "已更改", "en": "Changed meanwhile"}}
+            return web.json_response(body, status=409, content_type="application/problem+json")
+        self.wall = {"value": sent.value.model_dump(mode="json"), "version": sent.version + 1}
+        return web.json_response(self.wall)
+
+    async def _keep_login(self, _request: web.Request) -> web.Response:
+        self.kept_logins += 1
+        return web.Response(status=204)
+
+    def add_cameras(self, site: str, *names: str) -> None:
+        """Cameras of a mine that publish nothing anybody could see here."""
+        for name in names:
+            facts = {"track": f"{site}-{name}/0", "client": f"{site}-{name}", "kind": "video", "source": "camera"}
+            track = m.TrackNotice.model_validate(
+                {**facts, "name": name, "codec": "H264", "site": site, "state": "live"}
+            )
+            self.tracks[f"site:{site}"].append(track)
 
     # --- consultations ---
 

@@ -238,8 +238,8 @@ async def test_language_is_switched_without_reload_and_remembered(screens: Scree
 
 async def test_sound_is_armed_by_the_first_press(screens: Screens) -> None:
     page = await screens.open("supervisor")
-    # Whatever Playwright looks at counts as a gesture, and a page that had one before it made its sound is armed at once:
-    # so nothing is looked at until the page has said hello, which it does after that.
+    # Whatever Playwright looks at counts as a gesture, and a page that had one before it made its sound is armed at
+    # once: so nothing is looked at until the page has said hello, which it does after that.
     await until(lambda: screens.server.heard_of("hello"), 20)
     await expect(page.locator(".sound")).to_have_attribute("data-armed", "false")
     await page.locator(".sound").click()

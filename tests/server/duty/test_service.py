@@ -253,6 +253,10 @@ async def test_pages_are_on_their_way_back_after_a_start_and_missing_later(duty:
     assert duty.escalations.able("mine-a", "on_duty", "browser") == ""
     duty.clock.passes(module.COME_BACK_S)
     assert duty.escalations.able("mine-a", "on_duty", "browser") == "no_page"
+    duty.escalations.screens = lambda site: frozenset({"u1"})
+    assert duty.escalations.able("mine-a", "on_duty", "browser") == ""
+    duty.escalations.armed = lambda site: frozenset()
+    assert duty.escalations.able("mine-a", "on_duty", "browser") == "silent"
     assert duty.escalations.able("mine-a", "on_duty", "phone") == "no_phones"
     assert duty.escalations.able("mine-a", "deputy", "sms") == "no_gateway"
     assert duty.escalations.able("mine-a", "on_duty", "webhook") == "no_webhook"

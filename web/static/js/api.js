@@ -74,6 +74,10 @@ export const api = {
   token: (room) => call('POST', '/api/token', { room }),
   /** For the guest of this browser: always of the one consultation. @returns {Promise<{token: string, room: string, expires_at: number, grants: object}>} */
   guestToken: () => call('POST', '/api/guest/token'),
+  keepLogin: () => call('POST', '/api/login/keep'),
+  wall: () => call('GET', '/api/me/wall'),
+  /** @param {unknown} value @param {number} version */
+  keepWall: (value, version) => call('PUT', '/api/me/wall', { value, version }),
   sites: async () => items(await call('GET', '/api/sites')),
   /** @param {string} site */
   posts: async (site) => items(await call('GET', `/api/posts${query({ site })}`)),

@@ -12,7 +12,7 @@ import { RoomClient, RoomProblem } from './room.js';
 import { RoomView, alertId } from './roomview.js';
 import { Store, memory } from './state.js';
 import { soundsAt, tuneFor } from './alerts.js';
-import { soundFor, startSound } from './sound.js';
+import { soundFor, soundState, startSound } from './sound.js';
 import { startShortcuts } from './shortcuts.js';
 import { templates } from './templates.js';
 
@@ -142,8 +142,12 @@ class App {
     on('quality', heard);
     on('refused', (detail) => this.#refused(detail));
     on('problem', (message) => message.text && message.error !== 'locked' && this.toast(pick(message.text), 'bad'));
+    // The server rings a telephone at once where nobody would hear the pages.
+    const sayArmed = () => this.room.online && this.room.tell({ type: 'screen', armed: soundState.value === 'armed' });
+    this.room.link.subscribe(sayArmed);
+    soundState.subscribe(sayArmed);
     this.room.link.subscribe((link) => {
-      if (link.state === 'ended' && link.error === 'login_lost') location.assign(this.isGuest ? '/guest' : `/login?next=${encodeURIComponent(location.pathname)}`);
+      if (link.state === 'ended' && link.error === 'login_lost') location.assign(this.isGuest ? '/guest' : `/login?next=${encodeURIComponent(location.pathname + location.search)}`);
     });
   }
 

@@ -5,6 +5,7 @@ import { openCall } from './elements/call-dialog.js';
 import { showHelp } from './elements/help.js';
 import { chooseLayout, focusTile, focusedTile, sideTab } from './elements/session.js';
 import { addShortcut, isTyping } from './shortcuts.js';
+import { toggleTheme } from './theme.js';
 
 function fullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
@@ -33,6 +34,16 @@ function addFloorKeys() {
   addEventListener('blur', () => app.talk(false)); // the key is let go somewhere else
 }
 
+/** Another page, beside this one, which goes on ringing. @param {string} path */
+const beside = (path) => () => window.open(path, '_blank', 'noopener');
+
+function addPageKeys() {
+  addShortcut({ keys: 'gm', chord: true, label: 'page.plan', run: beside('/plan') });
+  addShortcut({ keys: 'gr', chord: true, label: 'page.review', run: beside('/review') });
+  addShortcut({ keys: 'gd', chord: true, label: 'page.duty', run: beside('/duty') });
+  addShortcut({ keys: 'dt', chord: true, label: 'top.theme', run: toggleTheme });
+}
+
 /** For whoever is in a consultation and does nothing else. */
 export function addSessionKeys() {
   addFloorKeys();
@@ -49,6 +60,7 @@ export function addKeys(focusOutside) {
   addShortcut({ keys: 'm', label: 'key.microphone', run: () => app.toggleMute('microphone') });
   addShortcut({ keys: 'v', label: 'key.camera', run: () => app.toggleMute('camera') });
   addFloorKeys();
+  addPageKeys();
   addShortcut({ keys: 'a', label: 'key.acknowledge', run: acknowledgeSelected });
   addShortcut({ keys: 'e', label: 'key.escalate', run: callNextSelected });
   addShortcut({ keys: 'jk', label: 'key.next', run: (key) => selectNext(key === 'j' ? 1 : -1) });

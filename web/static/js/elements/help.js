@@ -17,7 +17,7 @@ class Help extends Part {
       <header><h2>${t('help.title')}</h2><button class="tool" @click=${this.#close} aria-label=${t('close')}>${icon('x')}</button></header>
       <dl class="keys">
         ${listShortcuts().map(
-          (one) => html`<dt>${one.shown ? html`<kbd>${one.shown}</kbd>` : one.keys.length > 3 ? html`<kbd>${one.keys[0]}</kbd>–<kbd>${one.keys.at(-1)}</kbd>` : [...one.keys].map((key) => html`<kbd>${key}</kbd> `)}</dt>
+          (one) => html`<dt>${one.shown ? html`<kbd>${one.shown}</kbd>` : one.keys.length > 3 && !one.chord ? html`<kbd>${one.keys[0]}</kbd>–<kbd>${one.keys.at(-1)}</kbd>` : [...one.keys].map((key) => html`<kbd>${key}</kbd> `)}</dt>
             <dd>${t(one.label)}</dd>`,
         )}
         <dt><kbd>Esc</kbd></dt><dd>${t('help.escape')}</dd>

@@ -2,6 +2,7 @@
 import { app, bootWork } from '../app.js';
 import { t } from '../i18n.js';
 import { addKeys } from '../keys.js';
+import { addShortcut } from '../shortcuts.js';
 import { keepAwake } from '../wakelock.js';
 import { Part, html, icon, nothing } from '../elements/part.js';
 import '../elements/topbar.js';
@@ -16,36 +17,42 @@ import '../elements/sites.js';
 import '../elements/session.js';
 import '../elements/timeline.js';
 import '../elements/toasts.js';
-import { focusedCamera } from '../elements/wall.js';
+import '../elements/kiosk.js';
+import { focusedCamera, toggleKiosk } from '../elements/wall.js';
+import { kiosk, readAddress } from '../wallstore.js';
 
 class Supervisor extends Part {
   static properties = { started: { state: true } };
 
   watches() {
-    return [app.session, app.rooms];
+    return [app.session, app.rooms, kiosk];
   }
 
   async connectedCallback() {
     super.connectedCallback();
+    readAddress();
     await bootWork();
     this.started = true;
     addKeys((number) => (number ? /** @type {any} */ (this.querySelector('lamproom-wall'))?.focusNumber(number) : focusedCamera.set('')));
+    addShortcut({ keys: 'dk', chord: true, label: 'key.kiosk', run: toggleKiosk });
+    addEventListener('keydown', (event) => event.key === 'Escape' && kiosk.value && !focusedCamera.value && !document.querySelector('dialog[open]') && toggleKiosk());
     keepAwake();
   }
 
   render() {
     if (!this.started) return nothing;
     const inSession = Boolean(app.session.value);
+    const bare = kiosk.value && !inSession;
     return html`
-      <lamproom-topbar></lamproom-topbar>
+      ${bare ? html`<lamproom-kiosk></lamproom-kiosk>` : html`<lamproom-topbar></lamproom-topbar>`}
       <lamproom-beacon></lamproom-beacon>
       <lamproom-muster-strip></lamproom-muster-strip>
-      <main class="supervisor ${inSession ? 'in-session' : ''}">
+      <main class="supervisor ${inSession ? 'in-session' : ''} ${bare ? 'kiosk' : ''}">
         ${inSession
           ? html`<lamproom-session></lamproom-session>`
-          : html`<div class="column tree"><lamproom-sites></lamproom-sites>${this.#open()}<lamproom-duty></lamproom-duty></div>
+          : html`${bare ? nothing : html`<div class="column tree"><lamproom-sites></lamproom-sites>${this.#open()}<lamproom-duty></lamproom-duty></div>`}
               <div class="column middle"><lamproom-wall></lamproom-wall></div>`}
-        ${inSession ? nothing : html`<div class="column news"><lamproom-incidents></lamproom-incidents><lamproom-alerts></lamproom-alerts><lamproom-timeline></lamproom-timeline></div>`}
+        ${inSession || bare ? nothing : html`<div class="column news"><lamproom-incidents></lamproom-incidents><lamproom-alerts></lamproom-alerts><lamproom-timeline></lamproom-timeline></div>`}
       </main>
       <lamproom-call></lamproom-call>
       <lamproom-incoming></lamproom-incoming>
