@@ -27,7 +27,8 @@ def keep(screens: Screens, *made: dict[str, object], tour_s: int = 20) -> None:
     screens.server.wall = {"value": {"groups": list(made), "tour_s": tour_s}, "version": 1}
 
 
-NORTH: dict[str, object] = {
+NORTH_CELLS = [cell("hongqi/gate", 0, 0), cell("dongshan/gate", 8, 0)]
+NORTH: dict[str, object] = {"id": "g1", "name": "井口", "cells": NORTH_CELLS}
     "id": "g1",
     "name": "井口",
     "cells": [cell("hongqi/gate", 0, 0), cell("dongshan/gate", 8, 0)],
