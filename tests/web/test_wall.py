@@ -29,10 +29,6 @@ def keep(screens: Screens, *made: dict[str, object], tour_s: int = 20) -> None:
 
 NORTH_CELLS = [cell("hongqi/gate", 0, 0), cell("dongshan/gate", 8, 0)]
 NORTH: dict[str, object] = {"id": "g1", "name": "井口", "cells": NORTH_CELLS}
-    "id": "g1",
-    "name": "井口",
-    "cells": [cell("hongqi/gate", 0, 0), cell("dongshan/gate", 8, 0)],
-}
 BELTS: dict[str, object] = {"id": "g2", "name": "皮带", "cells": [cell("hongqi/belt", 0, 0)]}
 
 
