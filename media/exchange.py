@@ -623,6 +623,8 @@ class Exchange:
         found = self._by_source.get(source)
         if found is not None:
             publisher, track, encoding = found
+            # One that came a moment ago, and that no look has noticed yet, is not the one that is wished for.
+            encoding.keyframes_seen = self._forwarder.source(source).keyframes
             encoding.keyframes.wish()
             publisher.request_keyframe(track, encoding, self._clock())
 

@@ -211,8 +211,9 @@ class Publisher:
             self._forwarder.send_rtcp(self.transport.number, compound([ReceiverReport(self._ssrc), nack]))
 
     def request_keyframe(self, track: IncomingTrack, encoding: Encoding, now: float) -> None:
-        """Send a key-frame request if one is due."""
-        if not encoding.ssrc or not encoding.keyframes.due(now):
+        """Send a key-frame request if one is due. What is wished before anybody can be asked stays wished."""
+        connected = isinstance(self.transport, PlainTransport) or self.transport.state == "connected"
+        if not encoding.ssrc or not connected or not encoding.keyframes.due(now):
             return
         self._forwarder.counters.keyframe_requests += 1
         if isinstance(self.transport, PlainTransport):

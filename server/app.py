@@ -52,6 +52,7 @@ from server.api.whip import WhipDoor
 from server.auditcheck import AuditCheck
 from server.bus import Bus
 from server.bus.start import open_bus
+from server.clients import Client
 from server.conductor import Conductor
 from server.duty.office import DutyOffice
 from server.frontdoor import FrontDoor, Handoff, media_tcp
@@ -78,6 +79,7 @@ from server.recording import Recordings
 from server.registry.service import Registry
 from server.retention import Retention, forget_quietly
 from server.rules import Rules
+from server.sessions.machine import State
 from server.sessions.service import SessionService
 from server.snapshot import Rooms
 from server.sources import Sources
@@ -211,7 +213,6 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         media.listener = streams
         conductor.on_removed, conductor.on_rooms_changed = streams.client_removed, streams.recheck
         moderation = Moderation(conductor, streams, sessions)
-        streams.on_published, sessions.on_changed = moderation.published, moderation.changed
         posts = DutyPosts(settings, database, tree, bus, alert_service, streams, sessions)
         vision = VisionWorker(
             settings.analytics, on_observed=posts.observed, on_blind=posts.blind, on_state=posts.vision_state
@@ -221,6 +222,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         streams.on_camera, streams.on_camera_gone = posts.camera_started, posts.camera_gone
         recorded = Recordings(settings, database, conductor, sessions, streams)
         conductor.recording_of = recorded.state_of
+        streams.on_published, sessions.on_changed = _heed(moderation, recorded)
         fetched = Ingest(settings, tree, conductor, streams)
         rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts, duty)
         uplinks, quality = _upwards(settings, database, registry, alert_service, ingest, media, streams)
@@ -267,6 +269,22 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             uplinks=uplinks,
             quality=quality,
         )
+
+
+def _heed(
+    moderation: Moderation, recorded: Recordings
+) -> tuple[Callable[[Client], Awaitable[None]], Callable[[State], None]]:
+    """What is done about tracks that somebody published, and about a consultation that changed."""
+
+    async def published(client: Client) -> None:
+        recorded.look_soon()
+        await moderation.published(client)
+
+    def changed(state: State) -> None:
+        recorded.look_soon()
+        moderation.changed(state)
+
+    return published, changed
 
 
 def _phones(

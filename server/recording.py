@@ -64,6 +64,8 @@ Key = tuple[str, str]
 """Consultation (empty: routine) and track."""
 
 LOOK_S = 0.5
+AFTER_NEWS_S = 0.02
+"""From news to the look at them, so that what comes together is looked at together."""
 START_TIMEOUT_S = 15.0
 SILENT_TIMEOUT_S = 5.0
 LATE_AFTER_S = 5.0
@@ -118,6 +120,7 @@ class Recordings:
         self._socket_folder = Path(tempfile.gettempdir()) / f"lamproom-{os.getpid()}-{secrets.token_hex(4)}"
         self._link: Link[AnyAnswer] | None = None
         self._wanted: dict[Key, Wanted] = {}
+        self._news = asyncio.Event()
         self._active: dict[Key, Active] = {}
         self._missing_since: dict[Key, float] = {}
         self._retry_at: dict[Key, float] = {}
@@ -273,6 +276,10 @@ class Recordings:
 
     # --- what is to be recorded ---------------------------------------------------------------------------------------
 
+    def look_soon(self) -> None:
+        """Somebody has published, or a consultation has changed: what is lost until it is recorded is lost."""
+        self._news.set()
+
     async def _look(self, link: Link[AnyAnswer]) -> None:
         while True:
             wanted = self._what_is_wanted()
@@ -298,7 +305,11 @@ class Recordings:
                 if key not in self._active and now >= self._retry_at.get(key, 0.0):
                     await self._begin(link, key, wanted[key])
             self._tell()
-            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._news.wait()
+            self._news.clear()
+            await asyncio.sleep(AFTER_NEWS_S)
 
     def _what_is_wanted(self) -> dict[Key, Wanted]:
         found: dict[Key, Wanted] = {}

@@ -21,7 +21,7 @@ from media.transport import stun
 from media.transport.dtls import MAX_DATAGRAM_BYTES, split_flight
 from media.transport.srtp import PROFILES, SrtpPair, split_keys
 
-VIDEO, RTX = 96, 97
+VIDEO, RTX, OPUS = 96, 97, 111
 SAMPLE_EVERY = 16
 CHECK_EVERY_S = 2.5
 FIRST_CHECKS_EVERY_S = 0.05
@@ -101,14 +101,19 @@ class LoadPeer:
 
     # --- SDP
 
-    def offer(self, ssrc: int) -> str:
-        """VP8 to be sent."""
-        lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", *self._lite(), "a=group:BUNDLE 0"]
+    def offer(self, ssrc: int, voice: int = 0) -> str:
+        """VP8 to be sent, and Opus where `voice` is an SSRC."""
+        group = "a=group:BUNDLE 0 1" if voice else "a=group:BUNDLE 0"
+        lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", *self._lite(), group]
         lines += [f"m=video 9 UDP/TLS/RTP/SAVPF {VIDEO} {RTX}", "c=IN IP4 0.0.0.0", "a=mid:0", "a=sendonly"]
         lines += [*self._transport(), f"a=rtpmap:{VIDEO} VP8/90000", f"a=rtcp-fb:{VIDEO} nack"]
         lines += [f"a=rtcp-fb:{VIDEO} nack pli", f"a=rtpmap:{RTX} rtx/90000", f"a=fmtp:{RTX} apt={VIDEO}"]
-        lines += ["a=msid:load video", f"a=ssrc:{ssrc} cname:load", ""]
-        return "\r\n".join(lines)
+        lines += ["a=msid:load video", f"a=ssrc:{ssrc} cname:load"]
+        if voice:
+            lines += [f"m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}", "c=IN IP4 0.0.0.0", "a=mid:1", "a=sendonly"]
+            lines += [*self._transport(), f"a=rtpmap:{OPUS} opus/48000/2"]
+            lines += ["a=msid:load audio", f"a=ssrc:{voice} cname:load"]
+        return "\r\n".join([*lines, ""])
 
     def answer(self, offer: str) -> str:
         """Everything of the offer is taken."""

@@ -1,23 +1,117 @@
-"""Participants of a room without a browser: each publishes a picture stream, watches another's, and begins anew
-whenever the server says that its media is gone, as the pages do."""
+"""Participants of a room without a browser: each publishes pictures and sound, watches another's, and begins anew
+whenever the server says that its media is gone, as the pages do. What is sent was encoded once, before."""
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import Callable
+from functools import cache
 
+from media import rtcp, rtp
 from signaling.room import messages as m
-from tests.fakes.loadpeer import Identity, LoadPeer, LoadPublisher
+from tests.fakes.encoded import Sent, encode
+from tests.fakes.loadpeer import OPUS, RTX, VIDEO, Identity, LoadPeer
+from tests.fakes.recorderprocess import sound
 from tests.fakes.roomclient import RoomClient
 
-PICTURE_S, PICTURE = 0.04, (600, 600)
+PICTURE_S, SOUND_S = 1 / 15, 0.02
+PICTURES = 15
+"""In the film, which begins with a key frame, and anew at its end or when a key frame is asked for."""
 RETRY_S = 0.1
 
 
-class Participant:
-    """One client with two peers. `tracks` is shared by all: number of the participant to its newest track."""
+@cache
+def film() -> tuple[tuple[Sent, ...], ...]:
+    """Packets of VP8 pictures."""
+    packets = encode("VP8", pictures=PICTURES, width=160, height=120, keyframe_every=PICTURES)
+    return tuple(tuple(group) for _, group in itertools.groupby(packets, lambda each: each.timestamp))
 
-    def __init__(self, number: int, client: RoomClient, room: str, tracks: dict[int, str], identity: Identity) -> None:
+
+@cache
+def voice() -> tuple[bytes, ...]:
+    """Packets of Opus."""
+    return tuple(unit.data for unit in sound(1.0))
+
+
+class Receiver(LoadPeer):
+    """Notes when the newest packet of each kind came; monotonic."""
+
+    seen_at = heard_at = 0.0
+
+    def poll(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data = self.socket.recv(2048)
+                if data[0] & 0xC0 != 0x80 or 192 <= data[1] <= 223:
+                    self._control(data)
+                elif data[1] & 0x7F == OPUS:
+                    self.heard_at = time.monotonic()
+                elif data[1] & 0x7F != RTX:
+                    self.seen_at = time.monotonic()
+
+
+class Sender(LoadPeer):
+    """Notes that somebody asks for a key frame."""
+
+    key_wanted = False
+
+    def _control(self, data: bytes) -> None:
+        if self.srtp is not None and 192 <= data[1] <= 223:
+            plain = self.srtp.unprotect_rtcp(data)
+            self.key_wanted |= plain is not None and any(isinstance(each, rtcp.Pli) for each in rtcp.parse(plain))
+        else:
+            super()._control(data)
+
+
+class Camera:
+    """Sends the film and the voice on two SSRCs of one peer."""
+
+    def __init__(self, peer: Sender, video: int, audio: int) -> None:
+        self.peer = peer
+        self._ssrcs = {VIDEO: video, OPUS: audio}
+        self._sequence = {VIDEO: 0, OPUS: 0}
+        self.pictures = 0
+        self.sounds = 0
+        self._shown = 0
+        """Pictures of the film since it began anew."""
+        self._began = 0.0
+
+    def step(self, now: float) -> None:
+        """Send what is due."""
+        if not self.peer.connected:
+            return
+        self._began = self._began or now
+        while self._began + self.pictures * PICTURE_S <= now:
+            if self.peer.key_wanted:
+                self.peer.key_wanted, self._shown = False, 0
+            self._shown += 1
+            for packet in film()[(self._shown - 1) % PICTURES]:
+                self._send(VIDEO, packet.payload, round(self.pictures * PICTURE_S * 90_000), packet.marker)
+            self.pictures += 1
+        while self._began + self.sounds * SOUND_S <= now:
+            self._send(OPUS, voice()[self.sounds % len(voice())], self.sounds * 960, self.sounds == 0)
+            self.sounds += 1
+
+    def _send(self, payload_type: int, payload: bytes, timestamp: int, marker: bool) -> None:
+        packet = rtp.pack(
+            payload,
+            payload_type=payload_type,
+            sequence=self._sequence[payload_type],
+            timestamp=timestamp,
+            ssrc=self._ssrcs[payload_type],
+            marker=marker,
+        )
+        self._sequence[payload_type] += 1
+        self.peer.send_protected(self.peer.protect(packet))
+
+
+class Participant:
+    """One client with two peers. `tracks` is shared by all: number of the participant to its newest tracks."""
+
+    def __init__(
+        self, number: int, client: RoomClient, room: str, tracks: dict[int, tuple[str, ...]], identity: Identity
+    ) -> None:
         self.number = number
         self.client = client
         self.room = room
@@ -26,28 +120,25 @@ class Participant:
         self.watches = 0
         """Number of the participant that this one watches."""
         self.round = 0
-        self.received_at = 0.0
-        """When the newest packet came; monotonic."""
-        self._camera: LoadPublisher | None = None
-        self._screen: LoadPeer | None = None
-        self._due = 0.0
+        self._camera: Camera | None = None
+        self._screen: Receiver | None = None
         self._asked = 0
-        self._watched = ""
+        self._watched: tuple[str, ...] = ()
+
+    @property
+    def received_at(self) -> float:
+        """When the newest picture and the newest sound had both come; monotonic."""
+        return min(self._screen.seen_at, self._screen.heard_at) if self._screen is not None else 0.0
 
     def service(self, now: float) -> None:
-        """Checks, handshakes, a picture when it is time; and what came."""
+        """Checks, handshakes, pictures and sound when it is time; and what came."""
         if self._camera is not None:
             self._camera.peer.poll()
             self._camera.peer.step(now)
-            if self._camera.peer.connected and now >= self._due:
-                self._due = now + PICTURE_S
-                self._camera.send_picture(PICTURE, PICTURE_S, now)
+            self._camera.step(now)
         if self._screen is not None:
-            before = self._screen.counters.packets
             self._screen.poll()
             self._screen.step(now)
-            if self._screen.counters.packets > before:
-                self.received_at = now
 
     async def run(self) -> None:
         """Publish and watch, again and again."""
@@ -97,44 +188,48 @@ class Participant:
         return answered.result() if answered.done() and not answered.cancelled() else None
 
     async def _publish(self) -> None:
-        peer = LoadPeer(self.identity, "127.0.0.1", controlling=True)
-        ssrc = self.number * 1000 + self.round
-        sdp = peer.offer(ssrc)
-        publication = m.Publication(source="camera", name=f"camera{self.number}", rooms=(self.room,))
+        peer = Sender(self.identity, "127.0.0.1", controlling=True)
+        video = self.number * 100_000 + self.round * 2
+        sdp = peer.offer(video, video + 1)
+        name = f"desk{self.number}"
+        publications = {
+            "0": m.Publication(source="camera", name=name, rooms=(self.room,)),
+            "1": m.Publication(source="microphone", name=name, rooms=(self.room,)),
+        }
 
         def ask(name: str) -> m.Publish:
-            return m.Publish(id=name, sdp=sdp, publications={"0": publication}, fresh=True)
+            return m.Publish(id=name, sdp=sdp, publications=publications, fresh=True)
 
         published = await self._ask(ask, m.Published)
         assert isinstance(published, m.Published)
         peer.learn(published.sdp)
-        before, self._camera = self._camera, LoadPublisher(peer, ssrc)
+        before, self._camera = self._camera, Camera(peer, video, video + 1)
         if before is not None:
             before.peer.close()
-        self.tracks[self.number] = next(iter(published.tracks.values()))
+        self.tracks[self.number] = tuple(published.tracks.values())
 
     async def _watch(self) -> None:
-        """Again for each new track of the other one."""
-        self._watched = ""
+        """Again for the new tracks of the other one."""
+        self._watched = ()
         while True:
-            track = self.tracks.get(self.watches, "")
-            if track and track != self._watched:
-                await self._watch_one(track)
-            await asyncio.sleep(RETRY_S if track != self._watched else 0.02)
+            tracks = self.tracks.get(self.watches, ())
+            if tracks and tracks != self._watched:
+                await self._watch_these(tracks)
+            await asyncio.sleep(RETRY_S if tracks != self._watched else 0.02)
 
-    async def _watch_one(self, track: str) -> None:
+    async def _watch_these(self, tracks: tuple[str, ...]) -> None:
         offers = sum(isinstance(one, m.Offer) for one in self.client.heard)
         fresh = not self._watched
-        watched = await self._ask(lambda name: m.Watch(id=name, tracks=(track,), fresh=fresh), m.Watched)
+        watched = await self._ask(lambda name: m.Watch(id=name, tracks=tracks, fresh=fresh), m.Watched)
         assert isinstance(watched, m.Watched)
         if watched.refused:
             return
         offer = [one for one in self.client.heard if isinstance(one, m.Offer)][offers:]
         if not offer:
             return
-        self._watched = track
+        self._watched = tracks
         if fresh or self._screen is None:
-            before, self._screen = self._screen, LoadPeer(self.identity, "127.0.0.1", controlling=True)
+            before, self._screen = self._screen, Receiver(self.identity, "127.0.0.1", controlling=True)
             if before is not None:
                 before.close()
         await self.client.send(m.Answer(generation=offer[-1].generation, sdp=self._screen.answer(offer[-1].sdp)))
@@ -149,7 +244,7 @@ class Participants:
     """All of a room, served by one task."""
 
     def __init__(self, clients: list[RoomClient], room: str) -> None:
-        tracks: dict[int, str] = {}
+        tracks: dict[int, tuple[str, ...]] = {}
         identity = Identity()
         self.all = [Participant(number, client, room, tracks, identity) for number, client in enumerate(clients, 1)]
         for one in self.all:
@@ -169,7 +264,7 @@ class Participants:
             await asyncio.sleep(0.01)
 
     async def all_receive(self, since: float, timeout_s: float) -> float:
-        """Until everybody got a packet after this moment; gives the seconds that the last one took.
+        """Until everybody got a picture and a sound after this moment; gives the seconds that the last one took.
 
         Raises:
             TimeoutError: not all did.
