@@ -14,8 +14,8 @@ from analytics.mine import Drift, Level, MineFacts, Place, Point, Zone
 
 CELLS_A_SIDE = 256
 """Of the grid over everything that is fenced."""
-MAX_CELLS = 200_000
-"""Of all fences together; beyond it larger cells are taken."""
+BLOCK = 16
+"""Cells a side of a block."""
 Segment = tuple[float, float, float, float, float, float, float, float]
 """x0, y0, z0, dx, dy, dz, length seen from above, chainage at its start."""
 
@@ -192,7 +192,11 @@ class _Shape:
 
 
 class FenceIndex:
-    """The fences of one mine. Made anew when the facts change."""
+    """The fences of one mine. Made anew when the facts change (`FenceIndex.of`).
+
+    A cell is worked out when a point first falls into it: a mine may have tens of thousands of cells, of which people
+    and machines visit a few thousand, and a change of the facts must not hold up the server.
+    """
 
     def __init__(self, facts: MineFacts) -> None:
         self.version = facts.version
@@ -201,45 +205,65 @@ class FenceIndex:
         shapes = [_Shape(zone, facts.levels, facts.drifts) for zone in facts.zones.values()]
         self._shapes = {one.zone: one for one in shapes}
         drawn = sorted((one for one in shapes if one.outline or one.line), key=lambda one: (one.size, one.zone))
-        self._cells: dict[tuple[int, int], list[tuple[bool, _Shape]]] = {}
+        self._cells: dict[tuple[int, int], tuple[tuple[bool, _Shape], ...]] = {}
+        self._blocks: dict[tuple[int, int], list[_Shape]] = {}
+        """Shapes whose box touches a square of `BLOCK` x `BLOCK` cells, the smallest first."""
         self._cell_m = 1.0
         if drawn:
-            self._fill(drawn)
+            self._spread(drawn)
 
-    def _fill(self, drawn: Sequence[_Shape]) -> None:
+    @classmethod
+    def of(cls, facts: MineFacts) -> "FenceIndex":
+        """The index of these very facts: one for all who ask (positions, rules, plans)."""
+        known = _newest.get(facts.site)
+        if known is None or known[0] is not facts:
+            known = _newest[facts.site] = (facts, cls(facts))
+        return known[1]
+
+    def _spread(self, drawn: Sequence[_Shape]) -> None:
         width = max(one.box[2] for one in drawn) - min(one.box[0] for one in drawn)
         height = max(one.box[3] for one in drawn) - min(one.box[1] for one in drawn)
         self._cell_m = max(width, height, 1.0) / CELLS_A_SIDE
-        while sum(self._count(one) for one in drawn) > MAX_CELLS:
-            self._cell_m *= 2
-        m = self._cell_m
-        for shape in drawn:  # the smallest first, so each cell lists them in that order
+        m = self._cell_m * BLOCK
+        for shape in drawn:
             x0, y0, x1, y1 = (math.floor(v / m) for v in shape.box)
             for i in range(x0, x1 + 1):
                 for j in range(y0, y1 + 1):
-                    whole = shape.cell(i * m, j * m, (i + 1) * m, (j + 1) * m)
-                    if whole is not None:
-                        self._cells.setdefault((i, j), []).append((whole, shape))
+                    self._blocks.setdefault((i, j), []).append(shape)
 
-    def _count(self, shape: _Shape) -> int:
-        x0, y0, x1, y1 = (math.floor(v / self._cell_m) for v in shape.box)
-        return (x1 - x0 + 1) * (y1 - y0 + 1)
+    def _at(self, x: float, y: float) -> tuple[tuple[bool, _Shape], ...]:
+        """The shapes that may hold a point, the smallest first, and whether they surely do."""
+        m = self._cell_m
+        key = (math.floor(x / m), math.floor(y / m))
+        found = self._cells.get(key)
+        return self._worked_out(*key) if found is None else found
+
+    def _worked_out(self, i: int, j: int) -> tuple[tuple[bool, _Shape], ...]:
+        shapes = self._blocks.get((i // BLOCK, j // BLOCK))
+        if shapes is None:
+            return ()  # not remembered: outside there is no end of cells
+        m = self._cell_m
+        x0, y0, x1, y1 = i * m, j * m, (i + 1) * m, (j + 1) * m
+        cell: list[tuple[bool, _Shape]] = []
+        for shape in shapes:
+            left, low, right, high = shape.box
+            if left <= x1 and right >= x0 and low <= y1 and high >= y0:
+                whole = shape.cell(x0, y0, x1, y1)
+                if whole is not None:
+                    cell.append((whole, shape))
+        self._cells[i, j] = made = tuple(cell)
+        return made
 
     def zones_at(self, x: float, y: float, z: float) -> tuple[str, ...]:
         """All zones that hold the point, the smallest first."""
-        m = self._cell_m
-        found = self._cells.get((math.floor(x / m), math.floor(y / m)))
-        if found is None:
-            return ()
         return tuple(
-            shape.zone for whole, shape in found
-            if shape.low <= z < shape.high and (whole or shape.holds(x, y))
+            [shape.zone for whole, shape in self._at(x, y)
+             if shape.low <= z < shape.high and (whole or shape.holds(x, y))]
         )  # fmt: skip
 
     def zone_at(self, x: float, y: float, z: float) -> str:
         """The smallest zone that holds the point; empty for none."""
-        m = self._cell_m
-        for whole, shape in self._cells.get((math.floor(x / m), math.floor(y / m)), ()):
+        for whole, shape in self._at(x, y):
             if shape.low <= z < shape.high and (whole or shape.holds(x, y)):
                 return shape.zone
         return ""
@@ -278,3 +302,7 @@ class FenceIndex:
             return distance_to_outline(shape.outline, x, y)
         found = along(shape.line, x, y, 0.0)
         return min(shape.half_m - found.off_m, found.chainage_m - shape.from_m, shape.to_m - found.chainage_m)
+
+
+_newest: dict[str, tuple[MineFacts, FenceIndex]] = {}
+"""By site."""

@@ -142,7 +142,7 @@ class LivePositions:
         found = self._fences.get(site)
         if found is None:
             facts = self._facts(site)
-            found = self._fences[site] = FenceIndex(facts)
+            found = self._fences[site] = FenceIndex.of(facts)
             self._areas[site] = {one.area_code: one.zone for one in facts.zones.values() if one.area_code}
         return found, self._areas[site]
 

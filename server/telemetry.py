@@ -45,6 +45,8 @@ READING_FIELDS = tuple(field.name for field in fields(Reading))
 POSITION_FIELDS = tuple(field.name for field in fields(Position))
 _reading_row = attrgetter(*READING_FIELDS)
 _position_row = attrgetter(*POSITION_FIELDS)
+_order = attrgetter("source_at", "seq")
+"""What is newer by the source's own account."""
 
 
 @dataclass(slots=True)
@@ -142,9 +144,11 @@ class TelemetryIngest:
 
     def _known(self, samples: Sequence[Sample], counts: Counts) -> list[Sample]:
         """Those of sites that we have, in the order of the source's clock."""
-        known = [sample for sample in samples if sample.site in self._tree]
+        ours = {site: site in self._tree for site in {sample.site for sample in samples}}
+        known = [sample for sample in samples if ours[sample.site]]
         counts.unknown_site += len(samples) - len(known)
-        return sorted(known, key=_order)
+        known.sort(key=_order)
+        return known
 
     async def _take_readings(
         self,
@@ -161,8 +165,7 @@ class TelemetryIngest:
         for sample in samples:
             key = (sample.site, sample.device, sample.quantity)
             before = newest.get(key) or latest.get(key)
-            if before is not None and _order(sample) <= _order(before):
-                counts.late += _order(sample) < _order(before)
+            if _is_late(sample, before, counts):
                 continue
             if (change := self._notable(before, sample)) is not None:
                 rooms = [f"site:{sample.site}", *self._further_rooms(sample.site)]
@@ -196,8 +199,7 @@ class TelemetryIngest:
         for sample in samples:
             key = (sample.site, sample.tag)
             before = newest.get(key) or latest.get(key)
-            if before is not None and _order(sample) <= _order(before):
-                counts.late += _order(sample) < _order(before)
+            if _is_late(sample, before, counts):
                 continue
             from_zone = before.zone if before is not None else ""
             if from_zone != sample.zone:
@@ -279,15 +281,13 @@ class TelemetryIngest:
             return [Position(**row._asdict()) for row in await connection.execute(query)]
 
 
-def _fields(sample: Reading | Position) -> dict[str, object]:
-    """All fields by name; they are plain values, and `dataclasses.asdict` would copy each."""
-    names = READING_FIELDS if isinstance(sample, Reading) else POSITION_FIELDS
-    return {name: getattr(sample, name) for name in names}
-
-
-def _order(sample: Reading | Position) -> tuple[float, int]:
-    """What is newer by the source's own account."""
-    return sample.source_at, sample.seq
+def _is_late(sample: Reading | Position, before: Reading | Position | None, counts: Counts) -> bool:
+    """By the source's own account it is no news; counted when it is older than what we have."""
+    if before is None or sample.source_at > before.source_at:
+        return False
+    new, old = _order(sample), _order(before)
+    counts.late += new < old
+    return bool(new <= old)
 
 
 def _rows(samples: Sequence[Reading] | Sequence[Position]) -> list[tuple[object, ...]]:
@@ -341,10 +341,10 @@ def _told(newest: Sequence[Position]) -> list[dict[str, object]]:
 
 
 def reading_body(reading: Reading) -> dict[str, object]:
-    """As in the API, in `live` messages and in entries."""
-    return _fields(reading)
+    """As in the API, in `live` messages and in entries: plain values, which `dataclasses.asdict` would copy."""
+    return dict(zip(READING_FIELDS, _reading_row(reading), strict=True))
 
 
 def position_body(position: Position) -> dict[str, object]:
     """As in the API, in `live` messages and in entries."""
-    return _fields(position)
+    return dict(zip(POSITION_FIELDS, _position_row(position), strict=True))

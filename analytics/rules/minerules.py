@@ -5,6 +5,7 @@ is looked at before any sample that arrived after it: so a replay of the stored 
 """
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 from pydantic import ValidationError
 
@@ -22,6 +23,7 @@ from config.settings import RuleSettings
 
 LINK: Mapping[str, Spec] = {"mine_offline": Spec((("alarm", 0.0),), 0.0, ("link_s",))}
 SPECS: Mapping[str, Spec] = {**people.SPECS, **vehicles.SPECS, **counting.SPECS, **LINK}
+_arrival = attrgetter("received_at", "source_at", "seq")
 STAY_BREAK_S = 1800.0
 """After so long without a fix a stay underground begins anew."""
 LINK_MOMENTS, LINK_GAPS, LONGEST_GAP_S = 3, 2.5, 600.0
@@ -62,7 +64,7 @@ class MineRules:
     ) -> None:
         self.facts = facts
         self.settings = one = settings_of(facts, rules)
-        index = FenceIndex(facts)
+        index = FenceIndex.of(facts)
         self.board = Board(
             facts.site, SPECS, one, facts_version=facts.version, simulated=simulated, name_of=self._name_of
         )
@@ -101,10 +103,15 @@ class MineRules:
         """Samples of this mine, as they arrived."""
         found: list[Finding] = []
         samples: list[Reading | Position] = [*readings, *positions]
-        for one in sorted(samples, key=_arrival):
-            found += self.tick(one.received_at)
-            self.board.simulated = self.board.simulated or one.simulated
-            self._arrived(one.received_at)
+        samples.sort(key=_arrival)
+        for one in samples:
+            at = one.received_at
+            if self._second + 1 <= at:
+                found += self.tick(at)
+            if one.simulated:
+                self.board.simulated = True
+            if at != self.last_at:
+                self._arrived(at)
             found += self._position(one) if isinstance(one, Position) else self._reading(one)
         return found
 
@@ -159,7 +166,3 @@ class MineRules:
             parts_zh.append((known.name_zh if known else "") or ("全矿" if part == "mine" else part))
             parts_en.append((known.name_en if known else "") or ("The mine" if part == "mine" else part))
         return " · ".join(parts_zh), " · ".join(parts_en)
-
-
-def _arrival(one: Reading | Position) -> tuple[float, float, int]:
-    return one.received_at, one.source_at, one.seq

@@ -128,14 +128,17 @@ class Tracks:
             track.x, track.y, track.z = place
         else:
             gain, gain_v = GAIN[kind]
-            dx, dy, dz = (a - b for a, b in zip(place, expected, strict=True))
-            new = (expected[0] + gain * dx, expected[1] + gain * dy, expected[2] + gain * dz)
-            moved = math.hypot(new[0] - track.x, new[1] - track.y)
-            track.path_m += moved if moved > 0.3 * step else 0.0
-            track.x, track.y, track.z = new
-            track.vx += gain_v * dx / step
-            track.vy += gain_v * dy / step
-            track.vz += gain_v * dz / step
+            x, y, z = expected
+            dx, dy, dz = place[0] - x, place[1] - y, place[2] - z
+            x, y, z = x + gain * dx, y + gain * dy, z + gain * dz
+            moved = math.hypot(x - track.x, y - track.y)
+            if moved > 0.3 * step:
+                track.path_m += moved
+            track.x, track.y, track.z = x, y, z
+            gain_v /= step
+            track.vx += gain_v * dx
+            track.vy += gain_v * dy
+            track.vz += gain_v * dz
         track.doubted = None
         return True
 
