@@ -47,6 +47,7 @@ from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
 from server.api.sources import SourceDoor
+from server.api.system import SystemDoor
 from server.api.uplinks import UplinkDoor
 from server.api.whip import WhipDoor
 from server.auditcheck import AuditCheck
@@ -89,6 +90,8 @@ from server.store.errors import StoreError
 from server.store.sites import SiteTree
 from server.streams import Streams
 from server.supervise import Health, supervise
+from server.system.report import SystemParts
+from server.system.watch import SystemWatch
 from server.telemetry import Notable, TelemetryIngest, quality_turned
 from server.uplink.quality import DataQuality
 from server.uplink.service import Uplinks
@@ -159,7 +162,7 @@ class Parts:
     posts: DutyPosts
     vision: VisionWorker
     recordings: Recordings
-    audit_check: AuditCheck
+    system: SystemParts
     ingest: Ingest
     rooms: Rooms
     metrics: Metrics
@@ -255,7 +258,25 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             posts=posts,
             vision=vision,
             recordings=recorded,
-            audit_check=AuditCheck(settings, database),
+            system=SystemParts(
+                settings=settings,
+                watch=SystemWatch(settings),
+                health=health,
+                database=database,
+                tree=tree,
+                bus=bus,
+                conductor=conductor,
+                media=media,
+                vision=vision,
+                recordings=recorded,
+                ingest=fetched,
+                phones=phone_media if settings.phones.enabled else None,
+                telemetry=ingest,
+                sources=sources,
+                uplinks=uplinks,
+                quality=quality,
+                audit_check=AuditCheck(settings, database),
+            ),
             ingest=fetched,
             rooms=rooms,
             metrics=metrics,
@@ -364,7 +385,8 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "minutes": parts.minutes.run,
         "musters": parts.musters.run,
         "recorder": parts.recordings.run,
-        "audit_check": parts.audit_check.run,
+        "audit_check": parts.system.audit_check.run,
+        "system": parts.system.watch.run,
         "rules": parts.rules.run,
         "incidents": parts.incidents.run,
         "hazards": parts.hazards.run,
@@ -558,7 +580,7 @@ def application(parts: Parts) -> web.Application:
     hazards = HazardDoor(parts.hazards, parts.sessions, parts.duty.checks)
     consultations = (sessions, consultation, reports)
     doors = (*consultations, whip, registry, *duty, plan, fetched, rules, incidents, upwards, muster, phones, hazards)
-    office = (AuditDoor(parts.audit_check), sources)
+    office = (AuditDoor(parts.system.audit_check), SystemDoor(parts.system), sources)
     routes = Routes.of(*shared, *(one.routes() for one in (*doors, *office)))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(

@@ -297,6 +297,11 @@ class Ingest:
         )  # fmt: skip
 
     @property
+    def sites(self) -> list[str]:
+        """Sites that have cameras that are fetched."""
+        return sorted({one.site for one in self._cameras.values()})
+
+    @property
     def states(self) -> list[str]:
         """One per camera, for the metrics."""
         return [one.known.state for one in self._cameras.values()]

@@ -8,8 +8,9 @@ logged at most once a second per source and class (`HostileLog`).
 import logging
 import sys
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -36,6 +37,24 @@ PERSONAL = frozenset({
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
+MAX_TROUBLES = 200
+LONGEST_FIELD = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A line of the log that is a warning or worse."""
+
+    at: str
+    level: str
+    event: str
+    fields: dict[str, str]
+
+
+TROUBLES: deque[Trouble] = deque(maxlen=MAX_TROUBLES)
+"""The newest of this process, for people who cannot read its log; what the log withholds is withheld here too."""
+
+
 # --- log ------------------------------------------------------------------------------------------------------------
 
 
@@ -57,6 +76,17 @@ def one_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> 
     return event
 
 
+def remember(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """structlog processor: keep warnings and errors for the page on the system."""
+    if event.get("level") in ("warning", "error", "critical"):
+        fields = {key: str(value)[:LONGEST_FIELD] for key, value in event.items() if key not in TOLD_APART}
+        TROUBLES.append(Trouble(str(event.get("timestamp", "")), event["level"], str(event.get("event", "")), fields))
+    return event
+
+
+TOLD_APART = frozenset({"timestamp", "level", "event", "_record", "_from_structlog"})
+
+
 def configure_log(
     level: Literal["debug", "info", "warning", "error"] = "info",
     format: Literal["auto", "json", "console"] = "auto",
@@ -72,6 +102,7 @@ def configure_log(
         structlog.processors.format_exc_info,
         withhold,
         one_line,
+        remember,
     ]
     renderer: Any = (
         structlog.dev.ConsoleRenderer(colors=stream.isatty())

@@ -71,6 +71,7 @@ SANS_IO = [
     "media/record/messages.py",
     "media/reorder.py",
     "media/router.py",
+    "server/system/forecast.py",
     "media/rtcp.py",
     "media/rtp.py",
     "media/scalability.py",

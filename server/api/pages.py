@@ -42,6 +42,7 @@ class Pages:
         app.router.add_get("/phones", self.phones)
         app.router.add_get("/users", self.users)
         app.router.add_get("/audit", self.audit)
+        app.router.add_get("/system", self.system)
         app.router.add_static("/static", STATIC)
 
     async def home(self, request: web.Request) -> web.StreamResponse:
@@ -139,6 +140,9 @@ class Pages:
 
     async def audit(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "audit")
+
+    async def system(self, request: web.Request) -> web.StreamResponse:
+        return await self._for_people(request, "system")
 
     async def review(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "review")

@@ -27,6 +27,20 @@ class Result:
     state: Literal["pass", "warn", "fail"]
     what: str
     result: str
+    zh: str = ""
+    """The result in Chinese, where it is made of words."""
+
+    @property
+    def what_zh(self) -> str:
+        return CHINESE.get(self.what, self.what)
+
+
+CHINESE = {
+    "Python": "Python", "data folder": "数据目录", "disk": "磁盘", "UDP": "UDP", "UDP segmentation": "UDP 分段发送",
+    "codecs": "编解码器", "front end": "网页组件", "fonts": "字体",
+    "MQTT": "MQTT", "clock": "时钟",
+}  # fmt: skip
+"""Names of what is looked at on a running server."""
 
 
 def examine(settings: Settings) -> list[Result]:
@@ -50,6 +64,14 @@ def examine(settings: Settings) -> list[Result]:
     return [*(one(settings) for one in examined), *_phones(settings)]
 
 
+def examine_running(settings: Settings) -> list[Result]:
+    """What can be tried beside a running server: no port is opened, and nothing is measured."""
+    examined: list[Callable[[Settings], Result]] = [
+        _python, _data_dir, _disk, _udp_loop, _gso, _codecs, _vendor, _font, _mqtt, _clock,
+    ]  # fmt: skip
+    return [one(settings) for one in examined]
+
+
 def _python(settings: Settings) -> Result:
     version = ".".join(map(str, sys.version_info[:3]))
     return Result("pass" if (3, 11) <= sys.version_info < (3, 15) else "fail", "Python", version)
@@ -59,16 +81,21 @@ def _data_dir(settings: Settings) -> Result:
     folder = settings.server.data_dir
     place = folder if folder.exists() else folder.absolute().parent
     if not os.access(place, os.W_OK):
-        return Result("fail", "data folder", f"{place} cannot be written by this user")
+        return Result("fail", "data folder", f"{place} cannot be written by this user", f"本用户不能写入 {place}")
     if folder.exists() and folder.stat().st_mode & 0o077:
-        return Result("warn", "data folder", f"{folder} can be read by others: chmod 700 {folder}")
+        return Result(
+            "warn",
+            "data folder",
+            f"{folder} can be read by others: chmod 700 {folder}",
+            f"{folder} 可被其他用户读取，请执行 chmod 700 {folder}",
+        )
     return Result("pass", "data folder", str(folder))
 
 
 def _disk(settings: Settings) -> Result:
     free = shutil.disk_usage(settings.server.data_dir if settings.server.data_dir.exists() else Path()).free
     words = f"{free / 1e9:.1f} GB free"
-    return Result("pass" if free > MINIMUM_FREE_BYTES else "fail", "disk", words)
+    return Result("pass" if free > MINIMUM_FREE_BYTES else "fail", "disk", words, f"剩余 {free / 1e9:.1f} GB")
 
 
 def _http_port(settings: Settings) -> Result:
@@ -135,8 +162,13 @@ def _udp_loop(settings: Settings) -> Result:
         try:
             there.recv(16)
         except TimeoutError:
-            return Result("fail", "UDP", f"a datagram to {host} does not arrive: a firewall stops it")
-    return Result("pass", "UDP", f"datagrams to {host} arrive")
+            return Result(
+                "fail",
+                "UDP",
+                f"a datagram to {host} does not arrive: a firewall stops it",
+                f"发往 {host} 的报文没有到达，可能被防火墙拦截",
+            )
+    return Result("pass", "UDP", f"datagrams to {host} arrive", f"发往 {host} 的报文可以到达")
 
 
 def _gso(settings: Settings) -> Result:
@@ -144,8 +176,15 @@ def _gso(settings: Settings) -> Result:
         try:
             tried.setsockopt(SOL_UDP, UDP_SEGMENT, 1200)
         except OSError:
-            return Result("warn", "UDP segmentation", "not in this kernel: sending costs more")
-    return Result("pass", "UDP segmentation", "the kernel has it" + ("" if settings.media.gso else ", switched off"))
+            return Result(
+                "warn", "UDP segmentation", "not in this kernel: sending costs more", "内核不支持，发送开销较大"
+            )
+    return Result(
+        "pass",
+        "UDP segmentation",
+        "the kernel has it" + ("" if settings.media.gso else ", switched off"),
+        "内核支持" + ("" if settings.media.gso else "，已关闭"),
+    )
 
 
 def _forwarder(settings: Settings) -> Result:
@@ -177,7 +216,12 @@ def _codecs(settings: Settings) -> Result:
 
     missing = [name for name in ("h264", "vp8", "vp9", "av1", "opus") if not _decodes(name)]
     if missing:
-        return Result("warn", "codecs", f"pictures in {', '.join(missing)} cannot be analysed")
+        return Result(
+            "warn",
+            "codecs",
+            f"pictures in {', '.join(missing)} cannot be analysed",
+            f"不能分析 {'、'.join(missing)} 编码的画面",
+        )
     return Result("pass", "codecs", f"FFmpeg of PyAV {av.__version__}: H.264, VP8, VP9, AV1, Opus")
 
 
@@ -195,8 +239,8 @@ def _vendor(settings: Settings) -> Result:
     from web import vendor
 
     if vendor.is_ready():
-        return Result("pass", "front end", "packages are there")
-    return Result("fail", "front end", "packages are missing: run ./lamproom setup")
+        return Result("pass", "front end", "packages are there", "已安装")
+    return Result("fail", "front end", "packages are missing: run ./lamproom setup", "未安装，请执行 ./lamproom setup")
 
 
 def _model(settings: Settings) -> Result:
@@ -226,30 +270,40 @@ def _model(settings: Settings) -> Result:
 
 def _font(settings: Settings) -> Result:
     if not settings.server.simulated:
-        return Result("pass", "fonts", "the server draws no text")
+        return Result("pass", "fonts", "the server draws no text", "服务器不绘制文字")
     done = (
         subprocess.run(["fc-list", ":lang=zh"], capture_output=True, check=False) if shutil.which("fc-list") else None
     )
     found = done is not None and done.stdout.strip()
-    return Result("pass" if found else "warn", "fonts", "a Chinese font is there" if found else "no Chinese font")
+    return Result(
+        "pass" if found else "warn",
+        "fonts",
+        "a Chinese font is there" if found else "no Chinese font",
+        "有中文字体" if found else "没有中文字体",
+    )
 
 
 def _mqtt(settings: Settings) -> Result:
     if settings.mqtt.host is None:
-        return Result("pass", "MQTT", "none is set")
+        return Result("pass", "MQTT", "none is set", "未设置")
     where = f"{settings.mqtt.host}:{settings.mqtt.port}"
     try:
         with socket.create_connection((settings.mqtt.host, settings.mqtt.port), timeout=3.0):
-            return Result("pass", "MQTT", f"{where} answers")
+            return Result("pass", "MQTT", f"{where} answers", f"{where} 有应答")
     except OSError as error:
-        return Result("fail", "MQTT", f"{where}: {error.strerror or 'no answer'}")
+        return Result("fail", "MQTT", f"{where}: {error.strerror or 'no answer'}", f"{where} 无应答")
 
 
 def _clock(settings: Settings) -> Result:
     if time.time() < 1_767_225_600:  # 2026-01-01
-        return Result("fail", "clock", "the clock is years behind: tokens and records would be wrong")
+        return Result(
+            "fail",
+            "clock",
+            "the clock is years behind: tokens and records would be wrong",
+            "时钟落后多年，令牌和记录都会出错",
+        )
     done = subprocess.run(["timedatectl", "show", "-p", "NTPSynchronized", "--value"], capture_output=True, text=True,
                           check=False) if shutil.which("timedatectl") else None  # fmt: skip
     if done is not None and done.stdout.strip() == "no":
-        return Result("warn", "clock", "not synchronised by NTP")
+        return Result("warn", "clock", "not synchronised by NTP", "未与 NTP 同步")
     return Result("pass", "clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()))

@@ -1,6 +1,7 @@
 """The pages for those who look after the server, on a real server, in Chromium."""
 
 import re
+import zipfile
 from collections.abc import AsyncIterator
 
 import pytest
@@ -23,7 +24,7 @@ LOOKS = [
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
-    async with office(tmp_path_factory.mktemp("office")) as made:
+    async with office(tmp_path_factory.mktemp("office"), duty={"sms": {"headers": {"X-Key": "hush-hush"}}}) as made:
         yield made
 
 
@@ -120,7 +121,7 @@ async def test_the_chain_is_checked_and_the_audit_taken_away(room: Office) -> No
 @pytest.mark.parametrize("look", LOOKS, ids=str)
 async def test_pages_fit_every_screen_in_both_languages(room: Office, look: dict[str, object]) -> None:
     page = await room.open("admin", "/users", **look)  # type: ignore[arg-type]
-    for path in ("/users", "/audit"):
+    for path in ("/users", "/audit", "/system"):
         await page.goto(room.server.url + path)
         await expect(page.locator("main.admin .panel").first).to_be_visible()
         await expect(page.locator(".admin-nav a[aria-current=page]")).to_have_attribute("href", path)
@@ -134,4 +135,20 @@ async def test_who_may_not_see_a_page_is_told_so(room: Office) -> None:
     page = await room.open("dispatcher", "/users")
     await expect(page.locator("[role=alert]")).to_contain_text("not for your account")
     await expect(page.locator(".admin-nav")).to_have_count(0)
+    await room.sound(page)
+
+
+async def test_the_system_page_says_how_all_is_and_gives_a_bundle_without_secrets(room: Office) -> None:
+    page = await room.open("admin", "/system")
+    for process in ("server", "media", "recorder"):
+        await expect(page.locator(f"[data-process={process}]")).to_contain_text("runs")
+    await expect(page.locator("[data-part=findings] li").first).to_be_visible()
+    await expect(page.locator("[data-part=disks] meter")).to_have_count(1)
+    async with page.expect_download() as waiting:
+        await page.get_by_role("link", name="Support bundle").click()
+    with zipfile.ZipFile(await (await waiting.value).path()) as bundle:
+        texts = {name: bundle.read(name).decode() for name in bundle.namelist()}
+    assert set(texts) == {"system.json", "findings.json", "settings.yaml", "metrics.txt", "packages.txt"}
+    assert "hush-hush" not in "".join(texts.values())
+    assert "headers" in texts["settings.yaml"]
     await room.sound(page)

@@ -27,6 +27,7 @@ from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
 from server.api.sources import SourceDoor
+from server.api.system import SystemDoor
 from server.api.uplinks import UplinkDoor
 from server.api.whip import WhipDoor
 from server.identity.roles import ROLES, WITHOUT_LOGIN, Role
@@ -164,6 +165,9 @@ ALLOWED: dict[str, str] = {
     "POST /api/users/{id}/logins/{login}/revoke": "admin",
     "GET /api/roles": PEOPLE,
     "GET /api/audit": "admin",
+    "GET /api/system": "admin engineer",
+    "GET /api/system/findings": "admin engineer",
+    "GET /api/system/bundle": "admin engineer",
     "GET /api/audit/kinds": "admin",
     "GET /api/audit/export": "admin",
     "GET /api/audit/check": "admin",
@@ -224,6 +228,7 @@ DECLARED = Routes.of(
     HazardDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     MusterDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     AuditDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    SystemDoor(NOTHING).routes(),  # type: ignore[arg-type]
 )
 
 

@@ -230,6 +230,8 @@ export const api = {
   roles: () => call('GET', '/api/roles'),
   /** @param {Record<string, string | number | undefined>} wanted @returns {Promise<{items: any[], next: number | null}>} */
   audit: (wanted) => call('GET', `/api/audit${query(wanted)}`),
+  system: () => call('GET', '/api/system'),
+  systemFindings: () => call('GET', '/api/system/findings'),
   auditKinds: () => call('GET', '/api/audit/kinds'),
   /** An address to download from. @param {Record<string, string | number | undefined>} wanted */
   auditExport: (wanted) => `/api/audit/export${query(wanted)}`,

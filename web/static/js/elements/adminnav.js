@@ -7,6 +7,7 @@ import { html, icon, nothing } from './part.js';
 const PAGES = /** @type {const} */ ([
   ['users', 'administer', 'users'],
   ['audit', 'administer', 'clipboard-check'],
+  ['system', 'configure', 'activity'],
   ['phones', 'configure', 'phone'],
   ['registry', 'configure', 'map-pin'],
 ]);

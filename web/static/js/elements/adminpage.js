@@ -33,6 +33,10 @@ export class AdminPage extends Part {
     if (!this.refused) await this.attempt(() => this.load());
   }
 
+  updated() {
+    this.querySelector('.admin-nav [aria-current]')?.scrollIntoView({ inline: 'center', block: 'nearest' });
+  }
+
   /** Fetch what the page shows. @returns {Promise<void>} */
   async load() {}
 

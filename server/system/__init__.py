@@ -1,0 +1,1 @@
+"""How this server does: its processes, disks, links and clock, for the people who look after it."""
