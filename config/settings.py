@@ -801,6 +801,7 @@ class TrunkSettings(Section):
     session_s: int = Field(default=1800, ge=0, le=86400, description="session timer, RFC 4028; 0 = none of ours")
     srtp: Literal["off", "allow", "require"] = "allow"
     symmetric: bool = Field(default=False, description="take media from where it comes, not from where it is announced")
+    video: bool = Field(default=False, description="pictures (H.264) are offered and taken")
 
 
 class PhoneRuleSettings(Section):
@@ -835,6 +836,7 @@ class PhonesSettings(Section):
         default="both", description="what phones are asked for; some older ones stumble over the very offer of SHA-256"
     )
     max_calls: int = Field(default=100, ge=1, le=2000, description="at once, all together")
+    video: bool = Field(default=True, description="desk phones are offered pictures (H.264)")
     ring_timeout_s: float = Field(default=30.0, ge=3, le=170, description="how long a phone is rung")
     pin_tries: int = Field(
         default=3, ge=1, le=10, description="wrong numbers in one call; the caller is then locked out"

@@ -90,7 +90,8 @@ class PublishPlain(Command):
     tracks: Annotated[tuple[PlainTrack, ...], Field(max_length=16)]
     stream: str = ""
     piped: bool = False
-    """They are tracks of another media worker: `KeyframeNeeded` tells when one needs a key frame."""
+    """Whoever sends them can be asked for a key frame: `KeyframeNeeded` tells when one is needed. So it is with tracks
+    of another media worker, and with pictures of telephones."""
 
 
 class Subscribe(Command):

@@ -10,7 +10,7 @@ from media.transport.peer import State
 
 class PlainTransport:
     """Stands where a `PeerTransport` stands. Reports go nowhere: there are no keys; nor do requests for key
-    frames, unless the tracks are those of another media worker."""
+    frames, unless the other process says that it can pass them on."""
 
     def __init__(
         self,

@@ -229,7 +229,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         fetched = Ingest(settings, tree, conductor, streams)
         rooms = Rooms(database, tree, conductor, alert_service, sessions, ingest, posts, duty)
         uplinks, quality = _upwards(settings, database, registry, alert_service, ingest, media, streams)
-        phones, phone_media = _phones(settings, database, tree, conductor, sessions, streams, duty)
+        phones, phone_media = _phones(settings, database, tree, conductor, sessions, streams, duty, media)
         health, metrics = _measured(
             conductor, media, vision, ingest, recorded, fetched, phone_media if settings.phones.enabled else None
         )
@@ -316,6 +316,7 @@ def _phones(
     sessions: SessionService,
     streams: Streams,
     duty: DutyOffice,
+    workers: MediaClient | MediaPool,
 ) -> tuple[PhoneService, PhoneMedia]:
     """The phones; the key of their PINs is made when they are first enabled."""
     media = PhoneMedia(settings.phone_media, conductor, streams, settings.server.data_dir / "speech")
@@ -324,6 +325,7 @@ def _phones(
         settings.phones, database, tree, conductor, sessions, media, key, tls=lambda: tls.for_phones(settings.server)
     )
     media.listener = phones
+    workers.on_keyframe_needed = media.keyframe_needed
     if settings.phones.enabled:
         duty.escalations.phones = phones
     return phones, media

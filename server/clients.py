@@ -81,6 +81,8 @@ class Client:
     """What the client asked to watch."""
     sending: frozenset[str] = frozenset()
     """What of it is being sent."""
+    speaker: tuple[float, str] | None = None
+    """Whom it hears most: since when (monotonic seconds), and the track."""
     views: Mapping[str, View] = field(default_factory=dict)
     """How it shows what it watches."""
     media: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -16,8 +16,9 @@ lock, so that a door's list of tracks is always the whole truth.
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -133,9 +134,11 @@ class MediaPool:
                 changed["tcp"] = False  # the one TCP port leads to the first worker
             worker = MediaClient(settings.model_copy(update=changed), shares_port=shares_port and index == 0)
             worker.listener = _Ear(self, index)
-            worker.on_keyframe_needed = self._keyframe_needed
+            worker.on_keyframe_needed = partial(self._keyframe_needed, index)
             self.workers.append(worker)
         self.ready = Ready(self.workers)
+        self.on_keyframe_needed: Callable[[KeyframeNeeded], None] = lambda event: None
+        """A track needs a key frame of the process that hands it in at the door."""
         self._homes: dict[str, int] = {}
         self._rooms: dict[str, str] = {}
         """Peer to the room for which it was placed."""
@@ -218,7 +221,10 @@ class MediaPool:
         self._changed.add(track)
         self._wake.set()
 
-    def _keyframe_needed(self, event: KeyframeNeeded) -> None:
+    def _keyframe_needed(self, index: int, event: KeyframeNeeded) -> None:
+        if self._homes.get(event.peer) == index:
+            self.on_keyframe_needed(event)
+            return
         self._keyframes.add(event.track)
         self._wake.set()
 

@@ -6,6 +6,8 @@ here, again and again, so that it holds after any of the three processes was sta
 | a leg in a room | is made so |
 |---|---|
 | is a track there | its client publishes one Opus track; the phone worker hands in its packets (`media.door`) |
+| shows pictures (H.264) | they are another track of its client, handed in in the same way |
+| sees pictures | one H.264 track of the room is tapped for it, and `Show` names it: `server.phonepictures` says which |
 | hears the room | each Opus track that is shown there, but those of phones, is tapped, and `Hear` names them all |
 | is silenced by a moderator | it is muted for other phones as well |
 | its client has left the room, or is gone | it leaves the mixer |
@@ -27,7 +29,7 @@ import structlog
 
 from config.settings import PhoneMediaSettings
 from media.link import Link, LinkError
-from media.messages import PlainTrack
+from media.messages import KeyframeNeeded, PlainTrack
 from media.phone.messages import (
     ANSWERS,
     AnswerOffer,
@@ -50,6 +52,7 @@ from media.phone.messages import (
     MediaBack,
     MediaTimeout,
     Mute,
+    NeedPicture,
     Play,
     Played,
     Profile,
@@ -58,13 +61,17 @@ from media.phone.messages import (
     Refused,
     Reply,
     SendDigits,
+    Show,
     Started,
     Stop,
     TakeAnswer,
     Tone,
+    VideoAgreed,
+    WishPicture,
 )
 from server.clients import Client
 from server.conductor import Conductor
+from server.phonepictures import picture_for
 from server.streams import StreamError, Streams
 from server.workerprocess import worker_process
 from signaling.room.messages import Publication
@@ -76,9 +83,16 @@ SILENT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 5.0
 LOOK_S = 0.2
 RETRY_S = 2.0
-MID = "0"
+DWELL_S = 2.0
+"""A picture is shown for so long at least."""
+MID, VIDEO_MID = "0", "1"
+VIDEO_PAYLOAD_TYPE = 102
 OPUS = (("minptime", "10"), ("useinbandfec", "1"))
 USUAL = Profile()
+
+
+def _another(ssrc: int) -> int:
+    return ssrc ^ 0x40000000
 
 
 class PhoneMediaDown(Exception):
@@ -125,7 +139,15 @@ class _Joined:
     room: str
     name: str
     track: str = ""
-    """What it publishes; "" before it does."""
+    """The sound that it publishes; "" before it does."""
+    ssrc: int = 0
+    video_ssrc: int = 0
+    """0: no pictures are published."""
+    shown: str = ""
+    """The track that the phone sees."""
+    shown_at: float = 0.0
+    selected: str = ""
+    """The one that somebody chose for it; "" = whoever speaks."""
     retry_at: float = 0.0
     muted: bool = False
     """By call control."""
@@ -154,6 +176,8 @@ class PhoneMedia:
         self._joined: dict[str, _Joined] = {}
         self._heard: dict[str, tuple[str, ...]] = {}
         """What the worker was told of each room."""
+        self._video: dict[str, VideoAgreed] = {}
+        """What is agreed about pictures, by leg."""
         self._tapped: dict[str, float] = {}
         """Tracks that are tapped for it; those that could not be, with the time to try again."""
         self._wake = asyncio.Event()
@@ -187,6 +211,7 @@ class PhoneMedia:
         joined = self._joined[leg] = _Joined(leg, client, room, name)
         if before is not None:
             joined.muted, joined.told_mute, joined.silenced = before.muted, before.told_mute, before.silenced
+            joined.selected = before.selected
         self._wake.set()
 
     async def leave(self, leg: str) -> None:
@@ -211,6 +236,23 @@ class PhoneMedia:
     async def stop(self, leg: str) -> None:
         await self._request(Stop(leg=leg))
 
+    def select(self, leg: str, track: str) -> None:
+        """Which picture of the room the phone sees; "": whoever speaks."""
+        if (joined := self._joined.get(leg)) is not None:
+            joined.selected = track
+            self._wake.set()
+
+    def wish_picture(self, leg: str) -> None:
+        """The phone has asked for a key frame by its signalling."""
+        if self._link is not None:
+            self._link.send(WishPicture(leg=leg))
+
+    def keyframe_needed(self, event: KeyframeNeeded) -> None:
+        """Somebody who watches needs a key frame; not ours to give where it is no phone's track."""
+        for joined in self._joined.values():
+            if event.track in joined.client.tracks and self._link is not None:
+                self._link.send(NeedPicture(leg=joined.leg))
+
     async def send_digits(self, leg: str, digits: str) -> None:
         await self._request(SendDigits(leg=leg, digits=digits))
 
@@ -222,7 +264,7 @@ class PhoneMedia:
         """Ends a leg. Never raises."""
         with contextlib.suppress(PhoneMediaDown, PhoneMediaRefused):
             await self._request(Close(leg=leg, reason=reason[:200]))
-        await self._left(leg)
+        await self._left(leg, over=True)
 
     async def _request(self, command: Command) -> Reply:
         if self._link is None or not self.ready.is_set():
@@ -241,7 +283,9 @@ class PhoneMedia:
         finally:
             self._pending.pop(number, None)
 
-    async def _left(self, leg: str) -> None:
+    async def _left(self, leg: str, *, over: bool = False) -> None:
+        if over:
+            self._video.pop(leg, None)
         joined = self._joined.pop(leg, None)
         if joined is not None:
             await self._unpublish(joined)
@@ -293,6 +337,7 @@ class PhoneMedia:
         self._pending.clear()
         self._heard.clear()
         self._tapped.clear()
+        self._video.clear()
         for joined in self._joined.values():
             joined.client.sending = frozenset()
             self._conductor.room_changed(joined.room)
@@ -326,6 +371,9 @@ class PhoneMedia:
                 self._resolve(message)
             case Beat():
                 self.beat = message
+            case VideoAgreed():
+                self._video[message.leg] = message
+                self._wake.set()
             case Ready():
                 raise PhoneWorkerDied("The phone worker said twice that it is ready.")
             case _ if self.listener is not None:
@@ -368,6 +416,7 @@ class PhoneMedia:
             self._wake.clear()
             for joined in list(self._joined.values()):
                 await self._settle(joined, loop.time())
+            self._show(link, loop.time())
             await self._hear(link, loop.time())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S if self._joined else None):
@@ -384,7 +433,7 @@ class PhoneMedia:
             return
         own = client.tracks.get(joined.track)
         try:
-            if own is None and now >= joined.retry_at:
+            if now >= joined.retry_at and (own is None or self._may_show(joined) != bool(joined.video_ssrc)):
                 await self._publish(joined)
             muted = joined.muted or (own.silenced if own is not None else joined.told_mute)
             if muted != joined.told_mute:
@@ -403,20 +452,43 @@ class PhoneMedia:
 
     async def _publish(self, joined: _Joined) -> None:
         """Its sound as a track of the room."""
-        ssrc = secrets.randbits(32) | 1
-        track = PlainTrack(
-            mid=MID, kind="audio", codec="opus", clock_rate=48000, channels=2, payload_type=111, ssrc=ssrc,
-            parameters=OPUS,
-        )  # fmt: skip
-        publication = Publication(source="microphone", name=joined.name, rooms=(joined.room,))
-        door = await self._streams.publish_plain(joined.client, (track,), {MID: publication})
+        joined.ssrc = joined.ssrc or secrets.randbits(32) | 1
+        joined.video_ssrc = _another(joined.ssrc) if self._may_show(joined) else 0
+        tracks = [
+            PlainTrack(
+                mid=MID, kind="audio", codec="opus", clock_rate=48000, channels=2, payload_type=111, ssrc=joined.ssrc,
+                parameters=OPUS,
+            )
+        ]  # fmt: skip
+        publications = {MID: Publication(source="microphone", name=joined.name, rooms=(joined.room,))}
+        if joined.video_ssrc:
+            tracks.append(self._pictures(joined))
+            publications[VIDEO_MID] = Publication(source="camera", name=joined.name, rooms=(joined.room,))
+        door = await self._streams.publish_plain(joined.client, tuple(tracks), publications, asks=True)
         if self._joined.get(joined.leg) is not joined:
             await self._unpublish(joined)
             return
-        joined.track = next(iter(joined.client.tracks), "")
+        joined.track = next((each.track for each in joined.client.tracks.values() if each.kind == "audio"), "")
         await self._request(
-            Join(leg=joined.leg, room=joined.room, door=door.address, token=door.token, ssrc=ssrc, payload_type=111)
+            Join(
+                leg=joined.leg, room=joined.room, door=door.address, token=door.token, ssrc=joined.ssrc,
+                payload_type=111, video_ssrc=joined.video_ssrc, video_payload_type=VIDEO_PAYLOAD_TYPE,
+            )
+        )  # fmt: skip
+
+    def _may_show(self, joined: _Joined) -> bool:
+        """Whether the phone's pictures are a track of the room: both the call and the grant say so."""
+        agreed, membership = self._video.get(joined.leg), joined.client.rooms.get(joined.room)
+        return (
+            agreed is not None and agreed.receives and membership is not None and "camera" in membership.grant.sources
         )
+
+    def _pictures(self, joined: _Joined) -> PlainTrack:
+        profile = ("profile-level-id", self._video[joined.leg].profile_level_id)
+        return PlainTrack(
+            mid=VIDEO_MID, kind="video", codec="H264", clock_rate=90000, channels=1, payload_type=VIDEO_PAYLOAD_TYPE,
+            ssrc=joined.video_ssrc, parameters=(profile, ("packetization-mode", "1"), ("level-asymmetry-allowed", "1")),
+        )  # fmt: skip
 
     async def _unpublish(self, joined: _Joined) -> None:
         client = joined.client
@@ -444,7 +516,21 @@ class PhoneMedia:
                 self._heard[room] = tracks
             if room not in wanted:
                 del self._heard[room]
-        await self._tap({track for tracks in wanted.values() for track in tracks}, now)
+        shown = {joined.shown for joined in self._joined.values() if joined.shown}
+        await self._tap({track for tracks in wanted.values() for track in tracks} | shown, now)
+
+    def _show(self, link: Link[AnyAnswer], now: float) -> None:
+        """Which picture each phone with a screen sees."""
+        for joined in self._joined.values():
+            agreed = self._video.get(joined.leg)
+            found = ""
+            if agreed is not None and agreed.sends:
+                found = picture_for(self._conductor, joined.client, joined.room, joined.shown, joined.selected)
+            stays = found and self._conductor.find_track(joined.shown) is not None and not joined.selected
+            if found == joined.shown or (stays and now - joined.shown_at < DWELL_S):
+                continue
+            joined.shown, joined.shown_at = found, now
+            link.send(Show(leg=joined.leg, track=found))
 
     def _tracks_of(self, room: str) -> tuple[str, ...]:
         may = any(

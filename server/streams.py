@@ -9,6 +9,7 @@ between, a peer that nobody owns is closed, and the end of an old peer never tou
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -108,9 +109,10 @@ class Streams:
         return reply
 
     async def publish_plain(
-        self, client: Client, tracks: tuple[PlainTrack, ...], publications: Publications
+        self, client: Client, tracks: tuple[PlainTrack, ...], publications: Publications, *, asks: bool = False
     ) -> DoorPass:
-        """Tracks whose packets another process of this machine hands in: the whole list. Says where.
+        """Tracks whose packets another process of this machine hands in: the whole list. Says where. `asks`: it can be
+        asked for key frames.
 
         Raises:
             StreamError: not allowed, or the worker refused it.
@@ -119,7 +121,7 @@ class Streams:
         sites = {mid: client.rooms[one.rooms[0]].grant.site for mid, one in publications.items()}
         async with client.media:
             peer = client.publish_peer or self._new_peer(client, "p", _first_room(publications))
-            reply = await self._ask(client, "publish", PublishPlain(peer=peer, tracks=tracks))
+            reply = await self._ask(client, "publish", PublishPlain(peer=peer, tracks=tracks, piped=asks))
             client.publish_peer = peer
             self._take_tracks(client, reply, publications, sites)
             await self.on_published(client)
@@ -472,7 +474,10 @@ class Streams:
     def speaker_changed(self, event: SpeakerChanged) -> None:
         """Told to the page that hears it."""
         found = self._peers.get(event.peer)
-        if found is not None and found[0].connection is not None:
+        if found is None:
+            return
+        found[0].speaker = (time.monotonic(), event.track) if event.track else None
+        if found[0].connection is not None:
             found[0].connection.outbox.put_state("speaker", room.Speaker(track=event.track))
 
     def quality(self, event: Quality) -> None:

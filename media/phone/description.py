@@ -1,29 +1,34 @@
 """Session descriptions of phones: what is read of the other side's, and ours (RFC 3264, RFC 4566, RFC 4568). Pure.
 
-One sound m-line is used, the first that can be; every other m-line of an offer is answered with port 0. What is agreed
-is an `Agreement`, all that a leg needs to know.
+One m-line of sound is used, the first that can be, and one of pictures (`videodescription.py`) where we have ports for
+it; every other m-line of an offer is answered with port 0. What is agreed is an `Agreement`, all that a leg needs to
+know.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from dataclasses import dataclass
 
-from media.phone import sdes
+from media.phone import sdes, videodescription
 from media.phone.codecs import SPECS
+from media.phone.mediasection import (
+    NotAcceptable,
+    Section,
+    accepted_keys,
+    answered_keys,
+    mirrored,
+    read_section,
+    rtpmaps,
+    usable,
+)
 from media.phone.messages import CodecName, Direction, Profile
 from media.phone.sourcelock import Address
-from media.sdp import Description, MediaSection, SdpError, number, parse, write
+from media.phone.videodescription import RemoteVideo, VideoAgreement
+from media.sdp import MediaSection, SdpError, number, parse, write
 
-PLAIN, SECURE = ("RTP/AVP", "RTP/AVPF"), ("RTP/SAVP", "RTP/SAVPF")
 DTMF_PAYLOAD_TYPE = 101
 DTMF_48K_PAYLOAD_TYPE = 100
 COMFORT_NOISE = 13
 _STATIC = {spec.payload_type: name for name, spec in SPECS.items() if name != "opus"}
-_DIRECTIONS: tuple[Direction, ...] = ("sendrecv", "sendonly", "recvonly", "inactive")
-
-
-class NotAcceptable(Exception):
-    """Nothing in the description that we can do (SIP 488)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,8 @@ class Local:
     port: int
     control_port: int
     session_id: int
+    video_port: int = 0
+    """0: no pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +58,13 @@ class Remote:
     index: int
     """Of its sound m-line."""
     media: tuple[MediaSection, ...]
-    address: Address | None
-    """None: port 0 or no address."""
-    control: Address | None
-    mux: bool
+    section: Section
     payloads: tuple[Payload, ...]
     events: tuple[tuple[int, int], ...]
     """Payload types of telephone events, and their clock rates."""
     noise: bool
     """Comfort noise (payload type 13)."""
-    cryptos: tuple[sdes.Crypto, ...]
-    secure: bool
-    """RTP/SAVP: it must be encrypted."""
-    direction: Direction
-    """As it said, seen from its side."""
+    video: RemoteVideo | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,12 @@ class Agreement:
     theirs: sdes.Crypto | None
     direction: Direction
     """Ours."""
+    layout: tuple[MediaSection, ...] = ()
+    """Their m-lines: later offers of ours have the same, in the same order (RFC 3264 section 8)."""
+    index: int = 0
+    """Of the sound."""
+    video: VideoAgreement | None = None
+    video_index: int | None = None
 
 
 # --- the other side's ------------------------------------------------------------------------------------------------
@@ -97,70 +103,24 @@ def read(text: str) -> Remote:
     NotAcceptable: it has no sound m-line that we can use.
     """
     described = parse(text)
-    usable = (
-        index
-        for index, section in enumerate(described.media)
-        if section.kind == "audio" and section.port and section.protocol in PLAIN + SECURE
-    )
-    index = next(usable, None)
+    index = usable(described, "audio")
     if index is None:
         raise NotAcceptable("The description has no m-line of sound over RTP.")
-    return _remote(described, index)
-
-
-def _remote(described: Description, index: int) -> Remote:
     section = described.media[index]
-    host = _host(section.attributes.connection or described.attributes.connection)
-    zero = host is not None and ip_address(host).is_unspecified
-    address = (host, section.port) if host is not None and not zero else None
     payloads, events = _formats(section)
-    direction = _direction(section) or _direction(described) or "sendrecv"
-    if zero and direction in ("sendrecv", "recvonly"):  # c=0.0.0.0 is how RFC 2543 said hold: it hears nothing
-        direction = "sendonly" if direction == "sendrecv" else "inactive"
     return Remote(
         index=index,
         media=described.media,
-        address=address,
-        control=_control(section, address),
-        mux="rtcp-mux" in section.attributes,
+        section=read_section(described, section),
         payloads=payloads,
         events=events,
         noise=str(COMFORT_NOISE) in section.formats,
-        cryptos=sdes.read(section),
-        secure=section.protocol in SECURE,
-        direction=direction,
+        video=videodescription.read(described),
     )
 
 
-def _host(connection: str) -> str | None:
-    """`IN IP4 192.0.2.1`: addresses only, names are not looked up."""
-    parts = connection.split()
-    if len(parts) != 3 or parts[0] != "IN":
-        return None
-    try:
-        address = ip_address(parts[2].partition("/")[0])
-    except ValueError:
-        return None
-    return None if address.is_multicast else str(address)
-
-
-def _control(section: MediaSection, address: Address | None) -> Address | None:
-    if address is None:
-        return None
-    told = (section.attributes.first("rtcp") or "").split()
-    port = number(told[0], 65535) if told else None
-    return (address[0], port or min(65535, address[1] + 1))
-
-
-def _direction(level: MediaSection | Description) -> Direction | None:
-    return next((each for each in _DIRECTIONS if each in level.attributes), None)
-
-
 def _formats(section: MediaSection) -> tuple[tuple[Payload, ...], tuple[tuple[int, int], ...]]:
-    maps = {}
-    for value in section.attributes.all("rtpmap"):
-        form, _, mapped = value.partition(" ")
-        maps[form] = mapped.strip().lower().split("/")
+    maps = rtpmaps(section)
     payloads: list[Payload] = []
     events: list[tuple[int, int]] = []
     for form in section.formats[:64]:
@@ -198,15 +158,39 @@ def offer(
     cryptos: Sequence[sdes.Crypto],
     payloads: Sequence[Payload],
     before: Agreement | None = None,
+    video_cryptos: Sequence[sdes.Crypto] = (),
 ) -> str:
     """Our offer. `payloads` of an earlier agreement keep their payload types, and it stays RTP/SAVP if it was."""
     events = _our_events(payloads)
     secure = profile.srtp == "require" if before is None else before.secure
     mux = before is None or before.mux
+    sound = _media_lines(local, profile, payloads, events, direction, secure=secure, mux=mux)
+    sound += [crypto.line() for crypto in cryptos]
     lines = _session_lines(local, version)
-    lines += _media_lines(local, profile, payloads, events, direction, secure=secure, mux=mux)
-    lines += [crypto.line() for crypto in cryptos]
+    if before is None:
+        lines += sound
+        if local.video_port:
+            lines += videodescription.lines(
+                local.video_port, videodescription.OURS, videodescription.wanted(direction), video_cryptos,
+                protocol="RTP/SAVP" if secure else "RTP/AVP", mux=True,
+            )  # fmt: skip
+        return write(lines)
+    for index, section in enumerate(before.layout):
+        if index == before.index:
+            lines += sound
+        elif index == before.video_index and before.video is not None:
+            keys = (before.video.ours,) if before.video.ours is not None else ()
+            lines += videodescription.lines(
+                local.video_port, before.video.formats, videodescription.wanted(direction), keys,
+                protocol=section.protocol, mux=before.video.mux,
+            )  # fmt: skip
+        else:
+            lines.append(_refused(section))
     return write(lines)
+
+
+def _refused(section: MediaSection) -> str:
+    return f"m={section.kind} 0 {section.protocol} {' '.join(section.formats)}"
 
 
 def our_payloads(profile: Profile) -> tuple[Payload, ...]:
@@ -284,57 +268,62 @@ def answer(
     chosen = next((each for each in remote.payloads if each.codec in profile.codecs), None)
     if chosen is None:
         raise NotAcceptable("The offer has no codec that we may use.")
-    theirs = remote.cryptos[0] if remote.cryptos and profile.srtp != "off" else None
-    if theirs is None and (remote.secure or profile.srtp == "require"):
-        raise NotAcceptable(
-            "The offer wants encryption that we may not use."
-            if profile.srtp == "off" or remote.secure
-            else "The offer is not encrypted, and must be."
-        )
-    ours = _our_key(theirs, before)
-    agreement = Agreement(
-        sending=chosen,
-        payloads=(chosen,),
-        events=_fitting(remote.events, chosen),
-        noise=remote.noise,
-        address=remote.address,
-        control=remote.address if remote.mux else remote.control,
-        mux=remote.mux,
-        secure=remote.secure,
-        ours=ours,
-        theirs=theirs,
-        direction=mirrored(remote.direction, wanted),
-    )
+    ours, theirs = answered_keys(remote.section, profile, before)
+    direction = mirrored(remote.section.direction, wanted)
+    video = None
+    if remote.video is not None and local.video_port:
+        keys = before.video if before is not None else None
+        video = videodescription.answer(remote.video, profile, wanted, keys)
+    agreement = _agreement(remote, chosen, (chosen,), (ours, theirs), direction, video)
     lines = _session_lines(local, version)
     for index, section in enumerate(remote.media):
-        if index != remote.index:
-            formats = " ".join(section.formats)
-            lines.append(f"m={section.kind} 0 {section.protocol} {formats}")
-            continue
-        events = (agreement.events,) if agreement.events else ()
-        lines += _media_lines(
-            local, profile, agreement.payloads, events, agreement.direction,
-            secure=remote.secure, mux=remote.mux, protocol=section.protocol,
-        )  # fmt: skip
-        if ours is not None:
-            lines.append(ours.line())
+        if index == remote.index:
+            events = (agreement.events,) if agreement.events else ()
+            lines += _media_lines(
+                local, profile, agreement.payloads, events, agreement.direction,
+                secure=agreement.secure, mux=agreement.mux, protocol=section.protocol,
+            )  # fmt: skip
+            if ours is not None:
+                lines.append(ours.line())
+        elif video is not None and index == agreement.video_index:
+            keys_of = (video.ours,) if video.ours is not None else ()
+            lines += videodescription.lines(
+                local.video_port, video.formats, video.direction, keys_of, protocol=section.protocol, mux=video.mux
+            )
+        else:
+            lines.append(_refused(section))
     return write(lines), agreement
 
 
-def _our_key(theirs: sdes.Crypto | None, before: Agreement | None) -> sdes.Crypto | None:
-    """With the same key of theirs ours stays too, so that a hold does not begin SRTP anew."""
-    if theirs is None:
-        return None
-    if before is not None and before.ours is not None and before.theirs is not None:
-        if before.theirs.same_key(theirs):
-            return replace(before.ours, tag=theirs.tag)
-    return sdes.new(theirs.tag, theirs.suite)
+def _agreement(
+    remote: Remote, sending: Payload, payloads: tuple[Payload, ...],
+    keys: tuple[sdes.Crypto | None, sdes.Crypto | None], direction: Direction, video: VideoAgreement | None,
+) -> Agreement:  # fmt: skip
+    section = remote.section
+    return Agreement(
+        sending=sending,
+        payloads=payloads,
+        events=_fitting(remote.events, sending),
+        noise=remote.noise,
+        address=section.address,
+        control=section.address if section.mux else section.control,
+        mux=section.mux,
+        secure=section.secure,
+        ours=keys[0],
+        theirs=keys[1],
+        direction=direction,
+        layout=remote.media,
+        index=remote.index,
+        video=video,
+        video_index=remote.video.index if video is not None and remote.video is not None else None,
+    )
 
 
 def accept(
-    remote: Remote, profile: Profile, cryptos: Sequence[sdes.Crypto], payloads: Sequence[Payload], offered: Direction
-) -> Agreement:
-    """What their answer to our offer agrees to.
+    remote: Remote, profile: Profile, cryptos: Sequence[sdes.Crypto], payloads: Sequence[Payload], offered: Direction,
+    video_cryptos: Sequence[sdes.Crypto] | None = None,
+) -> Agreement:  # fmt: skip
+    """What their answer to our offer agrees to. `video_cryptos` None: no pictures were offered.
 
     Raises:
         NotAcceptable: it has nothing that we offered, or encryption is missing.
@@ -344,40 +333,20 @@ def accept(
     agreed = tuple(each for each in remote.payloads if each.codec in offered_names)
     if not agreed:
         raise NotAcceptable("The answer has no codec that was offered.")
-    theirs = ours = None
-    for crypto in remote.cryptos:
-        ours = next((each for each in cryptos if (each.tag, each.suite) == (crypto.tag, crypto.suite)), None)
-        if ours is not None:
-            theirs = crypto
-            break
-    if theirs is None and (profile.srtp == "require" or remote.secure):
-        raise NotAcceptable("The answer is not encrypted, and must be.")
-    return Agreement(
-        sending=agreed[0],
-        payloads=agreed + tuple(each for each in payloads if each.payload_type not in {a.payload_type for a in agreed}),
-        events=_fitting(remote.events, agreed[0]),
-        noise=remote.noise,
-        address=remote.address,
-        control=remote.address if remote.mux else remote.control,
-        mux=remote.mux,
-        secure=remote.secure,
-        ours=ours,
-        theirs=theirs,
-        direction=mirrored(remote.direction, offered),
-    )
+    keys = accepted_keys(remote.section, profile, cryptos)
+    video = None
+    if video_cryptos is not None:
+        video = videodescription.accept(remote.video, profile, video_cryptos, offered)
+    taken = {each.payload_type for each in agreed}
+    further = tuple(each for each in payloads if each.payload_type not in taken)
+    direction = mirrored(remote.section.direction, offered)
+    return _agreement(remote, agreed[0], agreed + further, keys, direction, video)
 
 
 def _fitting(events: Sequence[tuple[int, int]], payload: Payload) -> tuple[int, int] | None:
     """Telephone events with the clock of the codec, else any."""
     clock_rate = SPECS[payload.codec].clock_rate
     return next((each for each in events if each[1] == clock_rate), events[0] if events else None)
-
-
-def mirrored(theirs: Direction, wanted: Direction) -> Direction:
-    """What we do when they do this and we want that (RFC 3264 6.1)."""
-    sends = theirs in ("sendrecv", "recvonly") and wanted in ("sendrecv", "sendonly")
-    receives = theirs in ("sendrecv", "sendonly") and wanted in ("sendrecv", "recvonly")
-    return "sendrecv" if sends and receives else "sendonly" if sends else "recvonly" if receives else "inactive"
 
 
 __all__ = ["Agreement", "Local", "NotAcceptable", "Payload", "Remote", "SdpError", "accept", "answer", "offer", "read"]

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from media import rtcp, rtp
 from media.phone import description, ports
@@ -27,6 +28,7 @@ from media.phone.messages import (
     Played,
     Profile,
     Started,
+    VideoAgreed,
 )
 from media.phone.player import How, Player
 from media.phone.receiver import Receiver
@@ -34,8 +36,10 @@ from media.phone.sdes import Crypto
 from media.phone.sender import Sender
 from media.phone.sourcelock import Address
 from media.phone.tones import comfort_noise
+from media.phone.videoleg import VideoLeg
 from media.phone.wire import Wire
 from media.sourcetime import middle, ntp
+from media.tap import AccessUnit
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +51,7 @@ LEVEL_FRAMES = 5
 """Levels are looked at in every fifth frame."""
 
 Emit = Callable[[Message], None]
+OpenVideo = Callable[[], VideoLeg | None]
 
 
 class Leg:
@@ -54,13 +59,17 @@ class Leg:
 
     def __init__(
         self, leg: str, pair: ports.PortPair, address: str, profile: Profile, emit: Emit, now: float, *,
-        learn_s: float, first_packet_s: float, silent_s: float,
+        learn_s: float, first_packet_s: float, silent_s: float, open_video: OpenVideo = lambda: None,
     ) -> None:  # fmt: skip
+        """`open_video` gives ports for pictures, when they are first wanted; None where there are none."""
         self.leg = leg
         self.pair = pair
         self.profile = profile
         self.room: str | None = None
         self.muted = False
+        self.video: VideoLeg | None = None
+        self.hand_in: Callable[[bytes], object] | None = None
+        """Where the phone's pictures go."""
         self.player: Player | None = None
         self.agreement: Agreement | None = None
         self.receiver: Receiver | None = None
@@ -71,7 +80,11 @@ class Leg:
         self._emit = emit
         self._wire = Wire(leg, pair, learn_s)
         self._first_packet_s, self._silent_s = first_packet_s, silent_s
-        self._offered: tuple[tuple[Crypto, ...], tuple[Payload, ...], Direction] | None = None
+        self._offered: tuple[tuple[Crypto, ...], tuple[Payload, ...], Direction, tuple[Crypto, ...] | None] | None = (
+            None
+        )
+        self._open_video = open_video
+        self._told_video = VideoAgreed(leg=leg, receives=False, sends=False)
         self._cname = secrets.token_hex(8)
         self._twins = Twins()
         self._tones: ToneDetector | None = None
@@ -93,15 +106,26 @@ class Leg:
         """Our offer; with an agreement, it keeps codecs and keys."""
         self.profile = profile
         payloads = description.our_payloads(profile)
-        cryptos = description.our_cryptos(profile)
+        cryptos, pictures = description.our_cryptos(profile), description.our_cryptos(profile)
+        if self.agreement is None and profile.video:
+            self._want_video()
         if self.agreement is not None:
             payloads = self.agreement.payloads + tuple(
                 each for each in payloads if each.codec not in {one.codec for one in self.agreement.payloads}
             )
             cryptos = (self.agreement.ours,) if self.agreement.ours is not None else ()
-        self._offered = cryptos, payloads, direction
+            agreed = self.agreement.video
+            pictures = (agreed.ours,) if agreed is not None and agreed.ours is not None else ()
+        self._offered = cryptos, payloads, direction, pictures if self.video is not None else None
         self._version += 1
-        return description.offer(self._local, self._version, profile, direction, cryptos, payloads, self.agreement)
+        return description.offer(
+            self._local, self._version, profile, direction, cryptos, payloads, self.agreement, pictures
+        )
+
+    def _want_video(self) -> None:
+        if self.video is None and (video := self._open_video()) is not None:
+            self.video = video
+            self._local = replace(self._local, video_port=video.pair.port)
 
     def take_answer(self, sdp: str, now: float) -> None:
         """Raises:
@@ -109,16 +133,19 @@ class Leg:
         """
         if self._offered is None:
             raise NotAcceptable("There is no offer of ours that waits for an answer.")
-        cryptos, payloads, direction = self._offered
-        agreement = description.accept(description.read(sdp), self.profile, cryptos, payloads, direction)
+        cryptos, payloads, direction, pictures = self._offered
+        agreement = description.accept(description.read(sdp), self.profile, cryptos, payloads, direction, pictures)
         self._agree(agreement, now)
 
     def answer_offer(self, sdp: str, profile: Profile, direction: Direction, now: float) -> str:
         """Raises:
         SdpError, NotAcceptable: nothing changed.
         """
+        remote = description.read(sdp)
+        if remote.video is not None and profile.video:
+            self._want_video()
         answer, agreement = description.answer(
-            description.read(sdp), self._local, self._version + 1, profile, direction, self.agreement
+            remote, self._local, self._version + 1, profile, direction, self.agreement
         )
         self._version += 1
         self.profile, self._offered = profile, None
@@ -144,10 +171,24 @@ class Leg:
             self._tones = ToneDetector(self.receiver.rate)
         if self._wire.agree(agreement, self.profile, now):
             self._probes = 0
+        self._agree_video(agreement, now)
         if before is None or before.direction != agreement.direction:
             self._since = now
             if before is not None and not _receives(before.direction):
                 self._heard_at = now if self._heard_at is not None else None
+
+    def _agree_video(self, agreement: Agreement, now: float) -> None:
+        video, agreed = self.video, agreement.video
+        if video is None:
+            return
+        video.agree(agreed, self.profile, now)
+        told = VideoAgreed(
+            leg=self.leg, receives=video.receives, sends=video.sends,
+            profile_level_id=agreed.sending.profile_level_id if agreed is not None else "",
+        )  # fmt: skip
+        if told != self._told_video:
+            self._told_video = told
+            self._emit(told)
 
     @property
     def rate(self) -> int:
@@ -166,10 +207,20 @@ class Leg:
                 self._media(datagram, at, now)
         if self.receiver is not None:
             self._digits(self.receiver.tick(now), "rtp", now)
+        if self.video is not None:
+            self.video.take_in(now, wall_to_now, self.hand_in)
+
+    def unit(self, unit: AccessUnit, now: float) -> None:
+        """A picture of the room."""
+        if self.video is not None:
+            proved = self._wire.lock.destination()
+            self.video.unit(unit, now, proved[0] if proved is not None else "")
 
     def take_in_control(self, now: float) -> None:
         for datagram in ports.receive(self.pair.rtcp, 10):
             self._control(datagram, now)
+        if self.video is not None:
+            self.video.take_in_control(now)
 
     def _media(self, datagram: ports.Datagram, at: float, now: float) -> None:
         receiver, agreement = self.receiver, self.agreement
@@ -304,6 +355,8 @@ class Leg:
 
     def look(self, now: float) -> None:
         """Reports that are due, and silence that has lasted too long. A few times a second."""
+        if self.video is not None:
+            self.video.look(now)
         if now >= self._control_at:
             self._control_at = now + CONTROL_EVERY_S
             self._report(now)
@@ -378,11 +431,16 @@ class Leg:
             remote_loss=loss,
             remote_jitter_ms=jitter_ms,
             rtt_ms=rtt_ms,
+            video_in=self.video.packets if self.video is not None else 0,
+            video_out=self.video.show.packets if self.video is not None else 0,
+            pictures_out=self.video.show.pictures if self.video is not None else 0,
             dropped=dict(dropped),
         )
 
     def say_goodbye(self) -> None:
         """BYE, where reports went."""
+        if self.video is not None:
+            self.video.say_goodbye()
         if self.sender is not None:
             self._wire.report([rtcp.ReceiverReport(self.sender.ssrc), rtcp.Bye((self.sender.ssrc,))])
 

@@ -50,6 +50,8 @@ class Profile(Message):
     """What goes to a signalled address from which nothing has come: a packet of silence each second for 10 s, which
     opens the way for others that wait, or everything."""
     ptime_ms: int = Field(default=20, ge=20, le=60, multiple_of=20)
+    video: bool = False
+    """Pictures (H.264) are offered, and taken when offered."""
 
 
 # --- what is played -------------------------------------------------------------------------------------------------
@@ -138,6 +140,9 @@ class Join(Command):
     token: str = ""
     ssrc: int = 0
     payload_type: int = 111
+    video_ssrc: int = 0
+    """With one, the phone's pictures go there as well."""
+    video_payload_type: int = 102
 
 
 class Leave(Command):
@@ -196,6 +201,28 @@ class Close(Command):
     reason: Annotated[str, Field(max_length=200)] = ""
 
 
+class Show(Message):
+    """The track of pictures that a phone sees, H.264. Not answered. "": none."""
+
+    type: Literal["show"] = "show"
+    leg: LegId
+    track: str = ""
+
+
+class NeedPicture(Message):
+    """Somebody who watches the phone needs a key frame: the phone is asked. Not answered."""
+
+    type: Literal["need_picture"] = "need_picture"
+    leg: LegId
+
+
+class WishPicture(Message):
+    """The phone has asked for a key frame by its signalling (RFC 5168). Not answered."""
+
+    type: Literal["wish_picture"] = "wish_picture"
+    leg: LegId
+
+
 class Hear(Message):
     """The whole list of tracks that a room's phones hear, beside each other. Not answered. Empty: none."""
 
@@ -218,6 +245,9 @@ AnyCommand = Annotated[
     | SendDigits
     | InjectDigit
     | Close
+    | Show
+    | NeedPicture
+    | WishPicture
     | Hear,
     Field(discriminator="type"),
 ]
@@ -258,6 +288,19 @@ class Started(Message):
     ssrc: int
     codec: CodecName
     encrypted: bool
+
+
+class VideoAgreed(Message):
+    """What has been agreed about pictures, each time it changes."""
+
+    type: Literal["video_agreed"] = "video_agreed"
+    leg: LegId
+    receives: bool
+    """The phone may send some."""
+    sends: bool
+    """It sees some."""
+    profile_level_id: str = ""
+    """Of what it sends (RFC 6184)."""
 
 
 class DigitPressed(Message):
@@ -320,6 +363,10 @@ class LegStatistics(Message):
     """0 to 1, as the other side reports."""
     remote_jitter_ms: float | None = None
     rtt_ms: float | None = None
+    video_in: int = 0
+    """Packets of pictures from the phone."""
+    video_out: int = 0
+    pictures_out: int = 0
     dropped: dict[str, int] = {}
     """Reason to count: `stranger`, `malformed`, `srtp`, `ssrc`, `payload_type`, `rtcp`, `duplicate`."""
 
@@ -352,6 +399,7 @@ AnyAnswer = Annotated[
     | Reply
     | Refused
     | Started
+    | VideoAgreed
     | DigitPressed
     | Played
     | MediaTimeout

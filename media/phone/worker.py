@@ -12,6 +12,7 @@ import resource
 import signal
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -43,20 +44,25 @@ from media.phone.messages import (
     MakeOffer,
     Message,
     Mute,
+    NeedPicture,
     Play,
     Profile,
     Ready,
     Refused,
     Reply,
     SendDigits,
+    Show,
     Stop,
     TakeAnswer,
+    WishPicture,
 )
+from media.phone.pictures import Relay
 from media.phone.player import Player
 from media.phone.portpool import NoPort, PortPool
 from media.phone.prompts import NoPrompt, Prompts
 from media.phone.publishing import OpusTrack
 from media.phone.rooms import Rooms
+from media.phone.videoleg import VideoLeg
 from media.sdp import SdpError
 from media.tap import AccessUnit, TapError, Unpacker
 from media.taplistener import READ_BYTES, listen
@@ -75,6 +81,11 @@ LINK_FULL_BYTES = 1 << 20
 """With more waiting the server is slow: levels, statistics and beats are left out."""
 NICE = -5
 EXIT_CANNOT_BEGIN = 3
+
+
+def _pairs(leg: Leg) -> list[ports.PortPair]:
+    """Its sockets."""
+    return [leg.pair] if leg.video is None else [leg.pair, leg.video.pair]
 
 
 class LegRefused(Exception):
@@ -99,6 +110,8 @@ class PhoneWorker:
         self._published: dict[str, tuple[OpusTrack, DoorSender, bytes]] = {}
         self._doors: dict[str, DoorSender] = {}
         self._rooms = Rooms()
+        self._taps: dict[str, asyncio.StreamWriter] = {}
+        """Of each track that comes: whatever is written there asks for a key frame."""
         self._prompts = Prompts(self._settings.prompts, Path(configure.speech) if configure.speech else None)
         self._clock = TickClock(time.monotonic())
         self._ticks = 0
@@ -133,10 +146,25 @@ class PhoneWorker:
         while (command := await self._link.receive()) is not None:
             if isinstance(command, Hear):
                 self.hear(command)
+            elif isinstance(command, Show | NeedPicture | WishPicture):
+                self._about_pictures(command)
             elif isinstance(command, Configure):
                 log.warning("configured_twice")
             else:
                 self._answer(command)
+
+    def _about_pictures(self, message: Show | NeedPicture | WishPicture) -> None:
+        leg = self._legs.get(message.leg)
+        video = leg.video if leg is not None else None
+        if video is None:
+            return
+        match message:
+            case Show():
+                video.show.show(message.track)
+            case NeedPicture():
+                video.ask()
+            case WishPicture():
+                video.wish()
 
     def _answer(self, command: Command) -> None:
         try:
@@ -219,9 +247,19 @@ class PhoneWorker:
         leg = Leg(
             name, pair, told, profile, self._send, time.monotonic(),
             learn_s=settings.learn_s, first_packet_s=settings.first_packet_s, silent_s=settings.silent_s,
+            open_video=partial(self._open_video, name, host),
         )  # fmt: skip
         self._legs[name] = leg
         return leg
+
+    def _open_video(self, name: str, host: str) -> VideoLeg | None:
+        """Without ports a call has its sound alone."""
+        try:
+            pair = ports.take(self._pool, host)
+        except NoPort as error:
+            log.warning("no_pictures", leg=name, reason=str(error))
+            return None
+        return VideoLeg(name, pair, self._settings.learn_s, time.monotonic())
 
     def _answer_offer(self, command: AnswerOffer) -> str:
         new = command.leg not in self._legs
@@ -231,8 +269,9 @@ class PhoneWorker:
         except (NotAcceptable, SdpError):
             if new:
                 del self._legs[leg.leg]
-                self._pool.give_up(leg.pair.port)
-                leg.pair.close()
+                for pair in _pairs(leg):
+                    self._pool.give_up(pair.port)
+                    pair.close()
             raise
         self._changed(leg)
         return sdp
@@ -257,8 +296,12 @@ class PhoneWorker:
         door = self._doors.setdefault(command.door, DoorSender(command.door))
         track = OpusTrack(leg.rate, command.ssrc, command.payload_type)
         self._published[leg.leg] = track, door, token
+        if leg.video is not None and command.video_ssrc:
+            leg.video.relay = Relay(command.video_ssrc, command.video_payload_type)
+            leg.hand_in = partial(door.send, token)
 
     def _unpublish(self, leg: Leg) -> None:
+        leg.hand_in = None
         published = self._published.pop(leg.leg, None)
         if published is not None and not any(each[1] is published[1] for each in self._published.values()):
             self._doors.pop(published[1].address, None)
@@ -279,8 +322,9 @@ class PhoneWorker:
         self._dropped.update(last.dropped)
         self._send(last)
         leg.say_goodbye()
-        self._pool.release(leg.pair.port, time.monotonic())
-        self._quarantined[leg.pair.port] = leg.pair
+        for pair in _pairs(leg):
+            self._pool.release(pair.port, time.monotonic())
+            self._quarantined[pair.port] = pair
 
     def hear(self, command: Hear) -> None:
         self._rooms.hear(command.room, command.tracks)
@@ -302,16 +346,22 @@ class PhoneWorker:
             while data := await reader.read(READ_BYTES):
                 now, wall_to_now = time.monotonic(), time.monotonic() - time.time()
                 for unit in unpacker.feed(data):
+                    self._taps[unit.track] = writer
                     self.unit(unit, min(now, max(now - 1.0, unit.arrived_at + wall_to_now)))
         except (TapError, ConnectionError) as error:
             log.warning("tap_closed", reason=str(error))
         finally:
+            for track in [track for track, each in self._taps.items() if each is writer]:
+                del self._taps[track]
             writer.close()
 
     def unit(self, unit: AccessUnit, arrived_at: float) -> None:
         """One packet of a track."""
         if unit.codec == "opus":
             self._rooms.unit(unit, arrived_at)
+        elif unit.codec == "H264":
+            for leg in self._legs.values():
+                leg.unit(unit, arrived_at)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -358,6 +408,7 @@ class PhoneWorker:
             for leg in legs:
                 leg.take_in_control(now)
                 leg.look(now)
+            self._ask_for_keys(legs, now)
         if self._ticks % LEVEL_TICKS == 0:
             levels = {leg.leg: leg.levels() for leg in legs if leg.room}
             if levels:
@@ -367,6 +418,13 @@ class PhoneWorker:
                 self._send(leg.statistics())
         if self._ticks % QUARANTINE_TICKS == 0:
             self._look_at_quarantine(now)
+
+    def _ask_for_keys(self, legs: list[Leg], now: float) -> None:
+        for leg in legs:
+            video = leg.video
+            tap = self._taps.get(video.show.track) if video is not None else None
+            if video is not None and tap is not None and not tap.is_closing() and video.wants_key(now):
+                tap.write(b"k")
 
     def _look_at_quarantine(self, now: float) -> None:
         for port, pair in self._quarantined.items():

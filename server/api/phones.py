@@ -14,7 +14,7 @@ from server.api.http import ApiProblem, Input, Output, Query, Routes, query, req
 from server.api.security import allowed_origins, origin_allowed
 from server.phones.devices import Phone
 from server.phones.errors import PhoneError
-from server.phones.leg import Command, HangUp, Hold, Leg
+from server.phones.leg import Command, HangUp, Hold, Leg, Picture
 from server.phones.service import PhoneService
 from server.sessions.machine import State
 from server.store import audit
@@ -127,6 +127,7 @@ class CallBody(Output):
     held: bool
     muted: bool
     level: float | None
+    picture: str
     by: str
 
 
@@ -230,6 +231,11 @@ class TransferWish(Input):
     target: Target
 
 
+class PictureWish(Input):
+    track: Annotated[str, Field(max_length=100)] = ""
+    """Of pictures, in the room that the phone is in; "": whoever speaks."""
+
+
 class RingWish(Input):
     target: Target
     menu: bool = True
@@ -284,6 +290,9 @@ class PhoneDoor:
         declare("POST", f"{call}/transfer", access="moderate", summary="Have the phone call somebody else",
                 body=TransferWish, ok=None, status=204, errors=("no_such_call", "not_allowed", *off),
                 )(self.transfer)  # fmt: skip
+        declare("POST", f"{call}/picture", access="moderate", summary="Which picture a phone with a screen sees",
+                body=PictureWish, ok=None, status=204, errors=("no_such_call", "no_such_track", *off),
+                )(self.picture)  # fmt: skip
         declare("GET", "/api/phones/refused", access="configure", summary="What was turned away, by which rule",
                 ok=RefusedList, errors=off)(self.refused)  # fmt: skip
         declare("DELETE", "/api/phones/bans/{address}", access="configure", summary="Take a ban back", ok=None,
@@ -403,6 +412,14 @@ class PhoneDoor:
         self._near(context, service, body.target, state.site if state else leg.site, state.sites() if state else ())
         _checked(lambda: service.transfer(leg.id, body.target))
         await self._audit(context, request, "transfer", leg)
+
+    async def picture(self, context: Context, request: web.Request, body: PictureWish) -> None:
+        service = self._on()
+        leg = self._leg(context, request, "moderate")
+        if body.track and not service.can_see(leg, body.track):
+            raise ApiProblem("no_such_track")
+        await self._audit(context, request, "picture", leg)
+        _checked(lambda: service.command(leg.id, Picture(body.track)))
 
     async def _command(self, context: Context, request: web.Request, what: Command, word: str) -> None:
         service = self._on()

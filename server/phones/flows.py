@@ -277,8 +277,8 @@ def _grant(leg: Leg, person: Person, room: str) -> Grant:
     now = time.time()
     return Grant(
         user=person.user, name=person.name, role="phone", site=person.site, level=person.level, room=room,
-        publish=True, subscribe=True, sources=("microphone",), moderate=False, jti=f"phone:{leg.id}", login=None,
-        issued_at=now, expires_at=now + GRANT_S,
+        publish=True, subscribe=True, sources=("microphone", "camera"), moderate=False, jti=f"phone:{leg.id}",
+        login=None, issued_at=now, expires_at=now + GRANT_S,
     )  # fmt: skip
 
 

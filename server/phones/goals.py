@@ -30,15 +30,20 @@ class Goal:
     fields: tuple[tuple[str, str], ...] = ()
 
 
-def goal_at_phone(domain: str, phone: Phone, binding: Binding) -> Goal:
+def goal_at_phone(domain: str, phone: Phone, binding: Binding, *, video: bool) -> Goal:
     """One contact of a desk phone: over the flow that it registered by."""
     contact = binding.contact.uri
     uri = contact.bare() if isinstance(contact, SipUri) else SipUri(binding.flow.host, phone.phone)
     local = Address(SipUri(domain, "lamproom"), "Lamproom")
-    profile = Profile(symmetric=True, signalled_ip=binding.flow.host)
+    profile = desk_profile(binding.flow.host, video=video)
     return Goal(
         f"phone:{phone.phone}", phone.name, phone.site, phone.phone, uri, binding.flow, profile, SipProfile(), local
     )
+
+
+def desk_profile(host: str, *, video: bool) -> Profile:
+    """Of a desk phone that speaks to us from this address."""
+    return Profile(symmetric=True, signalled_ip=host, video=video)
 
 
 def goal_by_trunk(trunk: TrunkSettings, number: str, site: str) -> Goal:
@@ -56,7 +61,7 @@ def _shown_at(trunk: TrunkSettings) -> Address:
 
 
 def media_profile(trunk: TrunkSettings, signalled: str = "") -> Profile:
-    return Profile(srtp=trunk.srtp, symmetric=trunk.symmetric, signalled_ip=signalled or trunk.host)
+    return Profile(srtp=trunk.srtp, symmetric=trunk.symmetric, signalled_ip=signalled or trunk.host, video=trunk.video)
 
 
 def flow_of(trunk: TrunkSettings) -> Flow:

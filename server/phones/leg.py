@@ -25,6 +25,7 @@ from signaling.sip.callevents import (
     Offered,
     OfferFailed,
     OfferWanted,
+    PictureWanted,
     Progress,
     Referred,
     Renegotiated,
@@ -73,7 +74,14 @@ class Transfer:
     target: SipUri
 
 
-Command = HangUp | Hold | Transfer
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Which picture of the room the phone sees; "": whoever speaks."""
+
+    track: str
+
+
+Command = HangUp | Hold | Transfer | Picture
 Item = CallEvent | DigitPressed | Played | MediaTimeout | LegEnded | Silenced | Command
 
 
@@ -117,6 +125,8 @@ class Leg:
     level: float | None = None
     """dBov of what it says, as last told."""
     client: Client | None = None
+    picture: str = ""
+    """The track that was chosen for it to see."""
     open_media: bool = False
     box: asyncio.Queue[Item] = field(default_factory=lambda: asyncio.Queue(BOX))
     _leaving: HangUp | None = None
@@ -194,6 +204,11 @@ class Leg:
             case Transfer(target):
                 self._command(lambda now: self.agent.transfer(self.call, target, now))
                 self.note(self, "transferring")
+            case Picture(track):
+                self.picture = track
+                self.media.select(self.id, track)
+            case PictureWanted():
+                self.media.wish_picture(self.id)
             case Silenced(silenced):
                 self.muted = silenced
                 if not self.held:
@@ -288,7 +303,8 @@ class Leg:
             "call": self.id, "direction": self.direction, "peer": self.peer, "name": self.name, "site": self.site,
             "session": self.session, "alert": self.alert, "rule": self.rule, "state": self.state, "at": self.began_at,
             "answered_at": self.answered_at, "ended_at": self.ended_at, "result": self.result, "reason": self.reason,
-            "status": self.status, "held": self.held, "muted": self.muted, "level": self.level, "by": self.by,
+            "status": self.status, "held": self.held, "muted": self.muted, "level": self.level,
+            "picture": self.picture, "by": self.by,
         }  # fmt: skip
 
 

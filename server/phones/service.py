@@ -38,8 +38,8 @@ from server.phones.caller import Outcome, masked
 from server.phones.devices import Phones
 from server.phones.errors import PhoneError
 from server.phones.gate import PhoneGate, caller_of, profile_of
-from server.phones.goals import Goal, flow_of, goal_at_phone, goal_by_trunk, media_profile, port_of
-from server.phones.leg import HangUp, Hold, Item, Leg, LegOver, Silenced, Transfer
+from server.phones.goals import Goal, desk_profile, flow_of, goal_at_phone, goal_by_trunk, media_profile, port_of
+from server.phones.leg import Command, HangUp, Item, Leg, LegOver, Silenced, Transfer
 from server.phones.media import PhoneMediaDown, PhoneMediaPort, PhoneMediaRefused
 from server.phones.pace import Pace
 from server.phones.pins import Lock, pin_of
@@ -161,12 +161,19 @@ class PhoneService:
     def leg_of(self, call: str) -> Leg | None:
         return self._by_call.get(call)
 
-    def command(self, call: str, what: HangUp | Hold | Transfer) -> None:
+    def command(self, call: str, what: Command) -> None:
         """Raises PhoneError (`no_such_call`)."""
         leg = self.legs.get(call)
         if leg is None:
             raise PhoneError("no_such_call", f"There is no call {call}.")
         leg.put(what)
+
+    def can_see(self, leg: Leg, track: str) -> bool:
+        """Whether this is a track of pictures in the room that the phone is in."""
+        rooms = leg.client.rooms if leg.client is not None else {}
+        return any(
+            own.track == track and own.kind == "video" for room in rooms for _, own in self.conductor.tracks_in(room)
+        )
 
     def transfer(self, call: str, target: str) -> None:
         """Ask the phone to call somebody else: a registered phone, or a number that may be dialled."""
@@ -243,7 +250,7 @@ class PhoneService:
         else:
             return Outcome(target, "refused", "invalid", status=400)
         goals = [
-            goal_at_phone(self.settings.domain, phone, binding)
+            goal_at_phone(self.settings.domain, phone, binding, video=self.settings.video)
             for phone in phones
             for binding in self.bindings(phone.phone)
         ]
@@ -521,7 +528,7 @@ class PhoneService:
         caller = phone.phone if phone is not None else caller_of(event.request)
         trunk = next((one for one in self.settings.trunks if f"trunk:{one.name}" == event.who), None)
         if phone is not None:
-            profile = Profile(symmetric=True, signalled_ip=event.flow.host)
+            profile = desk_profile(event.flow.host, video=self.settings.video)
         else:
             profile = media_profile(trunk, event.flow.host) if trunk is not None else Profile()
         leg = Leg(

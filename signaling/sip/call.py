@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 
 from signaling.sip.address import Address, parse_address
-from signaling.sip.callbodies import DIGITS, read_digit, read_fragment, unescaped
+from signaling.sip.callbodies import DIGITS, read_digit, read_fragment, unescaped, wants_picture
 from signaling.sip.callcore import CallCore, Fields, Handler
 from signaling.sip.callevents import (
     By,
@@ -23,6 +23,7 @@ from signaling.sip.callevents import (
     Offered,
     OfferFailed,
     OfferWanted,
+    PictureWanted,
     Profile,
     Referred,
     Renegotiated,
@@ -324,8 +325,12 @@ class Call:
 
     def _info(self, key: Key, request: Request, now: float) -> None:
         digit = read_digit(request)
+        if wants_picture(request):
+            self.core.respond(key, self._reply(request, 200), now)
+            self.core.events.append(PictureWanted(self.id))
+            return
         if digit is None and request.body:
-            accept = ("Accept", "application/dtmf-relay, application/dtmf")
+            accept = ("Accept", "application/dtmf-relay, application/dtmf, application/media_control+xml")
             self.core.respond(key, self._reply(request, 415, accept), now)
             return
         self.core.respond(key, self._reply(request, 200), now)

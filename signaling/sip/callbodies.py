@@ -41,6 +41,12 @@ def read_digit(request: Request) -> tuple[str, int] | None:
         return digit, 160
 
 
+def wants_picture(request: Request) -> bool:
+    """`picture_fast_update` of `application/media_control+xml` (RFC 5168). The text is searched, not parsed as XML."""
+    media_control = request.content_type == "application/media_control+xml"
+    return media_control and b"<picture_fast_update" in request.body[:2000]
+
+
 def read_fragment(body: bytes) -> int | None:
     """The status in a `message/sipfrag`; None where there is none."""
     words = body[:100].decode("ascii", "replace").split()

@@ -94,6 +94,13 @@ class Digit:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureWanted:
+    """They ask for a whole picture (RFC 5168)."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
 class Referred:
     """They ask us to call somebody (REFER): accept_transfer or refuse_transfer."""
 
@@ -170,6 +177,7 @@ CallEvent: TypeAlias = (
     | OfferWanted
     | Renegotiated
     | OfferFailed
+    | PictureWanted
     | Digit
     | Referred
     | TransferProgress

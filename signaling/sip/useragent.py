@@ -60,6 +60,7 @@ BODIES = frozenset(
         "application/sdp",
         "application/dtmf-relay",
         "application/dtmf",
+        "application/media_control+xml",
         "message/sipfrag",
         "text/plain",
         "multipart/mixed",

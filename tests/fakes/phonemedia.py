@@ -61,6 +61,12 @@ class FakePhoneMedia:
         await self._do("join", leg, room)
         self.rooms[leg] = room
 
+    def select(self, leg: str, track: str) -> None:
+        self.log.append(("select", leg, track))
+
+    def wish_picture(self, leg: str) -> None:
+        self.log.append(("wish_picture", leg))
+
     async def leave(self, leg: str) -> None:
         await self._do("leave", leg)
         self.rooms.pop(leg, None)

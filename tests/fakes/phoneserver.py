@@ -72,6 +72,7 @@ async def phone_server(folder: Path, **phone_media: object) -> AsyncIterator[Pho
         parts = server.parts
         own = PhoneMediaSettings.model_validate({"rtp_port_min": 24000, "rtp_port_max": 29999} | phone_media)
         phones = PhoneMedia(own, parts.conductor, parts.streams)
+        parts.media.on_keyframe_needed = phones.keyframe_needed
         task = asyncio.create_task(phones.run())
         try:
             async with asyncio.timeout(20):

@@ -56,17 +56,52 @@ window.voice = {
     const transceiver = peer.addTransceiver(track, {direction: "sendonly", streams: [out.stream]});
     await peer.setLocalDescription();
     const publication = {source: "microphone", name: "voice", rooms: [this.room]};
-    this.send({
-      type: "publish", id: "p", sdp: peer.localDescription.sdp, publications: {[transceiver.mid]: publication},
-    });
-    const published = await this.until(one => one.type === "published");
-    await peer.setRemoteDescription({type: "answer", sdp: published.sdp});
+    this.publications = {[transceiver.mid]: publication};
+    await this.publish("p");
   },
-  watch(tracks) { this.send({type: "watch", id: "w", tracks, fresh: true}); },
+  async publish(id) {
+    this.send({type: "publish", id, sdp: this.sending.localDescription.sdp, publications: this.publications});
+    const published = await this.until(one => one.type === "published" && one.id === id);
+    await this.sending.setRemoteDescription({type: "answer", sdp: published.sdp});
+  },
+  async show() {  // a moving picture, as H.264
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [320, 240];
+    const context = canvas.getContext("2d");
+    let step = 0;
+    setInterval(() => {
+      context.fillStyle = `hsl(${step++ * 5 % 360} 80% 50%)`;
+      context.fillRect(step % 300, step % 200, 60, 60);
+    }, 50);
+    const stream = canvas.captureStream(20), peer = this.sending;
+    const transceiver = peer.addTransceiver(stream.getVideoTracks()[0], {direction: "sendonly", streams: [stream]});
+    const all = RTCRtpSender.getCapabilities("video").codecs;
+    transceiver.setCodecPreferences(all.filter(one => one.mimeType === "video/H264"));
+    await peer.setLocalDescription();
+    this.publications[transceiver.mid] = {source: "camera", name: "face", rooms: [this.room]};
+    await this.publish("v");
+  },
+  async pictures() {  // decoded until now, and their width
+    for (const each of this.receiving ? (await this.receiving.getStats()).values() : []) {
+      if (each.type === "inbound-rtp" && each.kind === "video") return [each.framesDecoded ?? 0, each.frameWidth ?? 0];
+    }
+    return [0, 0];
+  },
+  watch(tracks) {
+    this.receiving = null;
+    this.send({type: "watch", id: "w", tracks, fresh: true});
+  },
   async answer(offer) {
     const peer = this.receiving = new RTCPeerConnection();
     peer.ontrack = event => {
       const stream = new MediaStream([event.track]);
+      if (event.track.kind === "video") {
+        this.screen = document.createElement("video");
+        [this.screen.srcObject, this.screen.muted] = [stream, true];
+        document.body.append(this.screen);
+        this.screen.play();
+        return;
+      }
       this.element = new Audio();  // without it Chromium decodes nothing
       this.element.srcObject = stream;
       this.element.muted = true;
@@ -103,8 +138,17 @@ class VoicePage:
         await self.page.evaluate("given => voice.start(...given)", given)
 
     async def watch(self, *tracks: str) -> None:
-        """One track at most is heard."""
+        """One track of sound at most is heard, one of pictures seen."""
         await self.page.evaluate("tracks => voice.watch(tracks)", list(tracks))
+
+    async def show(self) -> None:
+        """Publish a moving picture as well."""
+        await self.page.evaluate("voice.show()")
+
+    async def pictures(self) -> tuple[int, int]:
+        """How many were decoded of what is watched, and their width."""
+        decoded, width = await self.page.evaluate("voice.pictures()")
+        return int(decoded), int(width)
 
     async def samples(self) -> Samples:
         """What was heard in the last 0.68 s, at 48 kHz."""

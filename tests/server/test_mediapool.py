@@ -182,6 +182,13 @@ async def test_a_key_frame_is_asked_of_the_worker_that_the_track_is_at(scene: Sc
     scene.says(0, KeyframeNeeded(track="camera/0", peer="camera"))
     await scene.settle()
     assert scene.workers[1].told[-1] == NeedKeyframe(track="camera/0")
+    asked: list[KeyframeNeeded] = []
+    scene.pool.on_keyframe_needed = asked.append
+    told = len(scene.workers[1].told)
+    scene.says(1, KeyframeNeeded(track="camera/0", peer="camera"))
+    await scene.settle()
+    assert [one.track for one in asked] == ["camera/0"], "where it is at home, whoever hands it in is asked"
+    assert len(scene.workers[1].told) == told
 
 
 async def test_a_dead_worker_takes_its_peers_and_pipes_with_it_and_no_others(scene: Scene) -> None:

@@ -129,8 +129,8 @@ def test_descriptions_without_sound_that_we_can_use(audio: str) -> None:
 
 
 def test_names_are_not_looked_up_and_groups_not_sent_to() -> None:
-    assert read(sdp(address="phone.example.net")).address is None
-    assert read(sdp(address="224.0.0.5")).address is None
+    assert read(sdp(address="phone.example.net")).section.address is None
+    assert read(sdp(address="224.0.0.5")).section.address is None
 
 
 def test_an_encrypted_offer_is_answered_with_its_tag_and_suite_and_a_key_of_ours() -> None:

@@ -186,6 +186,7 @@ ALLOWED: dict[str, str] = {
     "POST /api/phones/calls/{call}/hangup": "admin supervisor",
     "POST /api/phones/calls/{call}/hold": "admin supervisor",
     "POST /api/phones/calls/{call}/transfer": "admin supervisor",
+    "POST /api/phones/calls/{call}/picture": "admin supervisor",
     "GET /api/phones/refused": "admin engineer",
     "DELETE /api/phones/bans/{address}": "admin engineer",
     "POST /api/phones/explain": "admin engineer",

@@ -158,6 +158,11 @@ async def test_a_consultation_rings_a_phone_and_a_moderator_ends_the_call(world:
         async with chair.post(f"{path}/hold", json={"held": True}) as answer:
             assert answer.status == 204
         await until(lambda: world.media.did("mute"))
+        async with chair.post(f"{path}/picture", json={"track": "of-another-room"}) as answer:
+            assert (answer.status, (await answer.json())["error"]) == (404, "no_such_track")
+        async with chair.post(f"{path}/picture", json={"track": ""}) as answer:
+            assert answer.status == 204
+        await until(lambda: world.media.did("select", call["call"], ""))
         async with chair.post(f"{path}/transfer", json={"target": "tel:900"}) as answer:
             assert (answer.status, (await answer.json())["error"]) == (403, "not_allowed")
         async with chair.post(f"{path}/hangup") as answer:

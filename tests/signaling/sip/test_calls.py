@@ -17,6 +17,7 @@ from signaling.sip.callevents import (
     Offered,
     OfferFailed,
     OfferWanted,
+    PictureWanted,
     Profile,
     Progress,
     Referred,
@@ -491,6 +492,23 @@ def test_digits_by_info_in_both_spellings() -> None:
     )
     wire.put("b", wire.b.receive(odd.serialize(), Flow("192.0.2.1", 5060), wire.now))
     assert wire.sent("b", 415)
+
+
+def test_a_picture_is_asked_for_by_info() -> None:
+    wire = Wire()
+    mine, theirs = up(wire)
+    dialog = wire.a.calls[mine].dialog
+    assert dialog is not None
+    body = (
+        b'<?xml version="1.0" encoding="utf-8"?><media_control><vc_primitive><to_encoder><picture_fast_update/>'
+        b"</to_encoder></vc_primitive></media_control>"
+    )
+    for text in (body, b"<media_control><vc_primitive/></media_control>"):
+        via = f"SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKp{len(text)}"
+        info = dialog.request("INFO", via, ("Content-Type", "application/media_control+xml"), body=text)
+        wire.put("b", wire.b.receive(info.serialize(), Flow("192.0.2.1", 5060), wire.now))
+    assert wire.of("b", PictureWanted) == [PictureWanted(theirs)]
+    assert wire.sent("b", 415), "of other primitives nothing is known"
 
 
 def test_a_transfer_is_asked_for_accepted_and_its_progress_told() -> None:
