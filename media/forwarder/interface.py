@@ -95,7 +95,7 @@ class SourceCounters:
     keyframes: int = 0
     keyframe_at: float = 0.0
     waiting: int = 0
-    """Routes that cannot begin, or switch to this source, without a key frame."""
+    """Routes that cannot begin, or switch to this source, without a key frame that has not begun yet."""
     outages: int = 0
 
 
@@ -277,7 +277,8 @@ class Forwarder(Protocol):
 
     def switch(self, route: int, source: int, lag: int | None) -> None:
         """Go on with another source of the same track (same codec, clock rate and header extensions) at its next key
-        frame, sound at its next packet; what is sent now goes on until then. The source that is sent now takes an
+        frame, sound at its next packet; what is sent now goes on until then: where it still comes, until the key frame
+        is there as a whole. The source that is sent now takes an
         earlier call back. 0 = send nothing from now on: what still waits to be sent is dropped, and nothing that was
         sent is sent again.
 

@@ -58,6 +58,10 @@ PADDING_PACKETS, MAX_PADDING_PACKETS = 16, 64
 MAX_SENT = 512
 """Packets that the estimate of their way has not seen yet."""
 MAX_LEVELS = 64
+QUIET_S = 0.3
+"""A route whose source has sent nothing for so long does not wait for a key frame of the next one to be whole."""
+WHOLE_S = 0.5
+"""So long after its beginning a key frame is not waited for any more when packets of the next picture come."""
 LONGEST_PACKET_BYTES = MAX_PACKET_BYTES - TAG_BYTES
 """In plain form; other ids of header extensions may need a longer form of them than what came in."""
 MAX_ARRIVALS = 8192
@@ -289,6 +293,8 @@ class ReferenceForwarder:
         source.batch.append((number, second & 0x80, timestamp, packet))
         if len(source.batch) >= BATCH_PACKETS:
             self._fan_out(source)
+        if source.switching and source.video:
+            self._go_over_whole(source, number, second > 127, timestamp, now)
 
     def _note_level(self, source: Source, packet: bytes) -> None:
         value = rtp.extension(packet, source.level_extension)
@@ -321,7 +327,12 @@ class ReferenceForwarder:
                     self._start(route, number)
             source.regroup()
         if source.switching:
-            self._go_over(source, number, timestamp, packet, now)
+            hurried = [each for each in source.switching if each.paused or now - each.source.last_new > QUIET_S]
+            source.switching = [each for each in source.switching if each not in hurried]
+            for route in hurried:
+                self._enter(route, source, number, timestamp, packet, now)
+            for route in source.switching:
+                route.keyed = True
 
     def _fan_out(self, source: Source) -> None:
         batch, source.batch = source.batch, []
@@ -717,7 +728,7 @@ class ReferenceForwarder:
             if asked.peer.srtp is not None:
                 self._begin(asked)
         elif target is not asked.source or asked.paused:
-            asked.pending, asked.lag = target, lag
+            asked.pending, asked.lag, asked.keyed = target, lag, False
             target.switching.append(asked)
             self._go_over_early(asked, target)
 
@@ -736,6 +747,42 @@ class ReferenceForwarder:
         going, source.switching = source.switching, []
         for route in going:
             self._enter(route, source, number, timestamp, packet, now)
+
+    def _go_over_whole(self, source: Source, number: int, marker: bool, timestamp: int, now: float) -> None:
+        """Routes that send something now go on with this source when a key frame is here as a whole, so that what they
+        send is seen until then; or when it will not be whole soon."""
+        first = source.cache.get(source.key_number) if source.key_number >= 0 else None
+        if first is None:
+            return
+        if timestamp == source.key_timestamp:
+            if marker or number < source.last_number:
+                going = source.switching if self._is_whole(source) else []
+            else:
+                huge = number - source.key_number >= source.cache.capacity // 2
+                going = [each for each in source.switching if each.keyed and huge]
+        else:
+            going = [each for each in source.switching if each.keyed and now - source.key_at > WHOLE_S]
+        if not going:
+            return
+        if source.batch:
+            self._fan_out(source)
+        source.switching = [each for each in source.switching if each not in going]
+        kept = ((number, source.cache.get(number)) for number in range(source.key_number, source.last_number + 1))
+        run = [(number, packet) for number, packet in kept if packet is not None]
+        for route in going:
+            self._enter(route, source, source.key_number, source.key_timestamp, first, source.key_at)
+            self._replay(route, run)
+
+    @staticmethod
+    def _is_whole(source: Source) -> bool:
+        """Whether all packets of the newest key frame are here."""
+        for number in range(source.key_number, source.last_number + 1):
+            packet = source.cache.get(number)
+            if packet is None or int.from_bytes(packet[4:8], "big") != source.key_timestamp:
+                return False
+            if packet[1] > 127:
+                return True
+        return False
 
     def _enter(self, route: Route, source: Source, number: int, timestamp: int, packet: bytes, now: float) -> None:
         shaper = self._shape(route)
@@ -923,7 +970,7 @@ class ReferenceForwarder:
             timestamp_shift=asked.timestamp_shift,
             keyframes=asked.keyframes,
             keyframe_at=asked.key_at,
-            waiting=len(asked.waiting) + len(asked.switching),
+            waiting=len(asked.waiting) + sum(not each.keyed for each in asked.switching),
             outages=reception.gaps.outages,
         )
 

@@ -7,6 +7,8 @@ that changes between the encodings of a simulcast, pauses, or leaves temporal or
 - It remembers *segments*: from which number of which source on which constants hold. A late packet and a request for a
   repair find the constants of their own segment, so that the same packet always becomes the same bytes.
 - Timestamps go on over a change of encoding, by what sender reports say of the two clocks, else by time of arrival.
+  A source that is entered at a picture older than the newest one sent begins later than it should, and catches up at
+  the beginnings of its next pictures, which come in quick succession then.
 - Picture ids and TL0PICIDX (VP8, VP9) go on too. VP8 receivers count pictures, so ids close up behind pictures left
   out; VP9 receivers compute references from ids, so theirs keep the gap.
 
@@ -21,6 +23,8 @@ from media.scalability import NONE, DependencyReader, Layers, vp8, vp9
 
 MAX_SEGMENTS = 256
 """With half of the pictures left out, those of some ten seconds."""
+LATE_PER_S = 100
+"""A picture that is later than it should be by less than a hundredth of a second is not worth catching up."""
 MAX_STRAY_S = 3.0
 """Sender reports that put a picture farther than this from its arrival are not believed."""
 ALL_LAYERS = 7
@@ -81,6 +85,10 @@ class Shaper:
         """Source timestamps of the newest frame, and of the newest one that was left out."""
         self._wanted = (ALL_LAYERS, ALL_LAYERS)
         self._limited = False
+        self._late = 0
+        """By how much timestamps of the current source are greater than they should be; and whether the newest packet
+        was the last of its picture:"""
+        self._ended = False
 
     @property
     def sent(self) -> int:
@@ -118,13 +126,15 @@ class Shaper:
         Args:
             lag: this source's timestamp minus the present one's at one moment; None = not known.
         """
-        shift = self._mapping(timestamp, lag, now)
+        shift, self._late = self._mapping(timestamp, lag, now), 0
         if self._at is not None:
-            shift += max(0, 1 - _signed(timestamp + shift - self._timestamp))
+            late = max(0, 1 - _signed(timestamp + shift - self._timestamp))
+            shift += late
+            self._late = late if late > self._clock_rate // LATE_PER_S else 0
         picture, base = self._counted(packet)
         self._current.end = self._next
         self._begin(Segment(source, number, self.sent + 1 - number, shift & 0xFFFFFFFF, picture, base, *self._wanted))
-        self._next, self._frame, self._left_out = number, -1, -1
+        self._next, self._frame, self._left_out, self._ended = number, -1, -1, False
 
     def _mapping(self, timestamp: int, lag: int | None, now: float) -> int:
         """What to add to timestamps of a new source."""
@@ -159,6 +169,8 @@ class Shaper:
                 if segment is not None:
                     shaped.append(self.again(segment, number, marker, timestamp, packet))
                 continue
+            if self._late and self._ended and number == self._next and timestamp != self._frame:
+                self._catch_up(number, timestamp)
             segment = self._current
             layers = NONE
             if self._limited or segment.picture or segment.base:
@@ -173,7 +185,7 @@ class Shaper:
                     marker = 0x80
             self._next = number + 1
             self._timestamp = timestamp + segment.timestamp & 0xFFFFFFFF
-            self._newest, self._at, self._frame = packet, now, timestamp
+            self._newest, self._at, self._frame, self._ended = packet, now, timestamp, marker != 0
             shaped.append((number + segment.shift, marker, self._timestamp, packet, size))
         return shaped
 
@@ -223,6 +235,15 @@ class Shaper:
             self._split(number, current.shift, current.picture, temporal, spatial)
             self._limited = (temporal, spatial) != (ALL_LAYERS, ALL_LAYERS) or self._wanted != (temporal, spatial)
         return self._current
+
+    def _catch_up(self, number: int, timestamp: int) -> None:
+        """The picture that begins here is shown as soon as it should be, or right behind the one before."""
+        current = self._current
+        gained = min(self._late, _signed(timestamp + current.timestamp - self._timestamp) - 1)
+        if gained > 0:
+            self._late -= gained
+            self._split(number, current.shift, current.picture, current.temporal, current.spatial)
+            self._current.timestamp = current.timestamp - gained & 0xFFFFFFFF
 
     def _leave_out(self, number: int, timestamp: int, now: float) -> None:
         current = self._current

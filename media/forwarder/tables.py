@@ -183,6 +183,7 @@ class Route:
         "descriptor",
         "drawn",
         "extensions",
+        "keyed",
         "lag",
         "limits",
         "number",
@@ -227,6 +228,8 @@ class Route:
         self.paused = False
         self.pending: Source | None = None
         self.lag: int | None = None
+        self.keyed = False
+        """A key frame of what it waits for has begun since it waits."""
         self.limits = (ALL_LAYERS, ALL_LAYERS)
         self.shaper: Shaper | None = None
         self.reports = RouteReports()

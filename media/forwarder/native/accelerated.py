@@ -527,7 +527,7 @@ class NativeForwarder:
             timestamp_shift=state.timestamp_shift,
             keyframes=state.keyframes,
             keyframe_at=state.key_at,
-            waiting=state.waiting + state.switching_count,
+            waiting=self._calls.awaited(state),
             outages=reception.outages,
         )
 

@@ -64,7 +64,7 @@ enum {
     SRTP_REPLAY_OLD = 10,
 };
 static const double FAST_START_S = 0.7, NACK_FIRST_S = 0.01, NACK_REPEAT_S = 0.1, NACK_MAX_AGE_S = 2.0,
-                    RESEND_PAUSE_S = 0.1, CONGESTED_S = 31.0, CHANGE = 0.03;
+                    RESEND_PAUSE_S = 0.1, CONGESTED_S = 31.0, CHANGE = 0.03, QUIET_S = 0.3, WHOLE_S = 0.5;
 enum kind { STUN = 1, DTLS, RTCP, UNBOUND, TAPPED, NEWS };
 
 typedef int (*srtp_function)(void *context, void *packet, int *size);
@@ -891,6 +891,102 @@ static void go_over(struct core *self, struct source *source, int64_t number, ui
         enter(self, source->switching[index], source, number, timestamp, packet, size, now);
 }
 
+/* At the beginning of a key frame: routes that send nothing now do not wait until it is whole. */
+static void go_over_hurried(struct core *self, struct source *source, const uint8_t *packet, size_t size, double now)
+{
+    uint32_t count = source->switching_count;
+    source->switching_count = 0;
+    for (uint32_t index = 0; index < count; index++) {
+        struct route *route = source->switching[index];
+        if (route->paused || now - route->source->last_new > QUIET_S) {
+            enter(self, route, source, source->key_number, (uint32_t)source->key_timestamp, packet, size, now);
+        } else {
+            route->keyed = 1;
+            source->switching[source->switching_count++] = route;
+        }
+    }
+}
+
+/* Whether all packets of the newest key frame are here. */
+static int is_whole(const struct source *source)
+{
+    for (int64_t number = source->key_number; number <= source->last_number; number++) {
+        const struct packet *packet = kept(source, number);
+        if (!packet || read32(packet->bytes + 4) != (uint32_t)source->key_timestamp)
+            return 0;
+        if (packet->bytes[1] & 0x80)
+            return 1;
+    }
+    return 0;
+}
+
+enum whom { NOBODY, KEYED, EVERYBODY };
+
+/* Who may go on with this source now that this packet of it came. */
+static enum whom who_goes(const struct source *source, int64_t number, int marker, uint32_t timestamp, double now)
+{
+    if (source->key_number < 0 || !kept(source, source->key_number))
+        return NOBODY;
+    if ((int64_t)timestamp != source->key_timestamp)
+        return now - source->key_at > WHOLE_S ? KEYED : NOBODY;
+    if (marker || number < source->last_number)
+        return is_whole(source) ? EVERYBODY : NOBODY;
+    return number - source->key_number >= ((int64_t)source->ring_mask + 1) / 2 ? KEYED : NOBODY;
+}
+
+/* From the newest key frame on, as far as it is here. */
+static void replay_kept(struct core *self, struct route *route)
+{
+    const struct source *source = route->source;
+    for (int64_t number = source->key_number; number <= source->last_number;) {
+        struct queued packets[BATCH], prepared[BATCH];
+        uint32_t count = 0;
+        for (; number <= source->last_number && count < self->run_packets; number++)
+            if (kept(source, number))
+                packets[count++] = queue_of(kept(source, number));
+        count = prepare(self, packets, count, &route->agreed.renumbering, prepared);
+        shape_and_pace(self, route, prepared, count);
+    }
+    flush(self);
+}
+
+/* Routes that send something now go on with this source when a key frame is here as a whole, so that what they send is
+ * seen until then; or when it will not be whole soon. */
+static void go_over_whole(struct core *self, struct source *source, int64_t number, int marker, uint32_t timestamp,
+                          double now)
+{
+    enum whom whom = who_goes(source, number, marker, timestamp, now);
+    uint32_t going = 0;
+    for (uint32_t index = 0; index < source->switching_count; index++)
+        going += whom == EVERYBODY || (whom == KEYED && source->switching[index]->keyed);
+    if (!going)
+        return;
+    if (source->queued_count)
+        fan_out(self, source);
+    uint32_t count = source->switching_count;
+    source->switching_count = 0;
+    for (uint32_t index = 0; index < count; index++) {
+        struct route *route = source->switching[index];
+        if (whom == EVERYBODY || route->keyed) {
+            const struct packet *first = kept(source, source->key_number);
+            enter(self, route, source, source->key_number, (uint32_t)source->key_timestamp, first->bytes, first->size,
+                  source->key_at);
+            if (route->source == source)
+                replay_kept(self, route);
+        } else {
+            source->switching[source->switching_count++] = route;
+        }
+    }
+}
+
+uint32_t awaited(const struct source *source)
+{
+    uint32_t count = source->waiting;
+    for (uint32_t index = 0; index < source->switching_count; index++)
+        count += !source->switching[index]->keyed;
+    return count;
+}
+
 /* A route that has sent nothing since a key frame in the ring need not wait for another. */
 static void go_over_early(struct core *self, struct route *route, struct source *source)
 {
@@ -937,6 +1033,7 @@ int switch_route(struct forwarder *forwarder, struct route *route, struct source
             source->switching = grown, source->switching_room = room;
         }
         route->pending = source;
+        route->keyed = 0;
         route->has_lag = lag != NULL;
         route->lag = lag ? *lag : 0;
         source->switching[source->switching_count++] = route;
@@ -1248,7 +1345,7 @@ static void keyframe(struct core *self, struct source *source, int64_t number, u
         regroup(source);
     }
     if (source->switching_count)
-        go_over(self, source, number, timestamp, packet, size, now);
+        go_over_hurried(self, source, packet, size, now);
 }
 
 /* With the track's own timestamp, whatever its SSRC was. */
@@ -1338,6 +1435,8 @@ static void store(struct core *self, struct source *source, const uint8_t *bytes
     source->queued[source->queued_count++] = queue_of(kept(source, number));
     if (source->queued_count >= self->run_packets)
         fan_out(self, source);
+    if (source->switching_count && source->video)
+        go_over_whole(self, source, number, bytes[1] > 127, timestamp, now);
 }
 
 static void keep(struct core *self, struct source *source, const uint8_t *packet, size_t size)

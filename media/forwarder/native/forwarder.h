@@ -150,6 +150,7 @@ struct route {
     struct source *pending; /* what it switches to */
     int64_t lag;
     int32_t has_lag;
+    int32_t keyed; /* a key frame of `pending` has begun since it waits */
     struct shaper *shaper;
     struct heard heard;
     uint32_t echo_count;
@@ -205,6 +206,7 @@ struct source *source_new(struct forwarder *, int64_t number, struct peer *, int
 void source_free(struct forwarder *, struct source *);
 int bind_stream(struct peer *, uint32_t ssrc, struct source *, int32_t rtx);
 void mute(struct source *, int32_t muted);
+uint32_t awaited(const struct source *);
 uint32_t missing(struct forwarder *, struct source *, double now, uint16_t *sequences);
 void start_impatient(struct forwarder *, struct source *, double now, double patience_s);
 

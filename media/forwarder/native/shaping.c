@@ -6,6 +6,7 @@
 
 enum { MAX_SEGMENTS = 256, HEAD = 16, TEMPLATES = 64, NEWEST = 2112 };
 static const double MAX_STRAY_S = 3.0;
+static const int64_t LATE_PER_S = 100;
 static const int64_t OPEN = (int64_t)1 << 62;
 static const uint8_t EMPTY[13] = {0xA0, [12] = 1}; /* a packet of padding alone */
 
@@ -24,7 +25,8 @@ struct shaper {
     uint32_t count;
     int64_t floor, next, frame, left_out;
     double at;
-    int has_at, limited;
+    int has_at, limited, ended;
+    int64_t late;
     int32_t wanted_temporal, wanted_spatial;
     uint32_t newest_size; /* of the newest packet, as far as layers are told in it */
     uint8_t newest[NEWEST];
@@ -315,9 +317,11 @@ void shaper_enter(struct shaper *shaper, int64_t source, int64_t number, uint32_
     struct segment next = {.source = source, .first = number, .temporal = shaper->wanted_temporal,
                            .spatial = shaper->wanted_spatial};
     int64_t shift = mapping_of(shaper, timestamp, lag, now);
+    shaper->late = 0;
     if (shaper->has_at) {
-        int64_t short_of = 1 - signed_of((int64_t)timestamp + shift - (int64_t)shaper->timestamp);
-        shift += short_of > 0 ? short_of : 0;
+        int64_t late = 1 - signed_of((int64_t)timestamp + shift - (int64_t)shaper->timestamp);
+        shift += late > 0 ? late : 0;
+        shaper->late = late > (int64_t)shaper->clock_rate / LATE_PER_S ? late : 0;
     }
     count_on(shaper, packet, size, &next);
     current_of(shaper)->end = shaper->next;
@@ -326,6 +330,7 @@ void shaper_enter(struct shaper *shaper, int64_t source, int64_t number, uint32_
     begin_segment(shaper, next);
     shaper->next = number;
     shaper->frame = shaper->left_out = -1;
+    shaper->ended = 0;
 }
 
 /* --- packets ------------------------------------------------------------------------------------------------------ */
@@ -353,6 +358,19 @@ static const struct segment *follow(struct shaper *shaper, int64_t number, uint3
                           shaper->wanted_spatial != spatial;
     }
     return current_of(shaper);
+}
+
+/* The picture that begins here is shown as soon as it should be, or right behind the one before. */
+static void catch_up(struct shaper *shaper, int64_t number, uint32_t timestamp)
+{
+    const struct segment current = *current_of(shaper);
+    int64_t gained = signed_of((int64_t)timestamp + current.timestamp - shaper->timestamp) - 1;
+    gained = gained < shaper->late ? gained : shaper->late;
+    if (gained <= 0)
+        return;
+    shaper->late -= gained;
+    split(shaper, number, current.shift, current.picture, current.temporal, current.spatial);
+    current_of(shaper)->timestamp = current.timestamp - (uint32_t)gained;
 }
 
 static void leave_out(struct shaper *shaper, int64_t number, uint32_t timestamp, double now)
@@ -391,6 +409,8 @@ uint32_t shaper_shape(struct shaper *shaper, const struct queued *prepared, uint
                 shaped[done++] = shaper_again(shaper, segment, &packet);
             continue;
         }
+        if (shaper->late && shaper->ended && packet.number == shaper->next && (int64_t)packet.timestamp != shaper->frame)
+            catch_up(shaper, packet.number, packet.timestamp);
         const struct segment *segment = current_of(shaper);
         if (shaper->limited || segment->picture || segment->base) {
             struct layers layers = layers_of(shaper, packet.bytes, packet.size);
@@ -409,6 +429,7 @@ uint32_t shaper_shape(struct shaper *shaper, const struct queued *prepared, uint
         shaper->frame = packet.timestamp;
         shaper->timestamp = packet.timestamp + segment->timestamp;
         shaper->at = now, shaper->has_at = 1;
+        shaper->ended = packet.marker != 0;
         remember(shaper, packet.bytes, packet.size);
         for (uint32_t patch = 0; patch < packet.patches; patch++)
             shaper->newest[packet.patch_at[patch]] = packet.patch[patch];

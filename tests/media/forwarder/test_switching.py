@@ -182,3 +182,106 @@ def test_temporal_layers_are_left_out_and_repairs_still_fit() -> None:
     stage.forwarder.resend(ROUTE, numbers(sent))
     assert stage.datagrams() == wire
     stage.close()
+
+
+def begin_key(stage: Stage, packets: int) -> list[bytes]:
+    """A key frame of the large encoding that has not been sent yet."""
+    stage.pictures[HIGH] += 1
+    picture = stage.pictures[HIGH]
+    heads = [
+        bytes((0x90 if index == 0 else 0x80, 0x80, 0x80 | picture >> 8, picture & 0xFF)) for index in range(packets)
+    ]
+    return [
+        stage.packet(HIGH, head + bytes((0, HIGH)) + bytes(50), 96, marker=index == packets - 1)
+        for index, head in enumerate(heads)
+    ]
+
+
+def test_what_is_sent_goes_on_until_a_key_frame_that_comes_slowly_is_whole() -> None:
+    stage = Stage(rtx=True)
+    stage.both(3, key=(LOW, HIGH))
+    lag = stage.timestamps[HIGH] - stage.timestamps[LOW]
+    stage.forwarder.switch(ROUTE, HIGH, lag)
+    stage.tick()
+    key = begin_key(stage, 6)
+    for packet in key[:5]:
+        stage.forwarder.inject(CAMERA, packet)
+        stage.frame(LOW)
+        stage.tick()
+    assert set(origins(stage.got())) == {LOW}
+    assert stage.forwarder.source(HIGH).waiting == 0  # it has begun to come: no other is asked for
+    stage.forwarder.inject(CAMERA, key[5])
+    assert origins(stage.got()) == [HIGH] * 6
+    stage.close()
+
+
+def test_pictures_behind_a_late_key_frame_catch_up_with_the_clock() -> None:
+    stage = Stage(rtx=True)
+    stage.both(3, key=(LOW, HIGH))
+    lag = stage.timestamps[HIGH] - stage.timestamps[LOW]
+    stage.forwarder.switch(ROUTE, HIGH, lag)
+    stage.tick()
+    key = begin_key(stage, 4)
+    captured = stage.timestamps[HIGH]
+    stage.frame(LOW)
+    for _ in range(5):
+        stage.tick()
+        stage.frame(LOW)
+    last = times(stage.got())[-1]
+    for packet in key:
+        stage.forwarder.inject(CAMERA, packet)
+    present = stage.timestamps[HIGH]
+    for behind in range(1, 8):
+        stage.timestamps[HIGH] = captured + behind * 3000
+        stage.frame(HIGH)
+    got = stage.got()
+    assert (times(got)[0] - last) % (1 << 32) == 1
+    shown = [(each - last) % (1 << 32) for each in times(got)]
+    # Five pictures stand behind each other until the sixth is at its own time again.
+    assert shown[:6] == [1, 2, 3, 4, 5, 6]
+    assert shown[6:] == [3000, 6000]
+    assert present == captured + 5 * 3000
+    assert steps(numbers(got), 1 << 16) == {1}
+    stage.now += 1
+    stage.forwarder.resend(ROUTE, numbers(got))
+    again = [rtp.unwrap_rtx(each, 5000, 100) for each in stage.got()]
+    assert again == got
+    stage.close()
+
+
+def test_a_key_frame_with_a_hole_is_waited_for_until_it_is_mended_or_half_a_second_is_over() -> None:
+    for mended in (True, False):
+        stage = Stage()
+        stage.both(3, key=(LOW, HIGH))
+        stage.forwarder.switch(ROUTE, HIGH, None)
+        stage.tick()
+        first, lost, *rest = begin_key(stage, 5)
+        for packet in (first, *rest):
+            stage.forwarder.inject(CAMERA, packet)
+        stage.frame(LOW)
+        assert set(origins(stage.got())) == {LOW}
+        if mended:
+            stage.forwarder.inject(CAMERA, lost)
+            assert origins(stage.got()) == [HIGH] * 5
+        else:
+            for _ in range(14):
+                stage.tick()
+                stage.frame(LOW)
+                stage.frame(HIGH)
+            assert set(origins(stage.got())) == {LOW}
+            for _ in range(2):
+                stage.tick()
+                stage.frame(LOW)
+                stage.frame(HIGH)
+            assert origins(stage.got())[-1] == HIGH
+            assert stage.forwarder.route(ROUTE).source == HIGH
+        stage.close()
+
+
+def test_a_route_whose_encoding_fell_silent_does_not_wait_for_the_whole_key_frame(stage: Stage) -> None:
+    stage.both(3, key=(LOW, HIGH))
+    stage.forwarder.switch(ROUTE, HIGH, None)
+    stage.tick(0.4)
+    stage.got()
+    stage.forwarder.inject(CAMERA, begin_key(stage, 4)[0])
+    assert origins(stage.got()) == [HIGH]
