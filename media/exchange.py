@@ -414,6 +414,15 @@ class Exchange:
                 self._mux.handle(handed, self._clock())
         return bool(self._forwarder.gapped())
 
+    @property
+    def holds(self) -> bool:
+        """Whether `settle` is to be called soon."""
+        return self._forwarder.holds
+
+    def settle(self) -> None:
+        """Send packets that waited for the rest of their picture."""
+        self._forwarder.settle()
+
     def _rtcp(self, handed: Handed) -> None:
         owner = self._by_number.get(handed.peer)
         if owner is None:

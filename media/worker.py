@@ -23,6 +23,7 @@ from media.door import MAX_CONNECTIONS, Door
 from media.errors import CommandRefused, PortError
 from media.exchange import TICKS_PER_S, Exchange
 from media.forwarder.choice import new_forwarder
+from media.forwarder.interface import HOLD_S
 from media.link import Link, LinkError
 from media.messages import (
     COMMANDS,
@@ -217,6 +218,7 @@ class _Running:
         self._door = self._open_door(door) if door else None
         self._repair: asyncio.TimerHandle | None = None
         self._pacing: asyncio.TimerHandle | None = None
+        self._settling: asyncio.TimerHandle | None = None
         self._lag_s = 0.0
         self.started = Started(
             udp_port=port,
@@ -267,6 +269,7 @@ class _Running:
         taken, open_still = door.receive(connection)
         for number, packet in taken:
             self._exchange.hand_in(number, packet)
+        self._hold()
         if not open_still:
             self._loop.remove_reader(connection)
             door.dismiss(connection)
@@ -274,8 +277,22 @@ class _Running:
     def _pump(self) -> None:
         if self._exchange.pump() and self._repair is None:
             self._repair = self._loop.call_later(REPAIR_S, self._repair_now)
+        self._hold()
         if self._pacing is None and self._exchange.hurries:
             self._release()
+
+    def _hold(self) -> None:
+        """See to it that what waits for the rest of its picture does not wait long."""
+        if not self._exchange.holds:
+            if self._settling is not None:
+                self._settling.cancel()
+                self._settling = None
+        elif self._settling is None:
+            self._settling = self._loop.call_later(HOLD_S, self._settle)
+
+    def _settle(self) -> None:
+        self._settling = None
+        self._exchange.settle()
 
     def _release(self) -> None:
         """What is paced leaves by a timer of its own, which runs only while something waits."""
@@ -343,7 +360,7 @@ class _Running:
         return self._forwarder.counters.totals() | self._exchange.gate.counters() | tcp
 
     def close(self) -> None:
-        for timer in (self._repair, self._pacing):
+        for timer in (self._repair, self._pacing, self._settling):
             if timer is not None:
                 timer.cancel()
         self._exchange.close_all()

@@ -26,6 +26,10 @@ PacketSink = Callable[[bytes, bool, int, int, float], None]
 or with another SSRC), wall clock of arrival"""
 
 
+HOLD_S = 0.001
+"""Packets of a picture leave together: so long its first waits for its last, at most, where `settle` is called then."""
+
+
 class Kind(Enum):
     STUN = auto()
     DTLS = auto()
@@ -184,6 +188,13 @@ class Forwarder(Protocol):
 
     def inject(self, peer: int, packet: bytes) -> None:
         """A plain packet that was handed up as `UNBOUND`."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether packets wait for the rest of their picture: `settle` is to be called `HOLD_S` later."""
+
+    def settle(self) -> None:
+        """Send what waits so."""
 
     def send(self, address: Address, datagram: bytes) -> None:
         """As it is: STUN, DTLS."""

@@ -19,6 +19,7 @@ from media.bandwidth import Estimate
 from media.errors import RtpError
 from media.feedback import Reception
 from media.forwarder.interface import (
+    HOLD_S,
     Counters,
     Handed,
     Kind,
@@ -58,6 +59,7 @@ PADDING_PACKETS, MAX_PADDING_PACKETS = 16, 64
 MAX_SENT = 512
 """Packets that the estimate of their way has not seen yet."""
 MAX_LEVELS = 64
+MAX_HELD = 32
 QUIET_S = 0.3
 """A route whose source has sent nothing for so long does not wait for a key frame of the next one to be whole."""
 WHOLE_S = 0.5
@@ -156,11 +158,30 @@ class ReferenceForwarder:
         return handed
 
     def _finish(self) -> None:
+        """Send on what is batched, but for what may be followed by more of its picture at once."""
+        held: list[Source] = []
         for source in self._batched:
-            if source.batch:
+            if not source.batch or source in held:
+                continue
+            waits = source.video and not source.batch[-1][1] and len(held) < MAX_HELD
+            if waits and self._clock() - source.batched_at < HOLD_S:
+                held.append(source)
+            else:
                 self._fan_out(source)
-        self._batched.clear()
+        self._batched = held
         self._flush()
+
+    @property
+    def holds(self) -> bool:
+        return bool(self._batched)
+
+    def settle(self) -> None:
+        if self._batched:
+            for source in self._batched:
+                if source.batch:
+                    self._fan_out(source)
+            self._batched = []
+            self._flush()
 
     def _other(self, peer: Peer | None, address: Address, first: int, size: int, handed: list[Handed]) -> None:
         """RFC 7983: STUN may come from anywhere, all else only from an address that a peer has proven."""
@@ -289,6 +310,7 @@ class ReferenceForwarder:
         if source.sink is not None:
             source.sink(packet[start:end], second > 127, timestamp, number + source.seams & 0xFFFF, self._wall_clock())
         if not source.batch:
+            source.batched_at = now
             self._batched.append(source)
         source.batch.append((number, second & 0x80, timestamp, packet))
         if len(source.batch) >= BATCH_PACKETS:
@@ -486,6 +508,7 @@ class ReferenceForwarder:
         self._peers[peer] = Peer(peer)
 
     def set_keys(self, peer: int, srtp: SrtpPair) -> None:
+        self.settle()
         owner = self._peers[peer]
         owner.srtp = srtp
         owner.send_context = srtp.send_context if self._in_place else srtp.send_session
@@ -529,6 +552,7 @@ class ReferenceForwarder:
             self.send_rtcp(peer.number, route.reports.write(route.ssrc, route.spec.cname, ntp, ours, sent, now))
 
     def pace(self, peer: int, rate_bps: float) -> None:
+        self.settle()
         owner = self._peers[peer]
         if owner.pacer is not None and rate_bps:
             owner.pacer.rate_bps = rate_bps
@@ -579,6 +603,7 @@ class ReferenceForwarder:
         return taken
 
     def close_peer(self, peer: int) -> None:
+        self.settle()
         owner = self._peers[peer]
         for source in tuple(owner.sources):
             self.close_source(source)
@@ -615,6 +640,7 @@ class ReferenceForwarder:
             target.resumes = target.retimes = True
 
     def mute(self, source: int, muted: bool) -> None:
+        self.settle()
         target = self._sources[source]
         if target.muted and not muted:
             target.resumes = True
@@ -632,6 +658,7 @@ class ReferenceForwarder:
         self._sources[source].sink = sink
 
     def close_source(self, source: int) -> None:
+        self.settle()
         target = self._sources.pop(source, None)
         if target is None:
             return
@@ -648,6 +675,7 @@ class ReferenceForwarder:
     # --- routes ----------------------------------------------------------------------------------------------------
 
     def open_route(self, route: int, source: int, peer: int, spec: RouteSpec) -> None:
+        self.settle()
         owner, origin = self._peers[peer], self._sources[source]
         opened = Route(route, origin, owner, spec, self._clock(), draw())
         self._routes[route] = origin.routes[route] = opened
@@ -696,6 +724,7 @@ class ReferenceForwarder:
             self._shape(route).limit(*route.limits)
 
     def set_route(self, route: int, spec: RouteSpec) -> None:
+        self.settle()
         changed = self._routes[route]
         if changed.spec != spec:
             changed.agree(spec)
@@ -703,6 +732,7 @@ class ReferenceForwarder:
             changed.source.regroup()
 
     def close_route(self, route: int) -> None:
+        self.settle()
         closed = self._routes.pop(route, None)
         if closed is not None:
             self._take_back(closed)
@@ -712,6 +742,7 @@ class ReferenceForwarder:
             closed.source.regroup()
 
     def switch(self, route: int, source: int, lag: int | None) -> None:
+        self.settle()
         asked = self._routes[route]
         self._take_back(asked)
         if not source:
@@ -812,6 +843,7 @@ class ReferenceForwarder:
             route.pending = None
 
     def limit(self, route: int, temporal: int, spatial: int) -> None:
+        self.settle()
         asked = self._routes[route]
         asked.limits = (temporal, spatial)
         if asked.started and (asked.shaper is not None or asked.limits != (ALL_LAYERS, ALL_LAYERS)):
@@ -833,6 +865,7 @@ class ReferenceForwarder:
         return shaper
 
     def resend(self, route: int, sequences: Sequence[int]) -> None:
+        self.settle()
         asked = self._routes[route]
         source, now = asked.source, self._clock()
         self._counters.nacks_in += len(sequences)
@@ -895,6 +928,7 @@ class ReferenceForwarder:
             self._pacing.add(route.peer)
 
     def pad(self, route: int, size: int) -> int:
+        self.settle()
         asked = self._routes[route]
         payload_type, shaper, source = asked.spec.rtx_payload_type, asked.shaper, asked.source
         if not asked.transport or payload_type is None or not asked.started or asked.paused:
@@ -992,6 +1026,7 @@ class ReferenceForwarder:
 
     def start_impatient(self, source: int, now: float) -> None:
         """Begin routes that waited too long for a key frame that nobody recognises."""
+        self.settle()
         origin = self._sources[source]
         late = [route for route in origin.waiting if now - route.opened_at > KEYFRAME_PATIENCE_S and route.peer.srtp]
         if late and origin.last_arrival and not origin.keyframes:

@@ -70,6 +70,7 @@ class Source:
 
     __slots__ = (
         "batch",
+        "batched_at",
         "bytes",
         "cache",
         "first",
@@ -141,6 +142,8 @@ class Source:
         """Started routes that share a renumbering of header extensions, and the id of the transport-wide number."""
         self.batch: list[tuple[int, int, int, bytes]] = []
         """number, marker bit (0x80 or 0), timestamp, packet"""
+        self.batched_at = 0.0
+        """When the first of these came."""
 
     def regroup(self) -> None:
         """Call after any change of routes."""

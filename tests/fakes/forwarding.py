@@ -324,6 +324,14 @@ class History:
             if chance.random() < 0.2 and packets:
                 packets.append(chance.choice(packets))
         camera.lost = [each for each in camera.lost[-6:] if each]
+        if chance.random() < 0.25:  # in two parts, with something between them
+            cut = chance.randint(0, len(packets))
+            self.steps.append(("send", camera.peer, packets[:cut]))
+            between: list[Step] = [("wait", chance.choice((0.0, 0.004, 0.6)))]
+            if self.routes:
+                between.append(("nack", chance.choice(self.routes), [chance.random() for _ in range(3)]))
+            self.steps.append(chance.choice(between))
+            packets = packets[cut:]
         self.steps.append(("send", camera.peer, packets))
 
     def _single(self, camera: Camera, size: int) -> bytes:
@@ -419,6 +427,8 @@ class Player:
         random.seed(seed)
         for verb, *arguments in steps:
             getattr(self, f"_{verb}")(*arguments)
+            self.told.answers.append(self.forwarder.holds)
+        self.forwarder.settle()
         self._drain()
         self.told.counters = self.forwarder.counters.totals()
         for peer in tuple(self.sockets):
@@ -649,6 +659,8 @@ class Player:
 
     def _wait(self, seconds: float) -> None:
         self.now += seconds
+        if self.forwarder.holds and seconds > 0.01:
+            self.forwarder.settle()
         self.told.answers.append(self.forwarder.release(self.now))
         self._drain()
 

@@ -82,6 +82,7 @@ class Stage:
                 self.frame(source, key=index == 0 and source in key, packets=source - 1)
 
     def datagrams(self) -> list[bytes]:
+        self.forwarder.settle()
         time.sleep(0.0005)
         found = []
         while True:

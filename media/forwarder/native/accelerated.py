@@ -252,6 +252,15 @@ class NativeForwarder:
             self._counters.dropped_unbound += 1
         self._take(self._state.handed_count)
 
+    @property
+    def holds(self) -> bool:
+        return bool(self._state.held_count)
+
+    def settle(self) -> None:
+        if self._state.held_count:
+            self._tell_time()
+            self._calls.settle(self._state)
+
     def send(self, address: Address, datagram: bytes) -> None:
         try:
             self._socket.sendto(datagram, address)
@@ -293,6 +302,7 @@ class NativeForwarder:
         self._peers[peer] = _Peer(self._made(self._calls.peer_new(peer)))
 
     def set_keys(self, peer: int, srtp: SrtpPair) -> None:
+        self.settle()
         owner = self._peers[peer]
         owner.state.send_context = self._ffi.cast("void *", address_of(srtp.send_context))
         owner.state.receive_context = self._ffi.cast("void *", address_of(srtp.receive_context))
@@ -331,6 +341,7 @@ class NativeForwarder:
         self._calls.send_reports(self._state, self._sources[source].state, ntp, timestamp, turn, turns)
 
     def pace(self, peer: int, rate_bps: float) -> None:
+        self.settle()
         self._tell_time()
         if not self._calls.pace(self._state, self._peers[peer].state, rate_bps):
             raise MemoryError
@@ -341,6 +352,7 @@ class NativeForwarder:
         return due if due < math.inf else None
 
     def pad(self, route: int, size: int) -> int:
+        self.settle()
         self._tell_time()
         padded: int = self._calls.pad(self._state, self._routes[route].state, max(0, size))
         return padded
@@ -366,6 +378,7 @@ class NativeForwarder:
         return [(sequence, at) for at, sequence in _ARRIVAL.iter_unpack(raw)]
 
     def close_peer(self, peer: int) -> None:
+        self.settle()
         owner = self._peers[peer]
         for source in tuple(owner.sources):
             self.close_source(source)
@@ -399,6 +412,7 @@ class NativeForwarder:
             raise MemoryError
 
     def mute(self, source: int, muted: bool) -> None:
+        self.settle()
         self._calls.mute(self._sources[source].state, muted)
 
     def tap(self, source: int, sink: PacketSink | None) -> None:
@@ -407,6 +421,7 @@ class NativeForwarder:
         tapped.state.tapped = sink is not None
 
     def close_source(self, source: int) -> None:
+        self.settle()
         target = self._sources.pop(source, None)
         if target is None:
             return
@@ -433,6 +448,7 @@ class NativeForwarder:
         return agreed
 
     def open_route(self, route: int, source: int, peer: int, spec: RouteSpec) -> None:
+        self.settle()
         owner, origin = self._peers[peer], self._sources[source]
         self._tell_time()
         state = self._calls.route_new(
@@ -448,6 +464,7 @@ class NativeForwarder:
         self._calls.begin(self._state, route.state)
 
     def set_route(self, route: int, spec: RouteSpec) -> None:
+        self.settle()
         changed = self._routes[route]
         if changed.spec != spec:
             changed.spec = spec
@@ -455,12 +472,14 @@ class NativeForwarder:
             self._calls.route_agree(changed.state, self._agreement(source, spec))
 
     def close_route(self, route: int) -> None:
+        self.settle()
         closed = self._routes.pop(route, None)
         if closed is not None:
             closed.peer.routes.discard(route)
             self._calls.route_free(closed.state)
 
     def switch(self, route: int, source: int, lag: int | None) -> None:
+        self.settle()
         asked = self._routes[route]
         target = self._sources[source].state if source else self._ffi.NULL
         self._tell_time()
@@ -469,11 +488,13 @@ class NativeForwarder:
             raise MemoryError
 
     def limit(self, route: int, temporal: int, spatial: int) -> None:
+        self.settle()
         self._tell_time()
         if not self._calls.limit_route(self._state, self._routes[route].state, temporal, spatial):
             raise MemoryError
 
     def resend(self, route: int, sequences: Sequence[int]) -> None:
+        self.settle()
         asked = self._routes[route]
         self._tell_time()
         numbers = self._ffi.new("uint16_t[]", [sequence & 0xFFFF for sequence in sequences])
@@ -497,6 +518,7 @@ class NativeForwarder:
         return list(self._gapped)
 
     def start_impatient(self, source: int, now: float) -> None:
+        self.settle()
         self._tell_time()
         self._calls.start_impatient(self._state, self._sources[source].state, now, KEYFRAME_PATIENCE_S)
 

@@ -436,7 +436,7 @@ static void learn(struct estimator *self, const int64_t *came, uint32_t count)
         judge_probe(self);
 }
 
-static void settle(struct estimator *self)
+static void decide(struct estimator *self)
 {
     self->told.estimate_bps = fmin(fmax(fmin(self->by_delay, self->by_loss), LEAST_BPS), MOST_BPS);
 }
@@ -558,6 +558,6 @@ int estimator_feedback(struct estimate *estimate, const uint8_t *body, uint32_t 
     learn(self, came, count);
     by_losses(self, now);
     by_delays(self, now);
-    settle(self);
+    decide(self);
     return 1;
 }

@@ -1,6 +1,9 @@
 /* The forwarder of media/forwarder/reference.py in C: same tables, same decisions, same bytes out; a test with random
  * histories holds the two equal. Change both or neither.
  *
+ * Packets of a picture whose last one has not come yet are held back for a millisecond, so that they leave in one run.
+ * Whoever calls from outside while some are held calls `settle` first, but for pump and inject.
+ *
  * A packet's way: pump (recvmmsg, address -> peer) -> media (libsrtp unprotects in place, SSRC -> source) -> keep ->
  * store (into the source's ring: the one copy that is kept) -> fan_out -> send_run for each route (header, protect, both
  * in the arena) -> flush (sendmmsg, with UDP_SEGMENT for runs).
@@ -44,6 +47,7 @@
 
 enum {
     RECEIVES = 64,
+    MAX_HELD = 32,
     PACKET_BYTES = 2048 + 64, /* the longest datagram taken; what is longer fails its authentication */
     RESERVE = PACKET_BYTES + 64,
     LONGEST_PLAIN = 2096,
@@ -64,7 +68,7 @@ enum {
     SRTP_REPLAY_OLD = 10,
 };
 static const double FAST_START_S = 0.7, NACK_FIRST_S = 0.01, NACK_REPEAT_S = 0.1, NACK_MAX_AGE_S = 2.0,
-                    RESEND_PAUSE_S = 0.1, CONGESTED_S = 31.0, CHANGE = 0.03, QUIET_S = 0.3, WHOLE_S = 0.5;
+                    RESEND_PAUSE_S = 0.1, CONGESTED_S = 31.0, CHANGE = 0.03, QUIET_S = 0.3, WHOLE_S = 0.5, HOLD_S = 0.001;
 enum kind { STUN = 1, DTLS, RTCP, UNBOUND, TAPPED, NEWS };
 
 typedef int (*srtp_function)(void *context, void *packet, int *size);
@@ -125,7 +129,7 @@ struct core {
     struct mmsghdr incoming[RECEIVES];
     struct iovec incoming_vectors[RECEIVES];
     struct sockaddr_in6 from[RECEIVES];
-    struct source *listed[RECEIVES]; /* sources with queued packets */
+    struct source *listed[RECEIVES + MAX_HELD]; /* sources with queued packets */
     uint8_t *received; /* RECEIVES * PACKET_BYTES */
     uint8_t *arena;
     uint8_t scratch[BATCH][RESERVE];
@@ -1432,6 +1436,8 @@ static void store(struct core *self, struct source *source, const uint8_t *bytes
         source->listed = 1;
         self->listed[self->listed_count++] = source;
     }
+    if (!source->queued_count)
+        source->queued_at = now;
     source->queued[source->queued_count++] = queue_of(kept(source, number));
     if (source->queued_count >= self->run_packets)
         fan_out(self, source);
@@ -1596,16 +1602,29 @@ static void sort(struct core *self, uint32_t index)
     }
 }
 
-static void finish(struct core *self)
+/* Send on what is queued; with `hold` not what may be followed by more of its picture at once. */
+static void finish(struct core *self, int hold)
 {
+    uint32_t held = 0;
     for (uint32_t index = 0; index < self->listed_count; index++) {
         struct source *source = self->listed[index];
+        if (hold && held < MAX_HELD && source->video && source->queued_count &&
+            !source->queued[source->queued_count - 1].marker && clock_now(self) - source->queued_at < HOLD_S) {
+            self->listed[held++] = source;
+            continue;
+        }
         source->listed = 0;
         if (source->queued_count)
             fan_out(self, source);
     }
-    self->listed_count = 0;
+    self->listed_count = self->open.held_count = held;
     flush(self);
+}
+
+void settle(struct forwarder *forwarder)
+{
+    SELF;
+    finish(self, 0);
 }
 
 uint32_t pump(struct forwarder *forwarder)
@@ -1630,7 +1649,7 @@ uint32_t pump(struct forwarder *forwarder)
             sort(self, (uint32_t)index);
         taken += count;
     }
-    finish(self);
+    finish(self, 1);
     if (self->paced)
         release(forwarder, clock_now(self));
     return self->open.handed_count;
@@ -1648,7 +1667,7 @@ int inject(struct forwarder *forwarder, struct peer *peer, const uint8_t *packet
         keep(self, source, packet, size);
     else if (!repair(self, peer, packet, size))
         return 0;
-    finish(self);
+    finish(self, 1);
     return 1;
 }
 

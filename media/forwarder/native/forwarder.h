@@ -90,7 +90,7 @@ struct source {
     struct peer *peer;
     struct reception reception;
     int64_t offset, seams, first, last_number, key_number, key_timestamp, keyframes, octets;
-    double last_arrival, last_new, key_at;
+    double last_arrival, last_new, key_at, queued_at;
     uint32_t ssrc, timestamp_shift, last_timestamp, clock_rate;
     int32_t codec, video, payload_type, rtx_payload_type;
     int32_t muted, resumes, retimes;
@@ -167,6 +167,7 @@ struct forwarder {
     struct counters counters; /* Python takes them and sets them to 0 */
     double now;               /* written by Python: a clock of its own, or below 0 for the machine's */
     uint32_t gaps_opened;     /* how often a packet was missed; written by Python */
+    uint32_t held_count;      /* sources of which packets wait for the rest of their picture */
     uint32_t handed_count;
     struct handed handed[64];
 };
@@ -176,6 +177,7 @@ struct forwarder *forwarder_new(const struct setup *setup);
 void forwarder_free(struct forwarder *);
 
 uint32_t pump(struct forwarder *);
+void settle(struct forwarder *);
 int inject(struct forwarder *, struct peer *, const uint8_t *packet, uint32_t size);
 
 struct peer *peer_new(int64_t number);

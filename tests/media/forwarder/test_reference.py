@@ -82,6 +82,7 @@ class Bench:
         got += self.pump()
 
     def datagrams(self) -> list[bytes]:
+        self.forwarder.settle()
         found = []
         while True:
             try:

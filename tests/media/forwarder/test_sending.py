@@ -1,13 +1,15 @@
 """Numbers of the transport, pacing, padding and audio levels of a forwarder."""
 
-from collections.abc import Iterator
+import contextlib
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from media import rtp
-from media.forwarder.interface import RouteSpec
+from media.forwarder.interface import HOLD_S, RouteSpec
 from media.transportcc import Statuses
-from tests.fakes.stage import HIGH, LOW, ROUTE, VIEWER, VOICE, VOICE_ROUTE, Stage, numbers, steps
+from tests.fakes.stage import CAMERA, HIGH, LOW, ROUTE, VIEWER, VOICE, VOICE_ROUTE, Stage, numbers, steps
 
 NUMBER = 3
 NUMBERED = {rtp.TRANSPORT_SEQUENCE: NUMBER}
@@ -199,3 +201,51 @@ def test_audio_levels_are_kept_until_they_are_asked_for(stage: Stage) -> None:
     stage.sound()
     assert stage.forwarder.levels(VOICE) == [148, 127, 158]
     assert stage.forwarder.levels(VOICE) == []
+
+
+def waiting(stage: Stage) -> int:
+    """Datagrams that have been sent, without `settle`."""
+    time.sleep(0.0005)
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while stage.viewer.recv(4096):
+            count += 1
+    return count
+
+
+def test_packets_of_a_picture_wait_a_moment_for_the_rest_of_it(stage: Stage) -> None:
+    head = bytes((0x90, 0x80, 0x80, 9, 0, LOW)) + bytes(50)
+    packets = [stage.packet(LOW, head, 96, marker=index == 3) for index in range(4)]
+    for packet in packets[:3]:
+        stage.forwarder.inject(CAMERA, packet)
+    assert stage.forwarder.holds
+    assert waiting(stage) == 0
+    stage.forwarder.inject(CAMERA, packets[3])
+    assert not stage.forwarder.holds
+    assert waiting(stage) == 4
+    stage.sound()
+    assert waiting(stage) == 1
+
+
+def test_what_waits_for_the_rest_of_its_picture_goes_before_anything_else_is_done(stage: Stage) -> None:
+    stage.both(1, key=(LOW,))
+    stage.got()
+    changes: list[Callable[[], None]] = [
+        lambda: stage.forwarder.settle(),
+        lambda: stage.forwarder.set_route(ROUTE, RouteSpec(5000, 100, 5001, 101, {})),
+        lambda: stage.forwarder.switch(ROUTE, 0, None),
+    ]
+    for change in changes:
+        stage.forwarder.inject(CAMERA, stage.packet(LOW, bytes((0x80,)) + bytes(50), 96, marker=False))
+        assert waiting(stage) == 0
+        change()
+        assert waiting(stage) == 1
+
+
+def test_a_picture_that_comes_slowly_does_not_wait(stage: Stage) -> None:
+    stage.both(1, key=(LOW,))
+    stage.got()
+    stage.forwarder.inject(CAMERA, stage.packet(LOW, bytes((0x80,)) + bytes(50), 96, marker=False))
+    stage.now += HOLD_S
+    stage.forwarder.inject(CAMERA, stage.packet(LOW, bytes((0x80,)) + bytes(50), 96, marker=False))
+    assert waiting(stage) == 2
