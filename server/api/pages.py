@@ -33,6 +33,7 @@ class Pages:
         app.router.add_get("/guest", self.guest)
         app.router.add_get("/dispatch", self.dispatch)
         app.router.add_get("/supervisor", self.supervisor)
+        app.router.add_get("/alerts", self.alerts)
         app.router.add_get("/check", self.check)
         app.router.add_get("/review", self.review)
         app.router.add_get("/duty", self.duty)
@@ -119,6 +120,9 @@ class Pages:
 
     async def supervisor(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "supervisor")
+
+    async def alerts(self, request: web.Request) -> web.StreamResponse:
+        return await self._for_people(request, "alerts")
 
     async def duty(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "duty")

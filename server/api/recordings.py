@@ -64,6 +64,9 @@ class RecordingQuery(Query):
     session: Id | None = None
     site: Id | None = None
     """Recordings of this site and below; default: of the own."""
+    start: Annotated[float | None, Field(ge=0)] = None
+    end: Annotated[float | None, Field(ge=0)] = None
+    """With `site`: those that hold something between these moments."""
     after: Id | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
@@ -90,7 +93,7 @@ async def recordings(context: Context, request: web.Request, _body: None) -> Rec
     require(context, request, "read", site)
     async with context.database.reading() as connection:
         found = await rows.of_sites(
-            connection, [site, *context.tree.descendants(site)], wish.after, wish.limit
+            connection, [site, *context.tree.descendants(site)], wish.after, wish.limit, wish.start, wish.end
         )  # fmt: skip
     last = found[-1]["recording"] if len(found) == wish.limit else None
     return RecordingPage(items=[_body_of(row) for row in found], next=last)

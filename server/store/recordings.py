@@ -93,12 +93,21 @@ async def of_session(connection: AsyncConnection, session: str) -> list[dict[str
 
 
 async def of_sites(
-    connection: AsyncConnection, sites: Iterable[str], before: str | None, limit: int
+    connection: AsyncConnection,
+    sites: Iterable[str],
+    before: str | None,
+    limit: int,
+    start: float | None = None,
+    end: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Of sites, newest first; `before` is the id of the last one seen."""
+    """Of sites, newest first; `before` is the id of the last one seen. With times: those that go on between them."""
     query = select(recordings).where(recordings.c.site.in_(list(sites)))
     if before is not None:
         query = query.where(recordings.c.recording < before)
+    if start is not None:
+        query = query.where(recordings.c.ended_at.is_(None) | (recordings.c.ended_at >= start))
+    if end is not None:
+        query = query.where(recordings.c.started_at <= end)
     rows = await connection.execute(query.order_by(recordings.c.recording.desc()).limit(limit))
     return await _with_segments(connection, [dict(row._mapping) for row in rows])
 

@@ -7,6 +7,7 @@ As a program it is for looking at pages: `python tests/web/devserver.py --port 8
 import argparse
 import asyncio
 import contextlib
+import io
 import json
 import secrets
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
+from PIL import Image
 from pydantic import BaseModel
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # as a program it is run from anywhere
@@ -121,6 +123,7 @@ class DevServer:
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
         self.wall: dict[str, Any] = {"value": {"groups": [], "tour_s": 20}, "version": 0}
         self.kept_logins = 0
+        self.reviewed: set[str] = set()
         self.recordings: list[dict[str, Any]] = []
         self.password = "correct horse"
         self.token_life_s = 600.0
@@ -230,6 +233,12 @@ class DevServer:
         add("GET", "/api/incidents", self._incidents)
         add("GET", "/api/incidents/{id}", self._incident)
         add("POST", "/api/incidents/{id}/{verb}", self._incident_verb)
+        add("GET", "/api/alerts", self._alerts)
+        add("GET", "/api/alerts/counts", self._counts)
+        add("POST", "/api/alerts/reviewed", self._reviewed)
+        add("POST", "/api/alerts/ack", self._acknowledge_all)
+        add("GET", "/api/alerts/{id}", self._alert)
+        add("GET", "/api/alerts/{id}/evidence/{name}", self._evidence)
         add("POST", "/api/alerts/{id}/ack", self._acknowledge)
         add("POST", "/api/alerts/{id}/close", self._close)
         add("POST", "/api/alerts/{id}/next", self._next)
@@ -352,10 +361,52 @@ class DevServer:
         rows = [{"source_at": now - 900 + 5 * n, "value": wave(seed, now - 900 + 5 * n)} for n in range(180)]
         return web.json_response({"items": [row for n, row in enumerate(rows) if not 90 < n < 102], "next": None})
 
+    async def _alerts(self, request: web.Request) -> web.Response:
+        found = [
+            one
+            for one in sorted(self.alerts.values(), key=lambda one: -float(one["opened_at"]))
+            if one["site"] in below(request.query["site"])
+            and one["state"] == request.query.get("state", one["state"])
+            and one["severity"] == request.query.get("severity", one["severity"])
+            and not ("unreviewed" in request.query and one["id"] in self.reviewed)
+        ]
+        looked = [one["id"] for one in found if one["id"] in self.reviewed]
+        return web.json_response({"items": found, "next": None, "reviewed": looked})
+
+    async def _counts(self, _request: web.Request) -> web.Response:
+        counts: dict[str, dict[str, int]] = {}
+        for one in self.alerts.values():
+            numbers = counts.setdefault(str(one["severity"]), {"all": 0, "new": 0, "open": 0})
+            numbers["all"] += 1
+            numbers["new"] += one["id"] not in self.reviewed
+            numbers["open"] += one["state"] == "open"
+        return web.json_response({"counts": counts})
+
+    async def _reviewed(self, request: web.Request) -> web.Response:
+        sent = await request.json()
+        self.reviewed = self.reviewed | set(sent["alerts"]) if sent["reviewed"] else self.reviewed - set(sent["alerts"])
+        return web.Response(status=204)
+
+    async def _acknowledge_all(self, request: web.Request) -> web.Response:
+        sent = (await request.json())["alerts"]
+        for one in sent:
+            await self._take(self.alerts[one], request, "")
+        return web.json_response({"acknowledged": sent, "over": []})
+
+    async def _alert(self, request: web.Request) -> web.Response:
+        return web.json_response(self.alerts[request.match_info["id"]])
+
+    async def _evidence(self, request: web.Request) -> web.Response:
+        raw = io.BytesIO()
+        Image.new("RGB", (64, 36), (30, 60, 20 * len(request.match_info["name"]))).save(raw, "JPEG")
+        return web.Response(body=raw.getvalue(), content_type="image/jpeg")
+
     async def _acknowledge(self, request: web.Request) -> web.Response:
-        who = self._who(request)
         alert = self.alerts[request.match_info["id"]]
-        comment = (await request.json()).get("comment", "")
+        return await self._take(alert, request, (await request.json()).get("comment", ""))
+
+    async def _take(self, alert: dict[str, Any], request: web.Request, comment: str) -> web.Response:
+        who = self._who(request)
         assert who is not None
         taken = {"by": who["user"], "name": who["name"], "site": who["site"], "at": time.time(), "comment": comment}
         alert.update(state="acknowledged", acknowledged=taken)

@@ -32,6 +32,7 @@ SIGNS = {
     "check": '[data-step="link"][data-verdict="good"]',
     "plan": ".map .zone",
     "muster": "main",
+    "alerts": ".alert-row",
     "guest": "main, .notice",
 }
 """What stands on the page once it is drawn; a heading if it is not said."""

@@ -74,6 +74,18 @@ export const api = {
   token: (room) => call('POST', '/api/token', { room }),
   /** For the guest of this browser: always of the one consultation. @returns {Promise<{token: string, room: string, expires_at: number, grants: object}>} */
   guestToken: () => call('POST', '/api/guest/token'),
+  /** @param {Record<string, string | undefined>} wish @returns {Promise<{items: any[], next: string | null, reviewed: string[]}>} */
+  alerts: (wish) => call('GET', `/api/alerts${query(wish)}`),
+  /** @param {string} alert */
+  alert: (alert) => call('GET', `/api/alerts/${id(alert)}`),
+  /** @param {string} site */
+  alertCounts: async (site) => (await call('GET', `/api/alerts/counts${query({ site })}`)).counts,
+  /** @param {string[]} alerts @param {boolean} reviewed */
+  review: (alerts, reviewed) => call('POST', '/api/alerts/reviewed', { alerts, reviewed }),
+  /** @param {string[]} alerts */
+  acknowledgeAll: (alerts) => call('POST', '/api/alerts/ack', { alerts }),
+  /** What was recorded at a site between two moments. @param {string} site @param {number} start @param {number} end */
+  recordingsOf: async (site, start, end) => items(await call('GET', `/api/recordings${query({ site, start, end, limit: 200 })}`)),
   keepLogin: () => call('POST', '/api/login/keep'),
   wall: () => call('GET', '/api/me/wall'),
   /** @param {unknown} value @param {number} version */

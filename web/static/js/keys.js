@@ -37,7 +37,9 @@ function addFloorKeys() {
 /** Another page, beside this one, which goes on ringing. @param {string} path */
 const beside = (path) => () => window.open(path, '_blank', 'noopener');
 
-function addPageKeys() {
+/** To the other pages, by two keys. */
+export function addPageKeys() {
+  addShortcut({ keys: 'gi', chord: true, label: 'page.alerts', run: beside('/alerts') });
   addShortcut({ keys: 'gm', chord: true, label: 'page.plan', run: beside('/plan') });
   addShortcut({ keys: 'gr', chord: true, label: 'page.review', run: beside('/review') });
   addShortcut({ keys: 'gd', chord: true, label: 'page.duty', run: beside('/duty') });

@@ -4,7 +4,7 @@ import { app } from '../app.js';
 import { inOrder, isOpen, isRed, severityOf, SHAPE, raisedAt, titleOf } from '../alerts.js';
 import { timer } from '../format.js';
 import { t } from '../i18n.js';
-import { acknowledge } from './alert-list.js';
+import { acknowledge } from './alert-card.js';
 import { openCall } from './call-dialog.js';
 import { escalationLine } from './escalation.js';
 

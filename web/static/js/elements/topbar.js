@@ -42,6 +42,7 @@ class Topbar extends Part {
       ${this.still ? nothing : html`<lamproom-cameras></lamproom-cameras> ${this.#link()} ${this.#media()} ${this.#sound()}`}
       <time class="now" title=${day(app.now())}>${clock(app.now())}</time>
       <nav class="tools">
+        ${this.quiet || this.heading ? nothing : html`<a class="tool" href="/alerts" target="_blank" rel="noopener" aria-label=${t('page.alerts')} title=${t('page.alerts')}>${icon('bell')}</a>`}
         ${this.quiet ? nothing : html`<a class="tool" href="/plan" target="_blank" rel="noopener" aria-label=${t('page.plan')} title=${t('page.plan')}>${icon('map-pin')}</a><a class="tool" href="/muster" target="_blank" rel="noopener" aria-label=${t('page.muster')} title=${t('page.muster')}>${icon('users')}</a>`}
         ${this.quiet ? nothing : html`<a class="tool" href="/review" target="_blank" rel="noopener" aria-label=${t('page.review')} title=${t('page.review')}>${icon('history')}</a>`}
         ${this.quiet ? nothing : html`<a class="tool" href="/duty" target="_blank" rel="noopener" aria-label=${t('page.duty')} title=${t('page.duty')}>${icon('clipboard-list')}</a>`}
