@@ -36,6 +36,8 @@ class Decoded:
     """Wall clock, seconds since the Unix epoch."""
     key: bool
     picture: VideoFrame
+    before: tuple["Decoded", ...] = ()
+    """Those that came right before it, where a burst was wanted."""
 
     def digest(self) -> int:
         """Equal pictures have equal digests; made of the luma plane alone."""

@@ -9,14 +9,21 @@ from importlib.metadata import entry_points
 
 from analytics.errors import BrokenPlugin, UnknownPlugin
 from analytics.options import DetectorOptions
-from analytics.plugin import Detector
+from analytics.plugin import BurstDetector, Detector
 from analytics.vision.absence import AbsenceDetector
+from analytics.vision.flow import FlowDetector
+from analytics.vision.moving import MotionDetector
 
 GROUP = "lamproom.detectors"
+MAX_BURST = 8
 
 DetectorFactory = Callable[[DetectorOptions], Detector]
 
-BUILT_IN: Mapping[str, DetectorFactory] = {AbsenceDetector.name: AbsenceDetector}
+BUILT_IN: Mapping[str, DetectorFactory] = {
+    AbsenceDetector.name: AbsenceDetector,
+    FlowDetector.name: FlowDetector,
+    MotionDetector.name: MotionDetector,
+}
 """Our own detectors, by the name the settings use."""
 
 
@@ -47,4 +54,6 @@ def load_detector(name: str, options: DetectorOptions) -> Detector:
         raise BrokenPlugin(f"The factory of {name!r} made {type(detector).__name__}, which is no Detector.")
     if not 0 < detector.frames_per_s <= 30:
         raise BrokenPlugin(f"Detector {name!r} wants {detector.frames_per_s} pictures a second; 30 at most.")
+    if isinstance(detector, BurstDetector) and not 2 <= detector.burst <= MAX_BURST:
+        raise BrokenPlugin(f"Detector {name!r} wants bursts of {detector.burst} pictures; 2 to {MAX_BURST} are given.")
     return detector

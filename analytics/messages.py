@@ -37,6 +37,8 @@ class Watch(Message):
     track: str
     detector: str
     zone: tuple[tuple[float, float], ...] = ()
+    frames_per_s: float = 0.0
+    """Pictures (or bursts) a second; 0 = as the detector wants, and the settings allow."""
     references: dict[Literal["day", "infrared"], str] = {}
     """What the view looks like (`analytics.vision.reference`): a grey PNG in base64 for each mode. A mode that is
     missing is learned and told in `Learned`."""

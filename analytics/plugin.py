@@ -90,6 +90,16 @@ class Detector(Protocol):
 
 
 @runtime_checkable
+class BurstDetector(Detector, Protocol):
+    """Looks at successive pictures of the camera, `frames_per_s` times a second."""
+
+    burst: ClassVar[int]
+    """So many pictures, 2 to 8."""
+
+    def detect_burst(self, frames: Sequence[Frame]) -> Sequence[Detection]: ...
+
+
+@runtime_checkable
 class TelemetrySource(Protocol):
     """Yields batches until cancelled. Runs in the server's event loop."""
 

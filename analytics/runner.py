@@ -13,6 +13,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Real
 
 from PIL import Image
@@ -20,11 +21,12 @@ from PIL import Image
 from analytics.decoder import Decoded, TrackDecoder
 from analytics.errors import BrokenOutput
 from analytics.messages import Picture, PictureState, Seen, TakePicture, Watch
-from analytics.plugin import Detection, Detector
+from analytics.plugin import BurstDetector, Detection, Detector
 from analytics.vision.motion import PERSON, MotionMeter, with_motion
 from analytics.vision.picture import FreezeWatch, PictureJudge
 from analytics.vision.reference import HEIGHT, WIDTH, Mode, Reference, ReferenceRefused, smoothed
 from analytics.vision.view import Lesson, ShakeWatch, ViewWatch, state_of
+from media.frames import Frame
 from media.tap import AccessUnit
 
 MAX_QUEUED_UNITS = 150
@@ -58,6 +60,7 @@ class CameraRunner:
         self._waiting: tuple[Decoded, bool] | None = None
         self._waiting_since = 0.0
         self._newest: Decoded | None = None
+        self._burst: list[Decoded] = []
         self._last_due_s: float | None = None
         self._starved_at: float | None = None
         self._fed_at = 0.0
@@ -85,6 +88,8 @@ class CameraRunner:
 
     @property
     def frames_per_s(self) -> float:
+        if self.watch.frames_per_s:
+            return self.watch.frames_per_s
         wanted = self.detector.frames_per_s if self.detector is not None else self._limit_per_s
         return min(self._limit_per_s, wanted)
 
@@ -144,12 +149,28 @@ class CameraRunner:
         if due or decoded.key:
             self._freeze.take(decoded.digest(), decoded.pts_s, decoded.key)
         with self._lock:
-            if not due:
+            if not due and not self._burst:
                 self._skipped += 1
                 return
+            whole = self._gathered(decoded)
+            if whole is None:
+                return
             if self._waiting is not None:
-                self._skipped += 1
-            self._waiting = (decoded, self._freeze.frozen)
+                self._skipped += 1 + len(self._waiting[0].before)
+            self._waiting = (whole, self._freeze.frozen)
+
+    def _gathered(self, decoded: Decoded) -> Decoded | None:
+        """The picture with those before it, where the detector looks at bursts; None while there are too few."""
+        detector = self.detector
+        if not isinstance(detector, BurstDetector):
+            self._burst.clear()
+            return decoded
+        self._burst.append(decoded)
+        if len(self._burst) < detector.burst:
+            return None
+        *before, last = self._burst
+        self._burst = []
+        return replace(last, before=tuple(before))
 
     def _is_due(self, pts_s: float) -> bool:
         """Whether a picture is to be looked at, so that the rate is met on the source's clock."""
@@ -202,8 +223,7 @@ class CameraRunner:
             state = self._judge.judge(frame.image)
         if state == "ok":
             state = state_of(state, self._view.look(frame.image, decoded.pts_s), self._shake.shaking())
-        found = self.detector.detect(frame) if state == "ok" and self.detector is not None else ()
-        seen = checked(found)
+        seen = checked(self._found(decoded, frame) if state == "ok" else ())
         if state == "ok":
             boxes = [one.box for one in seen if one.label == PERSON]
             seen = with_motion(seen, self._motion.measure(frame.image, decoded.pts_s, boxes), self._motion.noise)
@@ -211,6 +231,13 @@ class CameraRunner:
             self._motion.forget()
         self._seen = seen
         return state, self._seen
+
+    def _found(self, decoded: Decoded, frame: Frame) -> Sequence[Detection]:
+        if self.detector is None:
+            return ()
+        if isinstance(self.detector, BurstDetector) and decoded.before:
+            return self.detector.detect_burst([*(one.frame() for one in decoded.before), frame])
+        return self.detector.detect(frame)
 
     def take_lessons(self) -> list[Lesson]:
         """What was learned of the view since the last call."""

@@ -6,7 +6,7 @@ environment (`LAMPROOM__SECTION__KEY`) into `Settings`; `docs/settings.md` lists
 
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -186,16 +186,75 @@ class PluginSourceSettings(Section):
     options: dict[str, JsonValue] = Field(default={}, description="handed to it as they are")
 
 
+_WHOLE: Final = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+_DETECTORS: Final = {"belt": ("flow", 0.5), "hoist": ("flow", 0.5), "headcount": ("absence", 2.0)}
+_DETECTOR: Final = ("absence", 5.0)
+_LABELS: Final = {"flow": "flow", "motion": "moving"}
+
+
+class SpotSettings(Section):
+    """One key spot and the camera that watches it."""
+
+    spot: Slug
+    site: Slug
+    camera: Slug = Field(description="name of the camera as published, e.g. shaft-mouth")
+    kind: Literal["crossing", "headcount", "danger", "belt", "hoist"]
+    name_zh: str = "重点部位"
+    name_en: str = "Key spot"
+    zone: tuple[tuple[float, float], ...] = Field(
+        default=_WHOLE, min_length=3, max_length=32, description="polygon, 0 to 1 of the picture's width and height"
+    )
+    line: tuple[tuple[float, float], tuple[float, float]] | None = Field(
+        default=None, description="crossing: from one end to the other"
+    )
+    inward: Literal["left", "right"] = Field(
+        default="left", description="crossing: the side that is in, seen from the line's first end to its second"
+    )
+    gap: float = Field(default=0.08, gt=0, lt=0.5, description="crossing: a pass is complete so far beyond, both sides")
+    counts: Literal["people", "trucks"] = Field(default="people", description="crossing: what passes")
+    labels: tuple[str, ...] = Field(
+        default=(), description="what of a detector is looked at; default: flow, moving or person, by detector"
+    )
+    most: int = Field(default=0, ge=0, description="headcount: more in the zone is over quota; 0 = counted only")
+    direction_deg: float | None = Field(
+        default=None, ge=0, lt=360, description="danger: only who moves this way, 0 = to the right, 90 = down"
+    )
+    shifts: tuple[str, ...] = Field(default=(), description="watched in these shifts of the registry; empty = always")
+    device: str = Field(default="", description="belt, hoist: its motor, to be compared with the picture")
+    detector: Slug | None = Field(default=None, description="default: flow for belt and hoist, else absence")
+    frames_per_s: float | None = Field(default=None, gt=0, le=25, description="default: 0.5 bursts, 2, 5 by kind")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "crossing" and (self.line is None or self.line[0] == self.line[1]):
+            raise ValueError(f"the crossing {self.spot} needs a line")
+        return self
+
+    @property
+    def looks_by(self) -> tuple[str, float]:
+        """Detector and pictures a second."""
+        detector, rate = _DETECTORS.get(self.kind, _DETECTOR)
+        return self.detector or detector, self.frames_per_s or rate
+
+    @property
+    def looks_for(self) -> tuple[str, ...]:
+        """Labels of detections."""
+        return self.labels or (_LABELS.get(self.looks_by[0], "person"),)
+
+
 class AnalyticsSettings(Section):
     """Vision and telemetry plug-ins."""
 
-    detectors: tuple[str, ...] = Field(default=("absence",), description="names of detectors that may run")
+    detectors: tuple[str, ...] = Field(
+        default=("absence", "flow", "motion"), description="names of detectors that may run"
+    )
     telemetry: tuple[str, ...] = Field(
         default=("mqtt", "files", "modbus", "opcua", "omlox", "push"),
         description="names of telemetry sources that may run",
     )
     sources: tuple[PluginSourceSettings, ...] = Field(default=(), description="telemetry sources of other people")
     posts: tuple[DutyPostSettings, ...] = ()
+    spots: tuple[SpotSettings, ...] = ()
     frames_per_s: float = Field(default=2.0, gt=0, le=25, description="pictures analysed per camera")
     worker_memory_mb: int = Field(default=1500, ge=256, description="address space of a vision worker beyond its start")
     heartbeat_timeout_s: float = Field(default=5.0, gt=0, description="a silent vision worker is killed after this")
@@ -724,6 +783,15 @@ class RuleSettings(Section):
     runaway_s: float = Field(default=2.0, gt=0)
     route_m: float = Field(default=5.0, ge=0, description="so far outside its route")
     link_s: float = Field(default=60.0, gt=0, description="nothing at all from a mine for this long")
+    video_quota_window_s: float = Field(default=10.0, gt=0, description="people of a zone: median of this time")
+    video_quota_s: float = Field(default=60.0, ge=0, description="more people in a picture's zone than its quota")
+    intrusion_s: float = Field(default=2.0, ge=0, description="in a danger zone of a picture for this long")
+    intrusion_clear_s: float = Field(default=3.0, ge=0)
+    belt_window_s: float = Field(default=30.0, gt=0, description="bursts of a belt are judged over this time")
+    belt_share: float = Field(default=0.8, gt=0.5, le=1, description="so many of them must agree")
+    belt_peak: float = Field(default=0.45, gt=0, lt=2, description="a burst counts with a correlation of this")
+    belt_px: float = Field(default=1.5, gt=0, description="moves by more than this from picture to picture")
+    belt_disagree_s: float = Field(default=60.0, ge=0, description="belt and motor disagree for this long")
     covert_belt_s: float = Field(default=600.0, ge=0, description="a stopped mine's belt runs outside its permit")
     covert_hoist_duty: float = Field(default=0.2, gt=0, lt=1, description="share of an hour's minutes with a stroke")
     covert_share_producing: float = Field(default=0.9, gt=0, description="hoist's share of energy, to producing days")

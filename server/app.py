@@ -12,10 +12,12 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from aiohttp import web
 
+from analytics.messages import Blind, Observed
 from analytics.plugin import Reading
 from analytics.rules.electric import rated_current
 from analytics.rules.runstate import RunStates
@@ -47,6 +49,7 @@ from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
 from server.api.sources import SourceDoor
+from server.api.spots import SpotDoor
 from server.api.system import SystemDoor
 from server.api.uplinks import UplinkDoor
 from server.api.whip import WhipDoor
@@ -84,6 +87,7 @@ from server.sessions.machine import State
 from server.sessions.service import SessionService
 from server.snapshot import Rooms
 from server.sources import Sources
+from server.spots import KeySpots
 from server.store import chain
 from server.store.database import Database, sqlite_url
 from server.store.errors import StoreError
@@ -115,6 +119,7 @@ LONGEST_DELAY_S = dict.fromkeys(
         "streams",
         "moderation",
         "posts",
+        "spots",
         "rules",
         "media",
         "recorder",
@@ -160,6 +165,7 @@ class Parts:
     quality: DataQuality
     mine_files: MineFiles
     posts: DutyPosts
+    spots: KeySpots
     vision: VisionWorker
     recordings: Recordings
     system: SystemParts
@@ -217,12 +223,13 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         conductor.on_removed, conductor.on_rooms_changed = streams.client_removed, streams.recheck
         moderation = Moderation(conductor, streams, sessions)
         posts = DutyPosts(settings, database, tree, bus, alert_service, streams, sessions)
-        vision = VisionWorker(
-            settings.analytics, on_observed=posts.observed, on_blind=posts.blind, on_state=posts.vision_state
-        )
-        posts.look_by(vision)
+        spots = KeySpots(
+            settings, database, tree, alert_service, posts, ingest, parameters,
+            running=partial(_runs, states), facts=registry.facts,
+        )  # fmt: skip
+        vision = _eyes(settings, posts, spots, parameters)
         await duty.load(conductor, posts, alert_service, sessions)
-        streams.on_camera, streams.on_camera_gone = posts.camera_started, posts.camera_gone
+        streams.on_camera = streams.on_camera_gone = posts.looking.camera_changed
         recorded = Recordings(settings, database, conductor, sessions, streams)
         conductor.recording_of = recorded.state_of
         streams.on_published, sessions.on_changed = _heed(moderation, recorded)
@@ -256,6 +263,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             incidents=incidents,
             mine_files=mine_files,
             posts=posts,
+            spots=spots,
             vision=vision,
             recordings=recorded,
             system=SystemParts(
@@ -402,8 +410,8 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         running["ingest"] = parts.ingest.run
     if parts.settings.uplinks:
         running["uplinks"] = parts.uplinks.run
-    if parts.settings.analytics.posts:
-        running |= {"posts": parts.posts.run, "vision": parts.vision.run}
+    if parts.settings.analytics.posts or parts.settings.analytics.spots:
+        running |= {"posts": parts.posts.run, "spots": parts.spots.run, "vision": parts.vision.run}
     if parts.settings.mqtt.host is not None and parts.settings.mqtt.home_assistant is not None:
         running["home_assistant"] = parts.home_assistant.run
     return running | parts.sources.units()
@@ -485,6 +493,29 @@ def _power(parts: Parts) -> Callable[[str], dict[str, str]]:
         return {device: parts.run_states.state(site, device) for device in named}
 
     return of
+
+
+def _runs(states: RunStates, site: str, device: str) -> bool | None:
+    """Whether a machine runs, by its power terminal; None: not known."""
+    return {"on": True, "off": False}.get(states.state(site, device))
+
+
+def _eyes(settings: Settings, posts: DutyPosts, spots: KeySpots, parameters: Parameters) -> VisionWorker:
+    """The worker that looks, for duty posts and key spots."""
+
+    def observed(seen: Observed) -> None:
+        posts.observed(seen)
+        spots.observed(seen)
+
+    def blind(one: Blind) -> None:
+        posts.blind(one)
+        spots.blind(one)
+
+    vision = VisionWorker(settings.analytics, on_observed=observed, on_blind=blind, on_state=posts.vision_state)
+    posts.look_by(vision)
+    spots.look()
+    parameters.on_change.append(spots.parameters_changed)
+    return vision
 
 
 def _rated(settings: Settings) -> dict[tuple[str, str], float]:
@@ -574,6 +605,7 @@ def application(parts: Parts) -> web.Application:
     plan = PlanDoor(parts.registry, parts.live, parts.minutes, _power(parts))
     consultation = ConsultationDoor(parts.sessions, parts.conductor, sessions)
     rules, incidents = RulesDoor(parts.parameters, parts.rules), IncidentDoor(parts.incidents)
+    spots = SpotDoor(parts.spots)
     upwards = UplinkDoor(parts.uplinks, parts.quality)
     sources = SourceDoor(parts.sources, settings.push if "push" in settings.analytics.telemetry else (), settings.omlox)
     muster = MusterDoor(parts.musters, parts.registry)
@@ -582,7 +614,7 @@ def application(parts: Parts) -> web.Application:
     hazards = HazardDoor(parts.hazards, parts.sessions, parts.duty.checks)
     consultations = (sessions, consultation, reports)
     doors = (*consultations, whip, registry, *duty, plan, fetched, rules, incidents, upwards, muster, phones, hazards)
-    office = (AuditDoor(parts.system.audit_check), SystemDoor(parts.system), sources)
+    office = (AuditDoor(parts.system.audit_check), SystemDoor(parts.system), sources, spots)
     routes = Routes.of(*shared, *(one.routes() for one in (*doors, *office)))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(

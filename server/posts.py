@@ -10,6 +10,7 @@ import base64
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -22,6 +23,7 @@ from analytics.vision.reference import ReferenceRefused
 from config.settings import DutyPostSettings, Settings
 from server.alerts.service import AlertService
 from server.bus import Bus
+from server.looking import Looking
 from server.references import Mode, References
 from server.sessions.service import SessionService
 from server.store import timeline
@@ -29,7 +31,7 @@ from server.store.database import Database
 from server.store.errors import StoreError
 from server.store.pictures import store_picture
 from server.store.sites import SiteTree
-from server.streams import Camera, StreamError, Streams
+from server.streams import Camera, Streams
 from server.vision import VisionWorker
 
 log = structlog.get_logger()
@@ -37,7 +39,7 @@ log = structlog.get_logger()
 TICK_S = 0.5
 PICTURE_TIMEOUT_S = 2.0
 RETRY_S = 0.5
-"""A store or a media worker that is away is asked again after this."""
+"""A store that is away is asked again after this."""
 
 
 class DutyPosts:
@@ -58,68 +60,47 @@ class DutyPosts:
         self._tree = tree
         self._bus = bus
         self._alerts = alerts
-        self._streams = streams
+        self.looking = Looking(streams)
         self._sessions = sessions
         self._simulated = settings.server.simulated
         self._settings = {one.post: one for one in settings.analytics.posts}
         self._posts: dict[str, DutyPost] = {}
         self._sleep: dict[str, SleepWatch] = {}
-        self._cameras: dict[str, Camera] = {}
         self._outcomes: deque[Output | SleepOutput] = deque()
         self._references = References(settings.server.data_dir)
         self._lessons: deque[Learned] = deque(maxlen=1000)
         self._wake = asyncio.Event()
-        self._to_choose: set[tuple[str, str]] = set()
         self.vision: VisionWorker | None = None
         self.on_warned: Callable[[Finding, DutyPostSettings], None] = lambda finding, post: None
         """A rule has warned about a post: somebody at the desk may be asked."""
         self.on_over: Callable[[Finding], None] = lambda finding: None
         """What a rule had told of has ended."""
+        self.views: dict[str, str] = {}
+        """Subjects of findings that are not of posts, and what the vision worker calls the view of each."""
 
     def look_by(self, vision: VisionWorker) -> None:
         """The worker that looks; to be told before anything runs."""
         self.vision = vision
+        self.looking.tap_address = vision.tap_address
         vision.on_learned = self.learned
+        for site, name in {(one.site, one.camera) for one in self._settings.values()}:
+            self.looking.look(site, name, partial(self._look, site, name))
 
     # --- cameras ---
 
-    def camera_started(self, camera: Camera) -> None:
-        """A site's camera began: if a post looks through it, analyse it."""
-        self._choose(camera.site, camera.name)
-
-    def camera_gone(self, camera: Camera) -> None:
-        """Another one of the same name may take its place."""
-        self._choose(camera.site, camera.name)
-
-    def _choose(self, site: str, name: str) -> None:
-        if self.looks_through(site, name):
-            self._to_choose.add((site, name))
-            self._wake.set()
-
-    async def _look(self, site: str, name: str) -> None:
-        """Analyse the best live camera of this name: a device of the site before somebody's page."""
+    async def _look(self, site: str, name: str, camera: Camera | None) -> None:
+        """Analyse another camera than before, or none."""
         key, vision = f"{site}/{name}", self.vision
         if vision is None:
             return
-        found = self._streams.cameras(site, name)
-        now = self._cameras.get(key)
-        best = found[0] if found else None
-        if now is not None and now in found and now.device == (best is not None and best.device):
-            return
-        if now is not None:
-            del self._cameras[key]
-            vision.unwatch(key)
-            if now in found:
-                await self._streams.tap(now.track, None)
-        if best is None:
+        vision.unwatch(key)
+        if camera is None:
             return
         references = await asyncio.to_thread(self._references.of, site, name)
-        await self._streams.tap(best.track, vision.tap_address)
-        self._cameras[key] = best
         post = next(one for one in self._settings.values() if f"{one.site}/{one.camera}" == key)
-        vision.watch(key, best.track, post.detector, post.zone, references)
+        vision.watch(key, camera.track, post.detector, post.zone, references)
         for rule in self._watching(key, post.detector):
-            rule.simulated = self._simulated or best.simulated
+            rule.simulated = self._simulated or camera.simulated
 
     async def reference(self, site: str, name: str) -> dict[Mode, bytes]:
         """What the view of a camera looks like, as PNG."""
@@ -134,7 +115,7 @@ class DutyPosts:
         key = f"{site}/{name}"
         post = next(one for one in self._settings.values() if f"{one.site}/{one.camera}" == key)
         await asyncio.to_thread(self._references.forget, site, name)
-        if (camera := self._cameras.get(key)) is not None and self.vision is not None:
+        if (camera := self.looking.camera(site, name)) is not None and self.vision is not None:
             self.vision.watch(key, camera.track, post.detector, post.zone)
 
     def learned(self, lesson: Learned) -> None:
@@ -147,7 +128,7 @@ class DutyPosts:
     async def _keep_lessons(self) -> None:
         while self._lessons:
             lesson = self._lessons.popleft()
-            site, _, name = lesson.camera.partition("/")
+            site, _, name = lesson.camera.partition("#")[0].partition("/")
             try:
                 png = base64.b64decode(lesson.png)
                 await asyncio.to_thread(self._references.put, site, name, lesson.mode, png)
@@ -183,6 +164,10 @@ class DutyPosts:
 
     def _rules(self) -> list[DutyPost | SleepWatch]:
         return [*self._posts.values(), *self._sleep.values()]
+
+    def take(self, findings: Sequence[Finding]) -> None:
+        """Findings of others who look, to become alerts with pictures in the same order and with the same care."""
+        self._take(findings)
 
     def _take(self, outcomes: Sequence[Output | SleepOutput]) -> None:
         if outcomes:
@@ -222,7 +207,7 @@ class DutyPosts:
 
     def _state(self, post: str) -> dict[str, object]:
         settings, rule = self._settings[post], self._posts.get(post)
-        camera = self._cameras.get(f"{settings.site}/{settings.camera}")
+        camera = self.looking.camera(settings.site, settings.camera)
         return {
             "post": post,
             "site": settings.site,
@@ -262,9 +247,9 @@ class DutyPosts:
         for post, settings in self._settings.items():
             if post not in self._posts:
                 await self._begin(post, settings)
-        self._to_choose |= {(one.site, one.camera) for one in self._settings.values()}
         self._wake.set()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self.looking.run())
             group.create_task(self._tick())
             group.create_task(self._carry_out(group))
 
@@ -294,15 +279,6 @@ class DutyPosts:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._to_choose:
-                wanted = self._to_choose.pop()
-                try:
-                    await self._look(*wanted)
-                except StreamError as error:
-                    log.warning("camera_not_tapped", camera="/".join(wanted), reason=error.error)
-                    self._to_choose.add(wanted)
-                    await asyncio.sleep(RETRY_S)
-                    break
             await self._keep_lessons()
             while self._outcomes:
                 try:
@@ -312,8 +288,6 @@ class DutyPosts:
                     await asyncio.sleep(RETRY_S)
                     continue
                 self._outcomes.popleft()
-            if self._to_choose:
-                self._wake.set()
 
     async def _tell(self, outcome: Output | SleepOutput, group: asyncio.TaskGroup) -> None:
         if isinstance(outcome, Finding):
@@ -338,7 +312,8 @@ class DutyPosts:
         if self.vision is None:
             return
         camera = settings.camera if settings is not None else finding.subject  # equipment findings name the camera
-        picture = await self.vision.picture(f"{finding.site}/{camera}", 960, PICTURE_TIMEOUT_S)
+        view = self.views.get(f"{finding.site}/{finding.subject}", f"{finding.site}/{camera}")
+        picture = await self.vision.picture(view, 960, PICTURE_TIMEOUT_S)
         if picture is None or not picture.jpeg:
             log.info("no_evidence_picture", alert=alert)
             return

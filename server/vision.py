@@ -139,11 +139,15 @@ class VisionWorker:
         detector: str,
         zone: tuple[tuple[float, float], ...] = (),
         references: Mapping[Mode, bytes] = MappingProxyType({}),
+        frames_per_s: float = 0.0,
     ) -> None:
         """Run a detector on a track, now and after every restart, in place of what this camera had before.
-        `references`: what its view looks like; a mode that is missing is learned."""
+        `references`: what its view looks like; a mode that is missing is learned. `frames_per_s`: 0 = as the
+        detector wants and the settings allow."""
         encoded = {mode: base64.b64encode(png).decode() for mode, png in references.items()}
-        watch = Watch(camera=camera, track=track, detector=detector, zone=zone, references=encoded)
+        watch = Watch(
+            camera=camera, track=track, detector=detector, zone=zone, references=encoded, frames_per_s=frames_per_s
+        )  # fmt: skip
         self._watches[camera] = watch
         del self._stuck[camera]
         if self._link is not None:

@@ -8,6 +8,7 @@
 | E4 | power | hoist's load repeats by the day (autocorrelation > 0.5 over 5 days), > 0.4 of it by night | 2 |
 | E5 | positions | more people than the permitted crew for 10 min | 1; half as many again, or for two hours: 2 |
 | E6 | video | a loaded belt in most looks of half an hour | 2 |
+| E6 | video | a belt or hoist that moves in most looks of half an hour | 1 |
 | E6 | gate | loaded trucks leave at night | 2 |
 | E7 | power | current of face equipment for 10 min | 2 |
 | E8 | video | cameras of the mine dark, moved or gone | 1 |
@@ -123,6 +124,7 @@ class CovertRules:
         self._crowd_since: float | None = None
         self._people: tuple[float, float] | None = None
         self._looks: deque[tuple[float, bool]] = deque()
+        self._motion: deque[tuple[float, bool]] = deque()
         self._trucks: deque[tuple[float, float]] = deque()
         self._blind: dict[str, float] = {}
         self._shares: dict[str, deque[float]] = {"producing": deque(maxlen=28), "stopped": deque(maxlen=28)}
@@ -140,6 +142,7 @@ class CovertRules:
                 self._motors[device] = old
         self.evidence, self._shares, self._blind = before.evidence, before._shares, before._blind
         self._looks, self._trucks, self._people = before._looks, before._trucks, before._people
+        self._motion = before._motion
         self._crowd_since, self._minute, self._hour = before._crowd_since, before._minute, before._hour
         self._stop, self._last_at = before._stop, before._last_at
 
@@ -173,6 +176,10 @@ class CovertRules:
             self._looks.append((one.source_at, one.value > 0))
             while self._looks[0][0] < one.source_at - LOOKS_S:
                 self._looks.popleft()
+        elif one.quantity in ("belt_running", "hoist_moving"):
+            self._motion.append((one.source_at, one.value > 0))
+            while self._motion[0][0] < one.source_at - LOOKS_S:
+                self._motion.popleft()
         elif one.quantity == "trucks_out":
             self._trucks.append((one.source_at, one.value))
             while self._trucks[0][0] < one.source_at - TRUCKS_S:
@@ -253,6 +260,7 @@ class CovertRules:
     def _begin_stop(self) -> None:
         """What was run and seen before the stop is no evidence of what is done in it."""
         self._looks.clear()
+        self._motion.clear()
         self._trucks.clear()
         self._crowd_since = self._people = None
         for motor in self._motors.values():
@@ -370,6 +378,11 @@ class CovertRules:
         looks = [loaded for at, loaded in self._looks if now - at <= LOOKS_S]
         if len(looks) >= LOOKS and sum(looks) / len(looks) >= LOADED_SHARE:
             self._seen("E6", "video", "belt", self._looks[0][0], now, 2, {"looks": len(looks), "loaded": sum(looks)})
+        moving = [moves for at, moves in self._motion if now - at <= LOOKS_S]
+        if len(moving) >= LOOKS and sum(moving) / len(moving) >= LOADED_SHARE:
+            self._seen(
+                "E6", "video", "moving", self._motion[0][0], now, 1, {"looks": len(moving), "moving": sum(moving)}
+            )  # fmt: skip
         night = _is_night(now)
         trucks = sum(count for at, count in self._trucks if now - at <= TRUCKS_S and _is_night(at))
         if night and trucks >= TRUCKS:

@@ -33,6 +33,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "season": ("负荷与同时段历史不符", "its load is not what it is at this hour"),
     "data_replayed": ("数据疑似重放", "data seem to be sent a second time"),
     "energy_mismatch": ("电度与功率不符", "energy meter and power do not agree"),
+    "video_over_quota": ("视频统计人数超过定员", "cameras count more people than the quota"),
+    "video_intrusion": ("有人进入危险区域", "somebody is in the danger zone"),
+    "belt_disagrees": ("皮带画面与电机状态不一致", "the belt's picture and its motor disagree"),
     "covert_running": ("疑似明停暗开", "seems to be producing although officially stopped"),
 }
 """Every rule of a mine's board."""

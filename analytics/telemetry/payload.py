@@ -112,6 +112,8 @@ QUANTITIES: dict[str, Quantity] = {
     "people_in": Quantity("1", 0, 1e9),
     "people_out": Quantity("1", 0, 1e9),
     "belt_loaded": Quantity("1", 0, 1),
+    "belt_running": Quantity("1", 0, 1),
+    "hoist_moving": Quantity("1", 0, 1),
     "trucks_out": Quantity("1", 0, 9_999),
     "sos": Quantity("1", 0, 1),
     "station_run": Quantity("1", 0, 9),

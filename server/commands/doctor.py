@@ -250,8 +250,8 @@ def _model(settings: Settings) -> Result:
     from analytics.onnx import SHIPPED, load, load_tried
     from analytics.providers import called
 
-    if not settings.analytics.posts:
-        return Result("pass", "vision", "no duty post is set, nothing is analysed")
+    if not settings.analytics.posts and not settings.analytics.spots:
+        return Result("pass", "vision", "no duty post or key spot is set, nothing is analysed")
     try:
         path, wish = settings.analytics.model, settings.analytics.provider
         model = load(SHIPPED, wish=wish) if path is None else load_tried(path, wish)

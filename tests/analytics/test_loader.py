@@ -57,10 +57,9 @@ def test_every_built_in_detector_keeps_the_contract(name: str, tmp_path: Path) -
     assert again == look(detector)
 
 
-@pytest.mark.parametrize("name", sorted(BUILT_IN))
-def test_a_built_in_detector_says_why_its_model_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_built_in_detector_says_why_its_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelRefused, match="no_card"):
-        load_detector(name, DetectorOptions("mine-1/room", model=tmp_path / "none.onnx"))
+        load_detector("absence", DetectorOptions("mine-1/room", model=tmp_path / "none.onnx"))
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones(packages: Path) -> None:

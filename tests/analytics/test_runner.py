@@ -1,4 +1,6 @@
 import base64
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -59,6 +61,35 @@ class _AtTheDesk:
     def detect(self, frame: Frame) -> list[Detection]:
         assert frame.image.size
         return [Detection("person", 0.9, (0.2, 0.2, 0.8, 0.8), {"posture.work": 1.0})]
+
+
+class _Belt:
+    """A detector that wants three pictures in a row."""
+
+    name: ClassVar[str] = "belt"
+    frames_per_s: ClassVar[float] = 2.0
+    burst: ClassVar[int] = 3
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        raise AssertionError("one picture was given")
+
+    def detect_burst(self, frames: Sequence[Frame]) -> list[Detection]:
+        steps = {f"step{n}": b.pts_s - a.pts_s for n, (a, b) in enumerate(pairwise(frames))}
+        return [Detection("flow", 1.0, BOX, steps)]
+
+
+def test_a_detector_of_bursts_is_given_successive_pictures_at_its_rate() -> None:
+    camera = CameraRunner(Watch(camera="mine-1/belt", track="p1/0", detector="belt", frames_per_s=1.0), 25.0)
+    camera.detector = _Belt()
+    given = []
+    for unit in clip(6):
+        camera.decode([unit])
+        if (waiting := camera.take_waiting()) is not None:
+            _, (seen,) = camera.look(*waiting)
+            given.append(seen.attributes)
+    assert len(given) == pytest.approx(6, abs=1)
+    assert all(list(steps.values()) == pytest.approx([0.1, 0.1]) for steps in given)
+    assert camera.take_skipped() == pytest.approx(60 - 3 * len(given), abs=2)
 
 
 def test_persons_are_told_with_their_motion_from_the_second_picture_on() -> None:
@@ -138,7 +169,7 @@ def test_good_detections_pass_and_boxes_are_cut_to_the_picture() -> None:
         [Detection("person", 0.5, ("a", "b", "c", "d"))],  # type: ignore[arg-type]
         [Detection("x" * 65, 0.5, BOX)],
         [Detection("person", 0.5, BOX, {"a": float("nan")})],
-        [Detection("person", 0.5, BOX, {f"a{n}": 0.0 for n in range(33)})],
+        [Detection("person", 0.5, BOX, {f"a{n}": 0.0 for n in range(65)})],
     ],
     ids=lambda value: str(value)[:40],
 )

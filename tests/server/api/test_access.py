@@ -27,6 +27,7 @@ from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
 from server.api.sources import SourceDoor
+from server.api.spots import SpotDoor
 from server.api.system import SystemDoor
 from server.api.uplinks import UplinkDoor
 from server.api.whip import WhipDoor
@@ -54,6 +55,7 @@ ALLOWED: dict[str, str] = {
     "GET /api/cameras": PEOPLE,
     "GET /api/cameras/diagnosis": PEOPLE,
     "GET /api/cameras/reference": PEOPLE,
+    "GET /api/spots": PEOPLE,
     "POST /api/cameras/reference": "admin engineer",
     "GET /api/posts": PEOPLE,
     "GET /api/alerts": PEOPLE,
@@ -215,6 +217,7 @@ DECLARED = Routes.of(
     ReportDoor(NOTHING, SESSIONS).routes(),  # type: ignore[arg-type]
     WhipDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     PhoneDoor(None).routes(),
+    SpotDoor(NOTHING).routes(),  # type: ignore[arg-type]
     RegistryDoor(NOTHING).routes(),  # type: ignore[arg-type]
     RulesDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     IncidentDoor(NOTHING).routes(),  # type: ignore[arg-type]
