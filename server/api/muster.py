@@ -110,6 +110,9 @@ class Mustered(Output):
     came_back: int
     note: str
     by_hand: str
+    going: Literal["advancing", "no_progress", "wrong_way", "unknown"]
+    """Whether the distance to the way out shrank over the last minute."""
+    to_exit_m: float | None
 
 
 class PeoplePage(Output):
@@ -271,6 +274,7 @@ class MusterDoor:
     def _person(self, one: Muster, member: Member, named: bool) -> Mustered:
         person = self.registry.person(one.site, member.card)
         name, phone = (person.name, person.phone) if person is not None else ("", "")
+        getting_on = self.musters.evacuation(one.muster)
         return Mustered(
             card=member.card,
             name=name if named else masking.name(name),
@@ -290,6 +294,8 @@ class MusterDoor:
             came_back=member.came_back,
             note=member.note,
             by_hand=member.by_hand,
+            going=getting_on.going(member.card) if getting_on else "unknown",
+            to_exit_m=getting_on.to_exit.get(member.card) if getting_on else None,
         )
 
     async def _log(self, who: Visitor, one: Muster, request: web.Request, reason: str, *, once: bool = True) -> None:

@@ -134,6 +134,10 @@ class Board:
     """Not confirmed out. None: unknown, because no positions come in and the figure would be a false comfort."""
     oldest_age_s: float | None
     """Of the knowledge about those who are not out."""
+    going: Mapping[str, int] = field(default_factory=dict)
+    """People by whether they get on (`server.muster.progress`), where that is known."""
+    crowds: Sequence[Mapping[str, Any]] = ()
+    """Pieces of roadways with more people than can move."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -9,16 +9,18 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 from sqlalchemy import insert, select, update
 
 from analytics.mine import MineFacts
+from analytics.ways import Ways
 from server.bus import Bus
 from server.muster.errors import MusterError
 from server.muster.machine import LOST_PERIODS, LOST_S, Board, Member, Muster, Sight, board, due, judge
+from server.muster.progress import Evacuation
 from server.positions import LivePositions
 from server.store import audit, timeline
 from server.store.audit import canonical
@@ -90,6 +92,8 @@ class Musters:
         self._pending: dict[str, set[str]] = {}
         """Cards that changed and are not written yet, for the store was away."""
         self._history: dict[str, deque[tuple[float, int | None, dict[str, int]]]] = {}
+        self._evacuations: dict[str, Evacuation] = {}
+        self._ways: dict[str, tuple[MineFacts, Ways]] = {}
         self._changing = asyncio.Lock()
 
     async def load(self) -> None:
@@ -138,7 +142,16 @@ class Musters:
         """The figures now."""
         now = self._clock()
         feed = self._live.feed(one.site, now)
-        return board(one.members.values(), feed.state, feed.newest_at, now)
+        figures = board(one.members.values(), feed.state, feed.newest_at, now)
+        getting_on = self._evacuations.get(one.muster)
+        if getting_on is None:
+            return figures
+        crowds = [crowd._asdict() for crowd in getting_on.crowds]
+        return replace(figures, going=getting_on.counts(), crowds=crowds)
+
+    def evacuation(self, muster: str) -> Evacuation | None:
+        """How people get on, while it is going on."""
+        return self._evacuations.get(muster)
 
     async def final(self, one: Muster) -> Board:
         """The figures of an ended one, as they were then."""
@@ -239,6 +252,7 @@ class Musters:
             one.ended_at, one.ended_by, one.end_reason = now, by, reason
             self._open.pop(one.site, None)
             self._history.pop(muster, None)
+            self._evacuations.pop(muster, None)
             self._pending.pop(muster, None)
             await self._tell(entries)
             return one
@@ -351,6 +365,7 @@ class Musters:
                 entries = await self._write(one, members, lists, now)
                 pending.clear()
                 one.lists += len(lists)
+            self._get_on(one, now)
             figures = self.board(one)
             self._history.setdefault(one.muster, deque(maxlen=HISTORY)).append(
                 (now, figures.left, dict(figures.states))
@@ -359,6 +374,13 @@ class Musters:
             body = summary(one, figures)
             for room in self._rooms(one):
                 await self._bus.publish("live", {"room": room, "kind": "muster", "key": one.muster, "body": body})
+
+    def _get_on(self, one: Muster, now: float) -> None:
+        facts = self._facts(one.site)
+        known = self._ways.get(one.site)
+        if known is None or known[0] is not facts:
+            known = self._ways[one.site] = (facts, Ways(facts))
+        self._evacuations.setdefault(one.muster, Evacuation()).tick(one.members.values(), known[1], facts.drifts, now)
 
     async def _write(
         self, one: Muster, changed: list[Member], lists: list[DrawnList], now: float

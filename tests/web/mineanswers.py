@@ -101,7 +101,8 @@ class MineAnswers:
         now = time.time()
         board = {
             "at": now, "feed": feed, "feed_at": now - 700, "total": 3, "frozen": 3, "states": BOARD_STATES,
-            "zones": {"face": 2}, "left": left, "oldest_age_s": 640.0,
+            "zones": {"face": 2}, "left": left, "oldest_age_s": 640.0, "going": {"wrong_way": 1, "no_progress": 2},
+            "crowds": [{"drift": "main", "from_m": 120.0, "people": 45, "per_m2": 2.25}],
         }  # fmt: skip
         a_list = {
             "number": 0, "due_at": now - 100, "at": now - 100, "sha256": "ab" * 32, "total": 3, "left": 3,
@@ -133,7 +134,8 @@ class MineAnswers:
                 "card": card, "name": name if named else f"{name[:1]}**", "phone": "", "job": "采煤工", "shift": "",
                 "leader": card == "P1", "special": False, "visitor": False, "known": True, "state": state, "since": now,
                 "zone": "face", "place": [1, 2, 3], "seen_at": now - age, "frozen": True, "came_back": 0, "note": "",
-                "by_hand": "",
+                "by_hand": "", "going": "wrong_way" if card == "P1" else "unknown",
+                "to_exit_m": 612.4 if card == "P1" else None,
             }  # fmt: skip
 
         people = [

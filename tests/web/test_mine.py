@@ -40,6 +40,11 @@ async def test_muster_is_begun_by_two_presses(screens: Screens) -> None:
     await expect(page.locator(".left-figure b")).to_have_text("2")
     assert screens.server.mine.sent == [("POST", "/api/musters", {"site": "hongqi", "reason": "gas", "drill": False})]
     await expect(page.locator(".person-row").first).to_contain_text("lost")
+    await expect(page.locator(".going li")).to_have_count(3)
+    await expect(page.locator(".going .wrong_way")).to_contain_text("1 going away from the way out")
+    row = page.locator(".person-row", has_text="P1")
+    await expect(row.locator(".chip.wrong_way")).to_have_text("wrong way")
+    await expect(row).to_contain_text("612 m to the way out")
     await page.get_by_role("button", name="Sign").click()
     await expect(page.locator(".people")).to_contain_text("张**")
     await page.get_by_role("button", name=re.compile("Show names")).click()

@@ -25,6 +25,8 @@ class MusterPage extends MinePage {
     this.people = [];
     /** @type {Map<string, any>} */
     this.zones = new Map();
+    /** @type {Map<string, string>} */
+    this.drifts = new Map();
     this.filter = '';
     this.zone = '';
     this.named = false;
@@ -49,7 +51,9 @@ class MusterPage extends MinePage {
     setInterval(() => this.#refresh(), REFRESH_MS);
     try {
       const plan = await api.plan(this.site);
-      this.zones = new Map(plan.features.filter((/** @type {any} */ one) => one.properties.what === 'zone').map((/** @type {any} */ one) => [one.properties.id, one.properties]));
+      const of = (/** @type {string} */ what) => plan.features.map((/** @type {any} */ one) => one.properties).filter((/** @type {any} */ one) => one.what === what);
+      this.zones = new Map(of('zone').map((/** @type {any} */ one) => [one.id, one]));
+      this.drifts = new Map(of('drift').map((/** @type {any} */ one) => [one.id, pickField(one, 'name')]));
     } catch (error) {
       app.report(error);
     }
@@ -178,10 +182,23 @@ class MusterPage extends MinePage {
         <dt>${t('muster.by')}</dt><dd>${this.muster.by} ${this.muster.reason}</dd>
       </dl>
       ${live ? nothing : html`<p class="feed-bad">${icon('wifi-off')} ${board.feed_at ? t('muster.feed_stale', { age: age(now - board.feed_at) }) : t('muster.feed_never')} ${t('muster.as_known')}</p>`}
+      ${this.#goingWrong(board)}
       ${this.muster.drill ? html`<p class="drill">${t('muster.drill')}</p>` : nothing}
       ${this.old ? html`<p class="feed-bad">${t('muster.over', { at: moment(this.muster.ended_at, app.now()) })}</p>` : nothing}
       ${this.muster.left_out ? html`<p class="hint">${t('muster.left_out', { n: this.muster.left_out })}</p>` : nothing}
     </header>`;
+  }
+
+  /** Who stands still, who goes away from the way out, where it is crowded. @param {any} board */
+  #goingWrong(board) {
+    const going = board.going ?? {};
+    const crowds = board.crowds ?? [];
+    if (this.old || !(going.wrong_way || going.no_progress || crowds.length)) return nothing;
+    return html`<ul class="going">
+      ${going.wrong_way ? html`<li class="wrong_way">${icon('triangle-alert')} ${t('muster.wrong_way_n', { n: going.wrong_way })}</li>` : nothing}
+      ${going.no_progress ? html`<li class="no_progress">${icon('clock')} ${t('muster.no_progress_n', { n: going.no_progress })}</li>` : nothing}
+      ${crowds.map((/** @type {any} */ one) => html`<li class="crowd">${icon('users')} ${t('muster.crowd', { drift: this.drifts.get(one.drift) || one.drift, at: Math.round(one.from_m), n: one.people })}</li>`)}
+    </ul>`;
   }
 
   #byZone() {
@@ -228,9 +245,9 @@ class MusterPage extends MinePage {
       <div class="scroll"><table>
         <thead><tr><th>${t('muster.state')}</th><th>${t('muster.person')}</th><th>${t('muster.last_zone')}</th><th class="num">${t('readings.age')}</th><th></th></tr></thead>
         <tbody>${list.slice(0, SHOWN).map((one) => html`<tr class="person-row ${one.state}">
-          <td><span class="mark ${one.state}">${icon(/** @type {any} */ (ICONS)[one.state])} ${t(`muster.state.${one.state}`)}</span>${one.by_hand ? html`<span class="chip">${t('muster.by_hand')}</span>` : nothing}${one.came_back ? html`<span class="chip">${t('muster.came_back')}</span>` : nothing}</td>
+          <td><span class="mark ${one.state}">${icon(/** @type {any} */ (ICONS)[one.state])} ${t(`muster.state.${one.state}`)}</span>${one.by_hand ? html`<span class="chip">${t('muster.by_hand')}</span>` : nothing}${one.came_back ? html`<span class="chip">${t('muster.came_back')}</span>` : nothing}${one.going === 'wrong_way' || one.going === 'no_progress' ? html`<span class="chip ${one.going}">${t(`muster.${one.going}`)}</span>` : nothing}</td>
           <td><b>${one.name || one.card}</b> <span class="faint">${one.name ? one.card : ''} ${one.job}</span> ${one.leader ? html`<span class="chip">${t('plan.leader')}</span>` : nothing}${one.visitor || !one.known ? html`<span class="chip">${one.known ? t('muster.visitor') : t('muster.unknown_card')}</span>` : nothing}${one.frozen ? nothing : html`<span class="chip">${t('muster.later')}</span>`} ${this.named && one.phone ? one.phone : ''} ${one.note ? html`<i>${one.note}</i>` : nothing}</td>
-          <td>${this.#zoneName(one.zone)}</td>
+          <td>${this.#zoneName(one.zone)}${one.to_exit_m === null || this.old ? nothing : html` <span class="faint">${t('muster.to_exit', { n: Math.round(one.to_exit_m) })}</span>`}</td>
           <td class="num mono">${one.seen_at ? age(now - one.seen_at) : '—'}</td>
           <td>${this.mayAct && !this.old && (one.state !== 'out' || one.by_hand) ? html`<button class="small" @click=${() => this.#mark(one)}>${one.by_hand ? t('muster.mark_back') : t('muster.mark_out')}</button>` : nothing}</td></tr>`)}
         </tbody></table></div>
