@@ -607,6 +607,7 @@ class DutySettings(Section):
         ge=60,
         description="a general hazard that is so much overdue is red; a major one is at once",
     )
+    drill_s: float = Field(default=1800.0, ge=30, description="a drill of a chain ends after this at the latest")
     drill_day: int = Field(default=1, ge=1, le=28, description="day of the month on which numbers are tested")
     drill_hour: int = Field(default=10, ge=0, le=23, description="from this hour on, local time")
     webhooks: tuple[WebhookSettings, ...] = ()

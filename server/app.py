@@ -32,6 +32,7 @@ from server.api.cameras import CameraDoor
 from server.api.checks import CheckDoor
 from server.api.consultation import ConsultationDoor
 from server.api.context import Check, Context
+from server.api.drills import DrillDoor
 from server.api.duty import DutyDoor
 from server.api.handovers import HandoverDoor
 from server.api.hazards import HazardDoor
@@ -205,7 +206,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
         )
         await sessions.load()
         alert_service = AlertService(database, tree, bus, further_rooms=sessions.rooms_about)
-        duty = DutyOffice.open(settings, database, tree, bus, alert_service, sessions.rooms_about)
+        duty = DutyOffice.open(settings, database, tree, bus, alert_service, sessions)
         registry, live, minutes, states, ingest, musters = await _telemetry(settings, database, tree, bus, sessions)
         parameters, rules, incidents = await _rules(
             settings, database, tree, bus, alert_service, registry, ingest, sessions
@@ -601,6 +602,7 @@ def application(parts: Parts) -> web.Application:
         RotaDoor(parts.duty.rota),
         CheckDoor(parts.duty.checks),
         HandoverDoor(parts.duty.handovers),
+        DrillDoor(parts.duty.drills),
     )
     plan = PlanDoor(parts.registry, parts.live, parts.minutes, _power(parts))
     consultation = ConsultationDoor(parts.sessions, parts.conductor, sessions)

@@ -100,6 +100,7 @@ SANS_IO = [
     "server/duty/chains.py",
     "server/duty/challenge.py",
     "server/duty/contacts.py",
+    "server/duty/drill.py",
     "server/duty/escalation.py",
     "server/duty/handover.py",
     "server/duty/rota.py",

@@ -64,6 +64,7 @@ WORDS: Mapping[str, Words] = {
     "pin-ok": Words(
         "正在加入会商。", "zheng4zai4 jia1ru4 hui4shang1.", "You are now joining the consultation."
     ),
+    "drill": Words("这是演练。", "zhe4 shi4 yan3lian4.", "This is a drill."),
     "menu-alert": Words(
         "煤矿报警。由我处理，请按一。呼叫下一位，请按二。",
         "mei2kuang4 bao4jing3. you2 wo3 chu3li3, qing3 an4 yi1. hu1jiao4 xia4 yi2 wei4, qing3 an4 er4.",

@@ -11,6 +11,7 @@ falling or level figures, so that they can be told apart by ear:
 | `pin-ok`, `accepted` | three rising notes |
 | `next`, `goodbye` | two and three falling notes |
 | `menu-alert` | five quick high-low changes |
+| `drill` | two long high beeps |
 | `join`, `leave` | a rising and a falling pair |
 | `muted`, `unmuted` | two notes down to a low one, and up from it |
 | `alone` | one long low note |
@@ -52,6 +53,7 @@ SIGNALS: Mapping[str, Sequence[Tone]] = {
     "leave": (_note(120, _G), _note(180, _C)),
     "goodbye": (_note(150, _G), _note(150, _E), _note(300, _C)),
     "menu-alert": tuple(_note(120, frequency) for frequency in (_HIGH, _G) * 5),
+    "drill": tuple(sound for _ in range(2) for sound in (_note(400, 1400), _pause(200))),
     "accepted": (_note(120, _C), _note(120, _E), _note(200, _G)),
     "next": (_note(150, _E), _note(250, _C)),
     "muted": (_note(150, _E), _note(250, 330)),

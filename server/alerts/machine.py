@@ -24,6 +24,8 @@ from typing import Literal, Protocol
 
 from analytics.finding import Finding, Severity
 
+DRILL = "drill"
+"""Rule of alerts that are drills (`server.duty.drill`)."""
 Outcome = Literal["confirmed", "false_alarm", "explained"]
 OUTCOMES: tuple[Outcome, ...] = ("confirmed", "false_alarm", "explained")
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "alarm", "critical")
@@ -167,6 +169,11 @@ class Alert:
     closed: Closing | None = None
     simulated: bool = False
 
+    @property
+    def drill(self) -> bool:
+        """Nothing has happened; it is only tried who comes."""
+        return self.rule == DRILL
+
     def as_dict(self) -> dict[str, object]:
         """As in the API and in entries."""
         return {
@@ -193,6 +200,7 @@ class Alert:
             "outcome": self.outcome,
             "closed": asdict(self.closed) if self.closed else None,
             "simulated": self.simulated,
+            **({"drill": True} if self.drill else {}),
         }
 
 

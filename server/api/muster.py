@@ -17,6 +17,7 @@ from server.muster.machine import Member, Muster
 from server.muster.service import DrawnList, Musters, summary
 from server.registry import masking
 from server.registry.service import Registry
+from server.store import sessions as session_rows
 from signaling.room.messages import Id
 
 Words = Annotated[str, Field(max_length=200)]
@@ -209,8 +210,9 @@ class MusterDoor:
 
     async def begin(self, context: Context, request: web.Request, body: Begin) -> MusterBody:
         who = require(context, request, "consult", body.site)
+        drill = body.drill or await _within_a_drill(context, body)
         one = await self.musters.start(
-            body.site, who.user.user, reason=body.reason, session=body.session, alert=body.alert, drill=body.drill,
+            body.site, who.user.user, reason=body.reason, session=body.session, alert=body.alert, drill=drill,
             address=request.remote or "",
         )  # fmt: skip
         return await self._body(context, one)
@@ -321,3 +323,15 @@ def _list_body(drawn: DrawnList, signed_by: str | None) -> ListBody:
 async def _name(context: Context, user: str) -> str:
     found = await context.identity.get_user(user)
     return found.name if found is not None else user
+
+
+async def _within_a_drill(context: Context, body: Begin) -> bool:
+    """What is begun from a drill is one."""
+    alert = await context.alerts.get(body.alert) if body.alert else None
+    if alert is not None and alert.drill:
+        return True
+    if not body.session:
+        return False
+    async with context.database.reading() as connection:
+        state = await session_rows.get(connection, body.session)
+    return state is not None and bool(state.get("drill"))

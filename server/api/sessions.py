@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import Field
 
+from server.alerts.machine import Alert
 from server.api.context import Context
 from server.api.http import ApiProblem, Input, Output, Query, Routes, query, require, visitor
 from server.conductor import Conductor
+from server.duty.drill import MARK_ZH
 from server.identity.roles import holds
 from server.identity.service import Visitor
 from server.posts import DutyPosts
@@ -21,6 +23,7 @@ from signaling.room.messages import TrackNotice
 Level = Literal["nation", "province", "city", "county"]
 SiteId = Annotated[str, Field(min_length=1, max_length=63)]
 MAX_KEY = 128
+MAX_TITLE = 120
 
 
 class Start(Input):
@@ -33,6 +36,8 @@ class Start(Input):
     title: Annotated[str, Field(max_length=120)] = ""
     template: Annotated[str, Field(max_length=63)] = ""
     """Key of `GET /api/consultation/templates`."""
+    drill: bool = False
+    """A drill; one about the alert of a drill always is."""
 
 
 class Invite(Input):
@@ -111,8 +116,10 @@ class SessionDoor:
         """Ring the chosen levels. The same alert has one consultation: calling again rings those who are missing."""
         who = require(context, request, "consult", body.site)
         by = actor_of(context, who)
-        if body.alert is not None and not await self._alert_is_of(context, body):
-            raise ApiProblem("not_found", "There is no such alert at this site.")
+        about = await self._alert_of(context, body)
+        drill = about.drill if about is not None else body.drill
+        if body.drill and not drill:
+            raise ApiProblem("not_allowed", "A consultation about a real alert is no drill.")
         wanted = [one for one in context.tree.ancestors(body.site) if context.tree.level(one) in body.levels]
         invite = [site for site in (body.site, *wanted) if site != by.site]
         for state in self.sessions.about(body.site):
@@ -125,10 +132,18 @@ class SessionDoor:
         if body.template and template is None:
             raise ApiProblem("not_found", "There is no such template.")
         title = body.title or (template.title_zh if template else context.tree[body.site].name_zh)
+        title = f"{MARK_ZH}{title}"[:MAX_TITLE] if drill and not title.startswith(MARK_ZH) else title
         once = (key, by.user) if key else None
         try:
             return await self.sessions.start(
-                body.site, by, invite, title=title, alert=body.alert, once=once, template=body.template
+                body.site,
+                by,
+                invite,
+                title=title,
+                alert=body.alert,
+                once=once,
+                template=body.template,
+                drill=drill,
             )
         except SessionError as error:
             raced = [one for one in self.sessions.about(body.site) if one.alert == body.alert]
@@ -136,9 +151,13 @@ class SessionDoor:
                 raise
             return await self._again(context, raced[0], by, invite)
 
-    async def _alert_is_of(self, context: Context, body: Start) -> bool:
-        alert = await context.alerts.get(body.alert or "")
-        return alert is not None and context.tree.reaches(body.site, alert.site)
+    async def _alert_of(self, context: Context, body: Start) -> Alert | None:
+        if body.alert is None:
+            return None
+        alert = await context.alerts.get(body.alert)
+        if alert is None or not context.tree.reaches(body.site, alert.site):
+            raise ApiProblem("not_found", "There is no such alert at this site.")
+        return alert
 
     async def _again(self, context: Context, state: State, by: Actor, invite: list[str]) -> dict[str, object]:
         if by.site not in state.sites():  # whoever calls takes part

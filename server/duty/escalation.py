@@ -33,6 +33,7 @@ from enum import StrEnum
 from typing import Any
 
 from analytics.finding import Severity
+from server.alerts.machine import DRILL
 from server.duty.chains import RED, Station, Way, until_end, within
 
 NOBODY_WAIT_S = 10.0
@@ -229,6 +230,14 @@ class State:
     answered_site: str = ""
     nobody_told_at: float = 0.0
     simulated: bool = False
+    like: str = ""
+    """Of a drill: the rule whose chain it runs."""
+    up_to: str = ""
+    """Of a drill: the site that it climbs to."""
+
+    @property
+    def drill(self) -> bool:
+        return self.rule == DRILL
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -264,9 +273,12 @@ class Escalation:
         *,
         offset_h: float = 0.0,
         simulated: bool = False,
+        like: str = "",
+        up_to: str = "",
     ) -> tuple["Escalation", list[Action]]:
         """A new alert. Rings at once, unless it is not red and these are quiet hours."""
         state = State(alert, site, severity, rule, way.chain.chain, since_at=at, simulated=simulated)
+        state.like, state.up_to = like, up_to
         made = cls(state, way, offset_h=offset_h)
         return made, made._from(0, now, at, able)
 
@@ -466,6 +478,7 @@ class Escalation:
             "reached": list(s.reached),
             "by": s.answered_by,
             "by_site": s.answered_site,
+            **({"drill": True} if s.drill else {}),
         }
 
     def _following(self) -> Station | None:

@@ -1,7 +1,7 @@
 """The parts of duty, joined: who is called, who is on duty, whether he is there, and who comes after him."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +11,7 @@ from server.bus import Bus
 from server.conductor import Conductor
 from server.duty.challengedesk import ChallengeDesk
 from server.duty.checks import Checks
+from server.duty.drills import Drills
 from server.duty.handovers import Handovers
 from server.duty.rotaservice import RotaService
 from server.duty.screens import armed, screens
@@ -31,6 +32,7 @@ class DutyOffice:
     challenges: ChallengeDesk
     checks: Checks
     handovers: Handovers
+    drills: Drills
 
     @classmethod
     def open(
@@ -40,19 +42,22 @@ class DutyOffice:
         tree: SiteTree,
         bus: Bus,
         alerts: AlertService,
-        rooms_about: Callable[[str], Iterable[str]],
+        sessions: SessionService,
     ) -> "DutyOffice":
         """Alerts are followed from now on."""
-        escalations = Escalations(settings, database, tree, bus, alerts, rooms_about=rooms_about)
+        escalations = Escalations(settings, database, tree, bus, alerts, rooms_about=sessions.rooms_about)
         rota = RotaService(settings.duty, database, tree, alerts)
         rota.phones = lambda: escalations.phones
         escalations.call_list = rota
         alerts.follower = escalations
         challenges = ChallengeDesk(settings.duty, tree.rooms_of, simulated=settings.server.simulated)
+        escalations.on_drilled = rota.rung_in_drill
         checks = Checks(settings, database, tree, bus, alerts)
         checks.on_duty = lambda site: tuple(one.name for one in rota.rota.on(site, "on_duty", time.time()))
         handovers = Handovers(settings, database, tree, bus, alerts, rota)
-        return cls(escalations, rota, challenges, checks, handovers)
+        drills = Drills(settings, database, tree, alerts, sessions)
+        drills.test_numbers = rota.ask_drill
+        return cls(escalations, rota, challenges, checks, handovers, drills)
 
     async def load(
         self, conductor: Conductor, posts: DutyPosts, alerts: AlertService, sessions: SessionService
@@ -70,6 +75,7 @@ class DutyOffice:
         await self.rota.load()
         await self.checks.load()
         await self.escalations.load()
+        await self.drills.load()
 
     def units(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """What runs, by name."""
@@ -79,4 +85,5 @@ class DutyOffice:
             "challenges": self.challenges.run,
             "checks": self.checks.run,
             "handovers": self.handovers.run,
+            "drills": self.drills.run,
         }

@@ -36,6 +36,7 @@ class Phones(Protocol):
         by: str = "",
         timeout_s: float = 30.0,
         menu: bool = True,
+        drill: bool = False,
     ) -> PhoneOutcome:
-        """`target`: `site:{site}` for all its desk telephones, `tel:{number}` for a number."""
+        """`target`: `site:{site}` for all its desk telephones, `tel:{number}` for a number. `drill`: says so first."""
         ...

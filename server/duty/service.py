@@ -8,13 +8,14 @@ everything else by rows that `outlets` sends.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from config.settings import EscalationChainSettings as Chain
 from config.settings import Settings
 from server.alerts.machine import STANDING, Alert, Change
 from server.alerts.service import AlertService
@@ -22,6 +23,7 @@ from server.bus import Bus
 from server.duty import rows
 from server.duty.chains import Way, choose, way
 from server.duty.contacts import CallList, Contact, NobodyListed
+from server.duty.drill import MARK_EN, MARK_ZH, climbs, like_of
 from server.duty.escalation import (
     Acted,
     Action,
@@ -99,6 +101,8 @@ class Escalations:
         self.call_list: CallList = NobodyListed()
         self.phones: Phones | None = None
         """Set by the part that has telephones."""
+        self.on_drilled: Callable[[str, str, str], Awaitable[None]] = _not_noted
+        """A telephone was rung in a drill: (site, target, result)."""
         self.screens: Callable[[str], frozenset[str]] = lambda site: frozenset()
         """Accounts of a site whose pages are open and may take an alert."""
         self.armed: Callable[[str], frozenset[str]] = lambda site: self.screens(site)
@@ -131,11 +135,18 @@ class Escalations:
         await self._publish(entries)
 
     def _way(self, state: State) -> Way:
-        chain = choose(self._duty.chains, state.severity, state.rule)
+        chain = choose(self._duty.chains, state.severity, state.like if state.drill else state.rule)
         if chain is None:  # the settings no longer ring for it: what began is ended by its last round
             chain = choose((), state.severity, state.rule) or choose((), "warning", "")
         assert chain is not None, "there is a built-in chain for warnings"
-        return way(chain, [state.site, *self._tree.ancestors(state.site)], self._tree.level)
+        return self._climb(chain, state.site, state.up_to, drill=state.drill)
+
+    def _climb(self, chain: Chain, site: str, up_to: str, *, drill: bool) -> Way:
+        """The stations of a chain from a site on. Who takes a drill has done enough: it does not ring again."""
+        sites = climbs([site, *self._tree.ancestors(site)], up_to)
+        if drill:
+            chain = chain.model_copy(update={"revert_after_s": 0.0})
+        return way(chain, sites, self._tree.level)
 
     # --- what alerts do -----------------------------------------------------------------------------------------------
 
@@ -161,13 +172,14 @@ class Escalations:
     async def _begin(
         self, connection: AsyncConnection, alert: Alert, now: float, at: float
     ) -> tuple[Sequence[timeline.Entry], Callable[[], None]]:
-        chain = choose(self._duty.chains, alert.severity, alert.rule)
+        like, up_to = like_of(alert)
+        chain = choose(self._duty.chains, alert.severity, like)
         if chain is None:
             return (), _nothing
-        sites = [alert.site, *self._tree.ancestors(alert.site)]
         made, actions = Escalation.begin(
-            alert.id, alert.site, alert.severity, alert.rule, way(chain, sites, self._tree.level), now, at, self.able,
-            offset_h=self._duty.utc_offset_h, simulated=alert.simulated,
+            alert.id, alert.site, alert.severity, alert.rule, self._climb(chain, alert.site, up_to, drill=alert.drill),
+            now, at, self.able, offset_h=self._duty.utc_offset_h, simulated=alert.simulated,
+            like=like if alert.drill else "", up_to=up_to,
         )  # fmt: skip
         return await self._keep(connection, made, actions, at, alert)
 
@@ -181,8 +193,7 @@ class Escalations:
         if change is Change.AGAIN and alert.severity != known.state.severity:
             chain = choose(self._duty.chains, alert.severity, alert.rule)
             if chain is not None:
-                sites = [alert.site, *self._tree.ancestors(alert.site)]
-                return Risen(alert.severity, way(chain, sites, self._tree.level))
+                return Risen(alert.severity, self._climb(chain, alert.site, "", drill=False))
         return None
 
     # --- what people and programs do ----------------------------------------------------------------------------------
@@ -316,6 +327,9 @@ class Escalations:
 
     def _words(self, made: Escalation, call: Call, title: Mapping[str, str]) -> dict[str, str]:
         site = self._tree[made.state.site]
+        if made.state.drill:  # the mark comes first: it must be read before anything else
+            bare = {"zh": title["zh"].removeprefix(MARK_ZH), "en": title["en"].removeprefix(MARK_EN)}
+            return {"zh": f"{MARK_ZH}【{site.name_zh}】{bare['zh']}", "en": f"{MARK_EN}[{site.name_en}] {bare['en']}"}
         return {"zh": f"【{site.name_zh}】{title['zh']}", "en": f"[{site.name_en}] {title['en']}"}
 
     def _addresses(self, call: Call, at: float) -> list[tuple[str, Contact | None]]:
@@ -477,7 +491,11 @@ class Escalations:
             if phones is None or left <= 0:
                 break
             share = left / (len(targets) - number)
-            outcome = await phones.ring(target, alert=alert, by="escalation", timeout_s=share)
+            known = self._open.get(alert)
+            drill = known is not None and known.state.drill
+            outcome = await phones.ring(target, alert=alert, by="escalation", timeout_s=share, drill=drill)
+            if drill:
+                await self.on_drilled(call.site, target, outcome.result)
             if outcome.result == "answered_by_person":
                 await self._taken(alert, outcome.answered_by or target, call.site)
                 return
@@ -537,6 +555,10 @@ def _message(
         {"id": message, **body},
         at,
     )
+
+
+async def _not_noted(_site: str, _target: str, _result: str) -> None:
+    return
 
 
 def _nothing() -> None:

@@ -30,7 +30,7 @@ from analytics.rules.incidents import (
     zone_of,
 )
 from config.settings import RuleSettings
-from server.alerts.machine import STANDING, Alert, ByWhom, Change
+from server.alerts.machine import DRILL, STANDING, Alert, ByWhom, Change
 from server.alerts.service import AlertService
 from server.bus import Bus
 from server.incidents.errors import IncidentOver, NoSuchIncident, NotTogether
@@ -114,7 +114,7 @@ class IncidentService:
 
     def changed(self, alert: Alert, change: Change) -> None:
         """An alert changed and is on disk."""
-        if change in (Change.RAISED, Change.AGAIN, Change.CLEARED, Change.CLOSED):
+        if not alert.drill and change in (Change.RAISED, Change.AGAIN, Change.CLEARED, Change.CLOSED):
             self._waiting.append((alert, change))
             self._wake.set()
 
@@ -138,7 +138,9 @@ class IncidentService:
         """Standing alerts that are in no incident, from the oldest on."""
         loose = alerts_table.c.alert.not_in(select(incident_alerts.c.alert))
         async with self._database.reading() as connection:
-            query = select(alerts_table.c.alert).where(alerts_table.c.state.in_(STANDING), loose)
+            query = select(alerts_table.c.alert).where(
+                alerts_table.c.state.in_(STANDING), alerts_table.c.rule != DRILL, loose
+            )
             ids = [row.alert for row in await connection.execute(query.order_by(alerts_table.c.alert))]
         for one in ids:
             if (alert := await self._alerts.get(one)) is not None:

@@ -179,7 +179,7 @@ async def goodbye(service: "PhoneService", leg: Leg, reason: str) -> None:
 
 async def stay(service: "PhoneService", leg: Leg, state: State, welcome: str) -> None:
     """A member of the consultation until the call, the membership or the consultation ends. `welcome`: a prompt."""
-    leg.session = state.session
+    leg.session, leg.drill = state.session, state.drill
     leg.site = leg.site or state.site  # whose moderators and engineers the call is for
     try:
         await _enter_or_wait(service, leg, state)

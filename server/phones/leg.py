@@ -111,6 +111,8 @@ class Leg:
     alert: str = ""
     rule: str = ""
     by: str = ""
+    drill: bool = False
+    """It is told so before anything else."""
     began_at: float = field(default_factory=time.time)
     answered_at: float | None = None
     ended_at: float | None = None
@@ -282,7 +284,10 @@ class Leg:
         self.step(lambda now: self.agent.hang_up(self.call, now))
 
     async def play(self, *names: str, repeat: int = 1, over_room: bool = False) -> None:
-        """Behind each other; told as the last of them when they have been heard."""
+        """Behind each other; told as the last of them when they have been heard. In a drill, menu and welcome are led
+        in by word of it."""
+        if self.drill and names[0] in ("menu-alert", "pin-ok"):
+            names = ("drill", *names)
         prompts = [Prompt(name=name, language=self.language) for name in names]
         await self.media.play(self.id, *prompts, prompt=names[-1], repeat=repeat, over_room=over_room)
 

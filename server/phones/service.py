@@ -198,6 +198,7 @@ class PhoneService:
         by: str = "",
         timeout_s: float | None = None,
         menu: bool = True,
+        drill: bool = False,
     ) -> Outcome:
         """Ring until somebody answers, or not. What the net does raises nothing; cancelled, it stops ringing.
 
@@ -206,13 +207,14 @@ class PhoneService:
             session: whoever answers is brought into it, as a member of its phone's site (for `tel:` of `site`, or of
                 the site that called).
             menu: a person is who presses 1 ("I have it"); 2 is "call the next".
+            drill: whoever answers is told first that this is a drill; for a session that is one, always.
         """
         goals = self._goals(target, site)
         if isinstance(goals, Outcome):
             self._not_rung(goals, session, by)
             return goals
         wait_s = min(timeout_s or self.settings.ring_timeout_s, 170.0)
-        told = [self._ring(goal, target, session or "", alert or "", by, menu) for goal in goals]
+        told = [self._ring(goal, target, session or "", alert or "", by, menu, drill=drill) for goal in goals]
         return await ringing.together(target, told, wait_s, lambda leg: leg.id in self.legs)
 
     async def ring_group(
@@ -264,7 +266,7 @@ class PhoneService:
         return [goal_by_trunk(trunk, number, site)]
 
     def _ring(
-        self, goal: Goal, target: str, session: str, alert: str, by: str, menu: bool
+        self, goal: Goal, target: str, session: str, alert: str, by: str, menu: bool, *, drill: bool
     ) -> tuple[Leg, "asyncio.Future[Outcome]"]:
         assert self._run_state is not None
         assert self._group is not None
@@ -274,7 +276,7 @@ class PhoneService:
         leg = Leg(
             secrets.token_hex(12), "out", goal.peer, "", goal.called, goal.name, site, goal.profile, agent, endpoint,
             self._media, self._note, self._referred, session=session, alert=alert, by=by,
-            language=self.settings.language,
+            language=self.settings.language, drill=drill or (state is not None and state.drill),
         )  # fmt: skip
         self.legs[leg.id] = leg
         if goal.peer.startswith("trunk:"):

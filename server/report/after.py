@@ -53,6 +53,7 @@ def build(facts: Facts) -> dict[str, Any]:
         "site": session["site"],
         "template": session.get("template", ""),
         "simulated": bool(session.get("simulated")),
+        "drill": bool(session.get("drill")),
         "summary": session.get("summary", ""),
         "chair": (session.get("floor") or {}).get("chair"),
         "made_at": facts.at,

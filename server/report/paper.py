@@ -176,7 +176,8 @@ def _top(pdf: Any, report: Mapping[str, Any], names: Mapping[str, str], language
     pdf.set_font("cjk", size=18)
     pdf.multi_cell(0, 9, f"{w('title')}: {report['title']}", new_x="LMARGIN", new_y="NEXT")
     pdf.set_font("cjk", size=9.5)
-    marks = [w("simulated")] if report["simulated"] else []
+    marks = [w("drill")] if report["drill"] else []
+    marks += [w("simulated")] if report["simulated"] else []
     marks += [w("open")] if report["open"] else []
     chair = report["chair"]
     lines = [

@@ -54,6 +54,7 @@ def report_csv(report: Mapping[str, Any], language: Language) -> str:
 
     rows: list[Sequence[object]] = [
         [w("title"), report["title"], w("session"), report["session"]],
+        *([[w("drill")]] if report["drill"] else []),
         [],
         [w("milestones"), w("time"), w("after"), w("source")],
     ]

@@ -7,6 +7,7 @@ Language = Literal["zh", "en"]
 
 WORDS: Mapping[str, tuple[str, str]] = {
     "title": ("会商处置报告", "After-action report"),
+    "drill": ("演练，不是真实事件", "DRILL, not a real event"),
     "simulated": ("模拟数据", "SIMULATED DATA"),
     "open": ("会商仍在进行，数据截至生成时", "The consultation still goes on: as of now"),
     "about": ("对象", "About"),

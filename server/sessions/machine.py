@@ -163,6 +163,10 @@ class State:
     """Its evidence is not removed by retention."""
     released_at: float | None = None
     """When it was released from the hold."""
+    drill: bool = False
+    """A drill (演练): said in every entry."""
+    interrupted: str = ""
+    """Of a drill: the real alert that came meanwhile."""
 
     @property
     def room(self) -> str:
@@ -347,6 +351,15 @@ class TrackNoted:
 
 
 @dataclass(frozen=True, slots=True)
+class DrillInterrupted:
+    """A real alert came while this drill was going on."""
+
+    alert: str
+    site: str
+    title: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     by: Actor
 
@@ -370,6 +383,7 @@ Event = (
     | Summed
     | MergedFrom
     | MergedInto
+    | DrillInterrupted
     | Ended
 )
 
@@ -428,7 +442,7 @@ class Session:
                 floor = self.state.floor
                 gone = floor.lost(user) if isinstance(event, FloorLost) else floors.withdraw(floor, user)
                 return [] if gone is None else [self._floor_entry(gone, None)]
-            case Knocked() | Acted():
+            case Knocked() | Acted() | DrillInterrupted():
                 return self._act(event, at)
             case _:
                 return self._say(event, at)
@@ -497,7 +511,9 @@ class Session:
 
     # --- chair and floor ---
 
-    def _act(self, event: "Knocked | Acted", at: float) -> list[Entry]:
+    def _act(self, event: "Knocked | Acted | DrillInterrupted", at: float) -> list[Entry]:
+        if isinstance(event, DrillInterrupted):
+            return self._interrupt(event.alert, event.site, event.title)
         floor, by = self.state.floor, event.by.standing
         if isinstance(event, Knocked):
             change = floors.knock(floor, by, at)
@@ -526,6 +542,8 @@ class Session:
         other, own = event.other, self.state
         if other.session == own.session or other.ended_at is not None:
             raise SessionError("session_over", "That consultation has ended, or is this one.")
+        if other.drill != own.drill:
+            raise SessionError("not_allowed", "A drill and a real consultation do not become one.")
         own.merged_from.append(other.session)
         by_site = {other.site: other.site, other.started_by_site: other.started_by_site}
         entries: list[Entry] = []
@@ -606,7 +624,18 @@ class Session:
         return [self._order(order, event.state.value)]
 
     def _order(self, order: Order, change: str) -> Entry:
-        return Entry((self.state.room, f"site:{order.to_site}"), "order", {**asdict(order), "change": change})
+        body = {**asdict(order), "change": change, **({"drill": True} if self.state.drill else {})}
+        return Entry((self.state.room, f"site:{order.to_site}"), "order", body)
+
+    # --- drill ---
+
+    def _interrupt(self, alert: str, site: str, title: Mapping[str, str]) -> list[Entry]:
+        """The first real alert counts; people decide what becomes of the drill."""
+        if not self.state.drill or self.state.interrupted:
+            return []
+        self.state.interrupted = alert
+        about = {"alert": alert, "site": site, "title": dict(title)}
+        return [self._about("interrupted", self._everywhere(), interrupted=alert, real=about)]
 
     # --- end ---
 
@@ -633,4 +662,6 @@ class Session:
         }
         if self.state.simulated:
             body["simulated"] = True
+        if self.state.drill:
+            body["drill"] = True
         return Entry(rooms, "session", body)

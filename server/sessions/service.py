@@ -118,6 +118,7 @@ class SessionService:
         alert: str | None,
         once: tuple[str, str] | None = None,
         template: str = "",
+        drill: bool = False,
     ) -> dict[str, object]:
         """Open a consultation about `site` and ring the sites of `invite`, all in one transaction.
 
@@ -126,7 +127,7 @@ class SessionService:
         now, at = time.monotonic(), time.time()
         state = State(
             uuid.uuid4().hex[:12], site, title, by.name, by.site, at, alert=alert, simulated=self._simulated,
-            template=template,
+            template=template, drill=drill,
         )  # fmt: skip
         session = Session(state, self._ring_timeout_s, now)
         entries = session.handle(Started(by), now, at)

@@ -2,6 +2,7 @@
 a hazard goes its whole round between two people."""
 
 import io
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,57 @@ async def test_a_spot_check_rings_at_the_desk_and_a_shift_is_handed_over(office:
     await above.context.close()
 
 
+async def test_a_drill_is_marked_everywhere_and_gives_way_to_a_real_alert(office: Office) -> None:
+    desk, above = await office.enter("dispatcher"), await office.enter("county")
+    await above.goto(f"{office.server.url}/duty?site=hongqi#drills")
+    await above.locator("[data-begin]").click()
+    await above.locator("form[data-form=drill] button[type=submit]").click()
+    running = above.locator("tr[data-drill]").first
+    await expect(running).to_have_attribute("data-outcome", "running")
+    for page in (desk, above):
+        await expect(page.locator(".drill-strip")).to_contain_text("A drill is going on")
+    await expect(desk.locator(".beacon .badge.drillmark")).to_have_text("DRILL")
+    await expect(desk.locator("lamproom-alerts .badge.drillmark")).to_have_count(1)
+    await expect(desk.locator("lamproom-timeline .badge.drillmark").first).to_be_visible()
+    async with await office.server.session("province") as province:
+        async with province.get("/api/escalations", params={"site": "province"}) as answer:
+            (rung,) = (await answer.json())["items"]
+        assert (rung["drill"], set(rung["reached"]) <= {"hongqi", "county"}) == (True, True)
+        await desk.locator(".beacon-acts button").first.click()
+        await expect(running).to_have_attribute("data-outcome", "answered")
+        async with province.post(
+            "/api/sessions", json={"site": "hongqi", "levels": ["county"], "drill": True}
+        ) as answer:
+            state = await answer.json()
+        assert (answer.status, state["drill"], state["title"]) == (201, True, "【演练】红旗煤矿")
+        await expect(above.locator(".drill-strip")).to_contain_text("Hongqi mine")
+
+        deadline = time.time() + 1.5
+        hazard = {"site": "hongqi", "place": "井口", "text": "真实", "severity": "major", "deadline": deadline}
+        async with province.post("/api/hazards", json=hazard) as answer:
+            assert answer.status == 201
+            real = f"/api/hazards/{(await answer.json())['hazard']}/withdraw"
+        for page in (desk, above):
+            await expect(page.locator(".drill-strip")).to_have_attribute("data-drill", "interrupted")
+            await expect(page.locator(".drill-strip")).to_contain_text("REAL ALERT")
+        await expect(running.locator("[data-end]")).to_have_count(0)
+        async with province.get("/api/drills", params={"site": "province"}) as answer:
+            (drill,) = (await answer.json())["items"]
+        assert (drill["outcome"], drill["answered_by"], drill["ended_at"] is None) == ("answered", "李调度", False)
+        async with province.get("/api/incidents", params={"site": "province", "state": "open"}) as answer:
+            assert all("演练" not in str(one) for one in (await answer.json())["items"])
+        report = f"/api/sessions/{state['session']}/report"
+        async with province.get(report, params={"format": "csv", "lang": "en"}) as answer:
+            assert "DRILL, not a real event" in await answer.text()
+        async with province.post(f"/api/sessions/{state['session']}/end", json={}) as answer:
+            assert answer.status == 200
+        async with province.post(real, json={"text": "演练用"}) as answer:
+            assert answer.status == 200
+    await expect(desk.locator(".drill-strip")).to_have_count(0)
+    await desk.context.close()
+    await above.context.close()
+
+
 def picture(folder: Path, colour: str) -> str:
     out = io.BytesIO()
     Image.new("RGB", (32, 24), colour).save(out, "PNG")
@@ -108,7 +160,7 @@ async def test_a_hazard_is_recorded_answered_sent_back_given_time_and_closed(off
     await expect(seen.locator("img")).to_have_count(1)
 
     await desk.goto(f"{office.server.url}/duty#hazards")
-    await desk.locator("tr[data-hazard] button").click()
+    await desk.locator("tr[data-hazard]", has_text="3号皮带机头").locator("button").click()
     own = desk.locator(".hazard")
     await expect(own.locator("[data-step]")).to_have_text(["Reply", "Ask for more time"])
     await own.locator("[data-step=ask]").click()
@@ -139,9 +191,10 @@ async def test_a_hazard_is_recorded_answered_sent_back_given_time_and_closed(off
     changes = await own.locator("li[data-change]").evaluate_all("all => all.map((one) => one.dataset.change)")
     assert changes == ["recorded", "asked", "granted", "replied", "returned", "replied", "closed"]
 
-    await expect(above.locator("tr[data-hazard]")).to_have_count(0)  # not closed ones only
+    row = above.locator("tr[data-hazard]", has_text="3号皮带机头")
+    await expect(row).to_have_count(0)  # not closed ones only
     await above.locator("select[name=state]").select_option("closed")
-    await expect(above.locator("tr[data-hazard]")).to_have_count(1)
+    await expect(row).to_have_count(1)
     await expect(above.locator(".hazard-counts tr[data-site=hongqi]")).to_contain_text("1")
     loaded = "all => all.every((one) => one.complete && one.naturalWidth === 32)"
     await above.wait_for_function(f"({loaded})([...document.querySelectorAll('.hazard img')])")

@@ -12,6 +12,7 @@ from server.api.cameras import CameraDoor
 from server.api.checks import CheckDoor
 from server.api.consultation import ConsultationDoor
 from server.api.context import Context
+from server.api.drills import DrillDoor
 from server.api.duty import DutyDoor
 from server.api.handovers import HandoverDoor
 from server.api.hazards import HazardDoor
@@ -74,6 +75,9 @@ ALLOWED: dict[str, str] = {
     "POST /api/checks/{id}/answer": "admin supervisor dispatcher",
     "POST /api/checks/{id}/confirm": "admin supervisor",
     "GET /api/checks/{id}/picture": PEOPLE,
+    "GET /api/drills": PEOPLE,
+    "POST /api/drills": "admin supervisor dispatcher",
+    "POST /api/drills/{id}/end": "admin supervisor dispatcher",
     "GET /api/hazards": PEOPLE,
     "POST /api/hazards": "admin supervisor",
     "POST /api/hazards/pictures": "admin supervisor dispatcher",
@@ -229,6 +233,7 @@ DECLARED = Routes.of(
     RotaDoor(NOTHING).routes(),  # type: ignore[arg-type]
     CheckDoor(NOTHING).routes(),  # type: ignore[arg-type]
     HandoverDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    DrillDoor(NOTHING).routes(),  # type: ignore[arg-type]
     HazardDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     MusterDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     AuditDoor(NOTHING).routes(),  # type: ignore[arg-type]

@@ -497,6 +497,19 @@ async def test_a_phone_that_nobody_takes_and_one_that_is_not_there(make: Make) -
     assert await world.changes(state.room, "unreachable") == ["unreachable"]
 
 
+async def test_in_a_drill_the_phone_is_told_so_first_and_with_every_menu(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.phones.flows.MENU_WAIT_S", 0.05)
+    world = await make()
+    await world.add("desk")
+    async with world.phone("desk") as desk:
+        await desk.register()
+        await world.service.ring("phone:desk", drill=True)
+        said = [one[2] for one in world.media.log if one[0] == "play"]
+        assert said[:6] == ["drill", "menu-alert"] * 3
+
+
 async def test_a_machine_that_answers_does_not_have_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.phones.flows.MENU_WAIT_S", 0.05)
     world = await make()

@@ -31,10 +31,11 @@ export const isOpen = (alert) => alert.state === 'open';
 /** @param {Alert} alert seconds since the epoch */
 export const raisedAt = (alert) => Number(alert.opened_at ?? alert.at ?? 0);
 
-/** Open before acknowledged, grave before light, new before old. @param {Iterable<Alert>} alerts @returns {Alert[]} */
+/** Real before drill, open before acknowledged, grave before light, new before old. @param {Iterable<Alert>} alerts @returns {Alert[]} */
 export function inOrder(alerts) {
   return [...alerts].sort(
     (a, b) =>
+      Number(a.drill === true) - Number(b.drill === true) ||
       Number(isOpen(b)) - Number(isOpen(a)) ||
       rankOf(b) - rankOf(a) ||
       raisedAt(b) - raisedAt(a) ||

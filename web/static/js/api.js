@@ -265,6 +265,12 @@ export const api = {
   loginLink: (user) => call('POST', '/api/links', { user }),
   /** @param {string} old @param {string} fresh */
   changePassword: (old, fresh) => call('PUT', '/api/me/password', { old, new: fresh }),
+  /** @param {string} site @returns {Promise<Record<string, any>[]>} */
+  drills: async (site) => items(await call('GET', `/api/drills${query({ site })}`)),
+  /** @param {{site: string, severity: string, like: string, words: string, numbers: boolean}} wish */
+  startDrill: (wish) => call('POST', '/api/drills', wish),
+  /** @param {string} alert */
+  endDrill: (alert) => call('POST', `/api/drills/${id(alert)}/end`),
   phones: () => call('GET', '/api/phones'),
   /** @param {{phone: string, site: string, name: string, networks: string[]}} phone */
   addPhone: (phone) => call('POST', '/api/phones', phone),

@@ -235,6 +235,7 @@ class App {
   sessionName(session) {
     if (!session) return '';
     const site = this.siteOf(session.site);
+    session = { ...session, title: String(session.title ?? '').replace(/^【演练】/, '') };
     const template = templates.value.items.find((one) => one.key === session.template);
     if (template && session.title === template.title.zh) return `${pick(template.title)} · ${this.siteName(session.site)}`;
     const plain = !session.title || [site?.name_zh, site?.name_en].includes(session.title);

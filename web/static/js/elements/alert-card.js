@@ -8,6 +8,7 @@ import { has, t } from '../i18n.js';
 import { alertId } from '../roomview.js';
 import { Store } from '../state.js';
 import { openCall } from './call-dialog.js';
+import { drillChip } from './drill-strip.js';
 import { escalationLine, mayCallNext } from './escalation.js';
 
 const OUTCOMES = ['confirmed', 'false_alarm', 'explained'];
@@ -64,6 +65,7 @@ class AlertCard extends Part {
       <header>
         <span class="badge ${severity}">${icon(SHAPE[severity])} ${t(`severity.${severity}`)}</span>
         <span class="site">${app.siteName(alert.site)}</span>
+        ${drillChip(alert)}
         ${alert.simulated ? html`<span class="simulated">${t('simulated')}</span>` : nothing}
         <time class="mono" title=${moment(raisedAt(alert), 0)}>${moment(raisedAt(alert), app.now())}</time>
       </header>
@@ -129,7 +131,7 @@ class AlertCard extends Part {
         : nothing}
       ${app.mayCall && !app.session.value ? html`<button @click=${() => openCall(alert)}>${icon('phone')} ${t('call.short')}</button>` : nothing}
       ${mayCallNext(alert) ? html`<button @click=${() => callNext(alert)}>${icon('bell-ring')} ${t('escalation.call_next')}</button>` : nothing}
-      ${app.mayClose && alert.site !== app.me.site ? html`<a class="button" href=${`/duty?${new URLSearchParams({ site: alert.site, origin: `alert:${id}`, text: titleOf(alert) })}#hazards`}>${icon('clipboard-list')} ${t('hazard.record')}</a>` : nothing}
+      ${app.mayClose && alert.site !== app.me.site && !alert.drill ? html`<a class="button" href=${`/duty?${new URLSearchParams({ site: alert.site, origin: `alert:${id}`, text: titleOf(alert) })}#hazards`}>${icon('clipboard-list')} ${t('hazard.record')}</a>` : nothing}
       ${app.mayClose && stands(alert) ? html`<button @click=${() => (this.closing = !this.closing)}>${icon('x')} ${t('alert.close')}</button>` : nothing}
     </p>`;
   }

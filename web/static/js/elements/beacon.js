@@ -6,6 +6,7 @@ import { timer } from '../format.js';
 import { t } from '../i18n.js';
 import { acknowledge } from './alert-card.js';
 import { openCall } from './call-dialog.js';
+import { drillChip } from './drill-strip.js';
 import { escalationLine } from './escalation.js';
 
 class Beacon extends Part {
@@ -14,7 +15,7 @@ class Beacon extends Part {
   }
 
   updated() {
-    document.body.classList.toggle('red', this.#red().length > 0);
+    document.body.classList.toggle('red', this.#red().some((one) => !one.drill));
   }
 
   #red() {
@@ -25,10 +26,10 @@ class Beacon extends Part {
     const red = this.#red();
     if (!red.length) return nothing;
     const alert = red[0];
-    return html`<section class="beacon ${severityOf(alert)} ${app.session.value ? 'compact' : ''}" role="alert">
+    return html`<section class="beacon ${severityOf(alert)} ${alert.drill ? 'is-drill' : ''} ${app.session.value ? 'compact' : ''}" role="alert">
       ${icon(SHAPE[severityOf(alert)], 'huge')}
       <div class="beacon-words">
-        <p class="beacon-kind">${t(`severity.${severityOf(alert)}`)} · ${app.siteName(alert.site)}${alert.simulated ? ` · ${t('simulated')}` : ''}</p>
+        <p class="beacon-kind">${drillChip(alert)} ${t(`severity.${severityOf(alert)}`)} · ${app.siteName(alert.site)}${alert.simulated ? ` · ${t('simulated')}` : ''}</p>
         <p class="beacon-title">${titleOf(alert)}</p>
         <p class="beacon-more"><span class="mono">${timer(app.now() - raisedAt(alert))}</span>${red.length > 1 ? html` · ${t('beacon.more', { n: red.length - 1 })}` : nothing}</p>
         ${escalationLine(alert)}
@@ -65,7 +66,7 @@ class Incoming extends Part {
     const alert = call.alert ? app.own?.alerts.get(String(call.alert)) : undefined;
     return html`<dialog class="incoming" aria-label=${t('ring.title')} @cancel=${(/** @type {Event} */ event) => event.preventDefault()}>
       <div class="incoming-ring">${icon('phone-incoming', 'huge')}</div>
-      <p class="incoming-kind">${t('ring.title')}${call.simulated ? ` · ${t('simulated')}` : ''}</p>
+      <p class="incoming-kind">${drillChip(call)} ${t('ring.title')}${call.simulated ? ` · ${t('simulated')}` : ''}</p>
       <h1>${caller}</h1>
       ${about && about !== caller ? html`<p class="incoming-what">${about}</p>` : nothing}
       ${alert ? html`<p class="incoming-alert">${icon(SHAPE[severityOf(alert)])} ${titleOf(alert)}</p>` : nothing}

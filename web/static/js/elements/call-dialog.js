@@ -11,7 +11,7 @@ const COUNTDOWN_S = 5;
 const LEVELS = ['county', 'city', 'province'];
 
 class CallDialog extends Part {
-  static properties = { template: { state: true }, site: { state: true }, levels: { state: true }, left: { state: true }, busy: { state: true } };
+  static properties = { template: { state: true }, site: { state: true }, levels: { state: true }, left: { state: true }, busy: { state: true }, drill: { state: true } };
   #timer = 0;
   #key = '';
   /** @type {Record<string, any> | null} */
@@ -25,6 +25,7 @@ class CallDialog extends Part {
     this.levels = [];
     this.left = COUNTDOWN_S;
     this.busy = false;
+    this.drill = false;
   }
 
   watches() {
@@ -40,6 +41,7 @@ class CallDialog extends Part {
   async open(alert, site) {
     if (this.busy) return;
     this.#alert = alert;
+    this.drill = false;
     this.template = templates.value.items.find((one) => one.rules.includes(alert?.rule))?.key ?? '';
     this.#key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
     const mines = app.sites.value.filter((one) => one.level === 'mine');
@@ -94,6 +96,7 @@ class CallDialog extends Part {
           return html`<label class="level ${on ? 'on' : ''} ${own ? 'fixed' : ''}"><input type="checkbox" .checked=${on} ?disabled=${own} @change=${(/** @type {Event} */ event) => this.#toggle(level, event)} /> ${t(`level.${level}`)}</label>`;
         })}
       </fieldset>
+      ${this.#alert ? nothing : html`<label class="level ${this.drill ? 'on' : ''}"><input type="checkbox" name="drill" .checked=${this.drill} @change=${this.#chooseDrill} /> ${t('drill.as_drill')}</label>`}
       <button class="start" ?disabled=${this.busy || !this.site} @click=${this.#start}>${icon('phone')} ${this.busy ? t('call.calling') : t('call.start')}</button>
       ${app.session.value ? html`<p class="note">${icon('info')} ${t('call.second')}</p>` : nothing}
       <p class="faint" role="status">${this.left > 0 ? t('call.countdown', { n: this.left }) : t('call.no_countdown')}</p>
@@ -115,6 +118,12 @@ class CallDialog extends Part {
     this.#stopCountdown();
   }
 
+  /** @param {Event} event */
+  #chooseDrill(event) {
+    this.#stopCountdown();
+    this.drill = /** @type {HTMLInputElement} */ (event.target).checked;
+  }
+
   /** @param {string} level @param {Event} event */
   #toggle(level, event) {
     this.#stopCountdown();
@@ -133,7 +142,7 @@ class CallDialog extends Part {
     try {
       const alert = this.#alert ? { alert: alertId(this.#alert) } : {};
       const template = this.template ? { template: this.template } : {};
-      await app.call({ site: this.site, levels: this.levels, ...alert, ...template }, this.#key);
+      await app.call({ site: this.site, levels: this.levels, ...alert, ...template, ...(this.drill ? { drill: true } : {}) }, this.#key);
       this.#close();
     } catch (error) {
       app.report(error);

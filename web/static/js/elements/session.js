@@ -11,6 +11,7 @@ import { memory, Store } from '../state.js';
 import { templates } from '../templates.js';
 import { tilesOf } from '../tiles.js';
 import './alert-list.js';
+import { drillChip } from './drill-strip.js';
 import './orders.js';
 import './people.js';
 import './readings.js';
@@ -116,6 +117,7 @@ class Session extends Part {
       ${view && view.recording !== 'off' ? html`<span class="badge ${view.recording === 'on' ? 'recording' : 'warning'}" role="status">${view.recording === 'on' ? html`<i class="dot"></i>` : icon('video-off')} ${t(`session.recording.${view.recording}`)}</span>` : nothing}
       <b class="session-name">${app.sessionName(session)}</b>
       ${session ? html`<span class="mono faint">${timer(app.now() - session.started_at)}</span>` : nothing}
+      ${drillChip(session)}
       ${session?.simulated ? html`<span class="simulated">${t('simulated')}</span>` : nothing}
       ${this.#watching(view)}
       ${this.#clocks(session)}

@@ -3,6 +3,7 @@ import { Part, html, icon, nothing } from './part.js';
 import { repeat } from 'lit/directives/repeat.js';
 import { app } from '../app.js';
 import { severityOf, SHAPE, titleOf } from '../alerts.js';
+import { drillChip } from './drill-strip.js';
 import { dutyIcon, dutyState } from './duty.js';
 import { escalationEntry } from './escalation.js';
 import { figure, moment } from '../format.js';
@@ -104,7 +105,7 @@ class Timeline extends Part {
     const far = entry.body.site && entry.body.site !== app.me.site && entry.kind !== 'session';
     return html`<li class="entry ${tone}">
       <time class="mono">${moment(entry.at, now)}</time>${icon(name)}
-      <p>${far ? html`<b>${app.siteName(entry.body.site)}</b> ` : nothing}${sentence}${entry.body.simulated ? html` <span class="simulated">${t('simulated')}</span>` : nothing}</p>
+      <p>${far ? html`<b>${app.siteName(entry.body.site)}</b> ` : nothing}${drillChip(entry.body)} ${sentence}${entry.body.simulated ? html` <span class="simulated">${t('simulated')}</span>` : nothing}</p>
     </li>`;
   }
 }

@@ -10,6 +10,7 @@ import { firstAdminPage } from './adminnav.js';
 import { showHelp } from './help.js';
 import { brand, looks } from './tools.js';
 import './cameras.js';
+import './drill-strip.js';
 
 class Topbar extends Part {
   static properties = { quiet: { type: Boolean }, still: { type: Boolean }, heading: { type: String } };
@@ -51,7 +52,7 @@ class Topbar extends Part {
         ${this.still ? nothing : html`<button class="tool" @click=${showHelp} aria-label=${t('top.help')} title="${t('top.help')} ?">${icon('keyboard')}</button>`}
         ${app.isGuest ? nothing : html`<button class="tool" @click=${this.#logOut} aria-label=${t('top.logout')} title=${t('top.logout')}>${icon('log-out')}</button>`}
       </nav>
-    </header>`;
+    </header><lamproom-drill-strip></lamproom-drill-strip>`;
   }
 
   #link() {

@@ -4,13 +4,14 @@ import { t } from '../i18n.js';
 import { Part, html, nothing } from '../elements/part.js';
 import '../elements/topbar.js';
 import '../elements/checks.js';
+import '../elements/drills.js';
 import '../elements/handover.js';
 import '../elements/hazards.js';
 import '../elements/rota.js';
 import '../elements/help.js';
 import '../elements/toasts.js';
 
-const TABS = [['rota', 'duty_office.rota'], ['checks', 'duty_office.checks'], ['handover', 'duty_office.handover'], ['hazards', 'duty_office.hazards'], ['log', 'duty_office.log']];
+const TABS = [['rota', 'duty_office.rota'], ['checks', 'duty_office.checks'], ['handover', 'duty_office.handover'], ['drills', 'duty_office.drills'], ['hazards', 'duty_office.hazards'], ['log', 'duty_office.log']];
 
 class DutyOffice extends Part {
   static properties = { started: { state: true }, site: { state: true }, tab: { state: true } };
@@ -60,6 +61,8 @@ class DutyOffice extends Part {
     switch (tab) {
       case 'handover':
         return html`<lamproom-handover .site=${this.site}></lamproom-handover>`;
+      case 'drills':
+        return html`<lamproom-drills .site=${this.site}></lamproom-drills>`;
       case 'hazards':
         return html`<lamproom-hazards .site=${this.site}></lamproom-hazards>`;
       case 'log':

@@ -6,6 +6,7 @@ import { clock, day, timer } from '../format.js';
 import { language, t } from '../i18n.js';
 import { lanesOf, marksOf } from '../playback.js';
 import { fetchTemplates, templates } from '../templates.js';
+import { drillChip } from '../elements/drill-strip.js';
 import { describe } from '../elements/timeline.js';
 import { Part, html, icon, nothing } from '../elements/part.js';
 import '../elements/player.js';
@@ -128,7 +129,7 @@ class Review extends Part {
       <ul class="scroll">
         ${this.list.length ? nothing : html`<li class="empty">${t('review.none')}</li>`}
         ${this.list.map((one) => html`<li><button class="site-row review-row ${one.session === this.chosen?.session.session ? 'current' : ''}" @click=${() => this.#choose(one.session)}>
-          <span><b>${app.sessionName(one)}</b>${one.simulated ? html` <span class="simulated">${t('simulated')}</span>` : nothing}<br />
+          <span><b>${app.sessionName(one)}</b>${drillChip(one)}${one.simulated ? html` <span class="simulated">${t('simulated')}</span>` : nothing}<br />
           <span class="mono faint">${day(one.started_at)} ${clock(one.started_at)} · ${one.ended_at ? timer(one.ended_at - one.started_at) : t('review.open')}</span></span></button></li>`)}
         ${this.next ? html`<li><button class="small" @click=${this.#more}>${t('review.more')}</button></li>` : nothing}
       </ul>
@@ -141,7 +142,7 @@ class Review extends Part {
     const report = (/** @type {string} */ format) => `/api/sessions/${encodeURIComponent(session.session)}/report?format=${format}&lang=${language.value}`;
     return html`<section class="review-one">
       <header class="session-head">
-        <b class="session-name">${app.sessionName(session)}</b>
+        <b class="session-name">${app.sessionName(session)}</b>${drillChip(session)}
         <span class="mono faint">${day(session.started_at)} ${clock(session.started_at)}–${session.ended_at ? clock(session.ended_at) : t('review.open')}</span>
         <span class="badge ${session.held ? 'info' : 'warning'}">${icon('shield')} ${session.held ? t('review.held') : t('review.released')}</span>
         <span class="grow"></span>
