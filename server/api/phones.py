@@ -25,7 +25,8 @@ Name = Annotated[str, Field(min_length=1, max_length=64)]
 PhoneName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 NetworkText = Annotated[str, Field(min_length=2, max_length=64)]
 Networks = Annotated[list[NetworkText], Field(max_length=16)]
-Target = Annotated[str, Field(pattern=r"^(site|phone):[a-z0-9][a-z0-9._-]{0,62}$|^tel:[+0-9*#() .-]{1,40}$")]
+TARGET = r"^(site|phone):[a-z0-9][a-z0-9._-]{0,62}$|^tel:[+0-9*#() .-]{1,40}$"
+Target = Annotated[str, Field(pattern=TARGET)]
 
 
 T = TypeVar("T")
@@ -128,6 +129,8 @@ class CallBody(Output):
     muted: bool
     level: float | None
     picture: str
+    client: str
+    """In the roster of its consultation; "" outside."""
     by: str
 
 
@@ -228,7 +231,9 @@ class HoldWish(Input):
 
 
 class TransferWish(Input):
-    target: Target
+    target: Annotated[str, Field(pattern=TARGET + r"|^call:[0-9a-f]{24}$")]
+    """Beside those that can be rung: `call:{call}`, another desk phone that is on a call here: the two then talk with
+    each other, and both have left (attended transfer)."""
 
 
 class PictureWish(Input):
@@ -237,12 +242,17 @@ class PictureWish(Input):
 
 
 class RingWish(Input):
-    target: Target
+    target: Target | None = None
+    targets: Annotated[list[Target], Field(max_length=8)] = Field(default_factory=list)
+    """Several, instead of one: in this order until a person has it, or all at once."""
+    mode: Literal["sequential", "parallel"] = "sequential"
+    timeout_s: Annotated[float, Field(ge=5, le=170)] | None = None
+    """How long each is rung; default: the settings'."""
     menu: bool = True
 
 
 class RingBody(Output):
-    target: str
+    targets: list[str]
     state: Literal["ringing"]
 
 
@@ -301,8 +311,8 @@ class PhoneDoor:
                 ok=Explained, errors=off)(self.explain)  # fmt: skip
         declare("GET", "/api/sessions/{session}/phone", access="read", summary="How telephones come in",
                 ok=SessionPhone, errors=("not_found",))(self.session_phone)  # fmt: skip
-        declare("POST", "/api/sessions/{session}/ring", access="consult", summary="Ring a phone or a number",
-                body=RingWish, ok=RingBody, status=202, errors=("too_fast", *off))(self.ring)  # fmt: skip
+        declare("POST", "/api/sessions/{session}/ring", access="consult", summary="Ring phones or numbers",
+                body=RingWish, ok=RingBody, status=202, errors=("too_fast", "invalid", *off))(self.ring)  # fmt: skip
         return routes
 
     # --- phones ---
@@ -409,7 +419,13 @@ class PhoneDoor:
         service = self._on()
         leg = self._leg(context, request, "moderate")
         state = service.sessions.get_open(leg.session) if leg.session else None
-        self._near(context, service, body.target, state.site if state else leg.site, state.sites() if state else ())
+        if body.target.startswith("call:"):
+            other = service.legs.get(body.target.removeprefix("call:"))
+            if other is None:
+                raise ApiProblem("no_such_call")
+            require(context, request, "moderate", other.site, missing="no_such_call")
+        else:
+            self._near(context, service, body.target, state.site if state else leg.site, state.sites() if state else ())
         _checked(lambda: service.transfer(leg.id, body.target))
         await self._audit(context, request, "transfer", leg)
 
@@ -482,19 +498,25 @@ class PhoneDoor:
         """Rings; what comes of it stands in the timeline. People of a consultation ring into it, nobody else."""
         service, session = self._on(), request.match_info["session"]
         state = self._session(service, request, session)
-        self._near(context, service, body.target, state.site, state.sites())
+        targets = body.targets or ([body.target] if body.target is not None else [])
+        if not targets or (body.targets and body.target is not None):
+            raise ApiProblem("invalid", "There is one target, or a list of targets.")
+        for target in targets:
+            self._near(context, service, target, state.site, state.sites())
         who = visitor(request).user
         async with context.database.transaction() as connection:
             await audit.append(
-                connection, at=time.time(), actor=who.user, action="call.ring", object=body.target[:60],
-                site=state.site, address=request.remote or "", detail={"session": session},
+                connection, at=time.time(), actor=who.user, action="call.ring", object=targets[0][:60],
+                site=state.site, address=request.remote or "",
+                detail={"session": session, "targets": targets, "mode": body.mode},
             )  # fmt: skip
         _checked(
             lambda: service.begin_ring(
-                body.target, session=state.session, alert=state.alert, by=who.name, menu=body.menu
+                targets, mode=body.mode, timeout_s=body.timeout_s, session=state.session, alert=state.alert,
+                by=who.name, menu=body.menu,
             )
-        )
-        return RingBody(target=body.target, state="ringing")
+        )  # fmt: skip
+        return RingBody(targets=targets, state="ringing")
 
     def _session(self, service: PhoneService, request: web.Request, session: str) -> State:
         state = service.sessions.get_open(session)

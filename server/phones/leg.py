@@ -72,6 +72,8 @@ class Silenced:
 @dataclass(frozen=True, slots=True)
 class Transfer:
     target: SipUri
+    replaces: str | None = None
+    """A call of ours, as the user agent names it: whoever is transferred takes our place in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +205,8 @@ class Leg:
                 self.hang_up(item.reason, item.detail)
             case Hold(held):
                 await self._hold(held)
-            case Transfer(target):
-                self._command(lambda now: self.agent.transfer(self.call, target, now))
+            case Transfer(target, replaces):
+                self._command(lambda now: self.agent.transfer(self.call, target, now, replaces))
                 self.note(self, "transferring")
             case Picture(track):
                 self.picture = track
@@ -309,7 +311,7 @@ class Leg:
             "session": self.session, "alert": self.alert, "rule": self.rule, "state": self.state, "at": self.began_at,
             "answered_at": self.answered_at, "ended_at": self.ended_at, "result": self.result, "reason": self.reason,
             "status": self.status, "held": self.held, "muted": self.muted, "level": self.level,
-            "picture": self.picture, "by": self.by,
+            "picture": self.picture, "client": self.client.client if self.client is not None else "", "by": self.by,
         }  # fmt: skip
 
 

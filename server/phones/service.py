@@ -72,6 +72,8 @@ MAX_BEGUN = 50
 """Rings of people that go on at once."""
 DIGESTS: dict[str, tuple[Algorithm, ...]] = {"sha256": ("SHA-256",), "both": ("SHA-256", "MD5"), "md5": ("MD5",)}
 
+Mode = Literal["parallel", "sequential"]
+
 log = structlog.get_logger()
 
 
@@ -176,7 +178,11 @@ class PhoneService:
         )
 
     def transfer(self, call: str, target: str) -> None:
-        """Ask the phone to call somebody else: a registered phone, or a number that may be dialled."""
+        """Ask the phone to call somebody else: a registered phone, a number that may be dialled, or the desk phone of
+        another call, in our place (`call:{call}`)."""
+        if target.startswith("call:"):
+            self._transfer_to_call(call, target.removeprefix("call:"))
+            return
         goals = self._goals(target, "")
         if isinstance(goals, Outcome):
             raise PhoneError("not_allowed", f"The rule {goals.reason} refuses this target.", goals.status)
@@ -185,6 +191,17 @@ class PhoneService:
             self.command(call, Transfer(SipUri(domain, goals[0].called)))
         else:
             self.command(call, Transfer(goals[0].uri))
+
+    def _transfer_to_call(self, call: str, other: str) -> None:
+        """Only desk phones: whoever came by a trunk is not told to call anybody, nor called."""
+        legs = self.legs.get(call), self.legs.get(other)
+        if call == other or not all(leg is not None and leg.peer.startswith("phone:") for leg in legs):
+            raise PhoneError("not_allowed", "Only two desk phones can be joined.", 403)
+        taken = self.legs[other]
+        dialog = self.agent.calls[taken.call].dialog if taken.call in self.agent.calls else None
+        if dialog is None or taken.answered_at is None or not isinstance(dialog.target, SipUri):
+            raise PhoneError("not_allowed", "That call has not been answered.", 403)
+        self.command(call, Transfer(dialog.target.bare(), taken.call))
 
     # --- ringing ---
 
@@ -221,7 +238,7 @@ class PhoneService:
         self,
         targets: Sequence[str],
         *,
-        mode: Literal["parallel", "sequential"] = "sequential",
+        mode: Mode = "sequential",
         session: str | None = None,
         alert: str | None = None,
         site: str = "",
@@ -343,23 +360,29 @@ class PhoneService:
             }  # fmt: skip
             self.conductor.note([state.room], "call", body)
 
-    def begin_ring(self, target: str, *, session: str, alert: str | None, by: str, menu: bool) -> None:
+    def begin_ring(
+        self, targets: Sequence[str], *, mode: Mode, timeout_s: float | None, session: str, alert: str | None, by: str,
+        menu: bool,
+    ) -> None:  # fmt: skip
         """Ring without waiting for what comes of it: that stands in the timeline. Raises PhoneError."""
         if self._group is None:
             raise PhoneError("phones_off", "Phones are not running.")
         if self._begun >= MAX_BEGUN:
             raise PhoneError("too_fast", f"{MAX_BEGUN} rings are going on.")
         self._begun += 1
-        self._group.create_task(self._begin(target, session, alert, by, menu))
 
-    async def _begin(self, target: str, session: str, alert: str | None, by: str, menu: bool) -> None:
+        async def rung() -> None:
+            await self.ring_group(
+                targets, mode=mode, timeout_s=timeout_s, session=session, alert=alert, by=by, menu=menu
+            )
+
+        self._group.create_task(self._begin(rung))
+
+    async def _begin(self, rung: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await apart("ring", partial(self._rung, target, session, alert, by, menu))
+            await apart("ring", rung)
         finally:
             self._begun -= 1
-
-    async def _rung(self, target: str, session: str, alert: str | None, by: str, menu: bool) -> None:
-        await self.ring(target, session=session, alert=alert, by=by, menu=menu)
 
     # --- running ---
 

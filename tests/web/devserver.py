@@ -23,6 +23,7 @@ from pydantic import BaseModel
 sys.path.insert(0, str(Path(__file__).parents[2]))  # as a program it is run from anywhere
 
 from server.api.own import KeepWall
+from server.identity.roles import GRANTED
 from signaling.room import messages as m
 from signaling.room.problems import text
 from tests.web.mineanswers import MineAnswers
@@ -300,7 +301,10 @@ class DevServer:
     async def _page(self, request: web.Request) -> web.Response:
         name = request.path.strip("/")
         who = self._who(request)
-        me = None if who is None else {**who, "login": who["user"], "sites": below(who["site"]), "simulated": True}
+        me = None
+        if who is not None:
+            verbs = sorted(GRANTED[who["role"]])
+            me = {**who, "login": who["user"], "sites": below(who["site"]), "verbs": verbs, "simulated": True}
         nonce = secrets.token_urlsafe(12)
         more: dict[str, Any] = {
             "error": {"status": 404, "text": text("no_such_room").model_dump()},

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from signaling.room import messages as m
+from tests.fakes.softphone import until
 from tests.web.conftest import Screens
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(90), pytest.mark.asyncio(loop_scope="module")]
@@ -17,7 +19,7 @@ def call(one: str, state: str, **more: Any) -> dict[str, Any]:
         "session": "s1",
         "alert": "", "rule": "phones_home", "state": state, "at": time.time() - 90, "answered_at": time.time() - 80,
         "ended_at": None, "result": "", "reason": "", "status": 0, "held": False, "muted": False, "level": -30.0,
-        "by": "", **more,
+        "client": "", "picture": "", "by": "", **more,
     }  # fmt: skip
 
 
@@ -107,10 +109,54 @@ async def test_a_consultation_says_how_telephones_come_in_and_rings_one(
     await page.locator(".tabs button", has_text="People" if locale == "en-GB" else "人员").first.click()
     await page.locator("lamproom-people button[aria-expanded=false]").first.click()
     await expect(page.locator(".dial")).to_contain_text("048213")
-    await page.locator(".dial input").fill("13812345678")
+    await page.locator(".dial input[name=number]").fill("13812345678")
     await page.locator(".dial button").click()
     await expect(page.locator(".dial [role=status]")).to_contain_text("13812345678")
     path, body = screens.server.posted[-1]
     assert path.endswith("/ring")
-    assert body == {"target": "tel:13812345678"}
+    assert body == {"targets": ["tel:13812345678"], "mode": "sequential", "timeout_s": None}
+    await page.locator(".dial input[name=number]").fill("13812345678，13900001111")
+    await page.locator(".dial select[name=mode]").select_option("parallel")
+    await page.locator(".dial input[name=timeout]").fill("20")
+    await page.locator(".dial button").click()
+    await expect(page.locator(".dial [role=status]")).to_contain_text("13900001111")
+    assert screens.server.posted[-1][1] == {
+        "targets": ["tel:13812345678", "tel:13900001111"], "mode": "parallel", "timeout_s": 20
+    }  # fmt: skip
     assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize(("width", "locale"), [(1440, "en-GB"), (390, "zh-CN")])
+async def test_a_telephone_in_the_roster_is_held_transferred_and_hung_up(
+    screens: Screens, width: int, locale: str
+) -> None:
+    desk = m.Person(user="phone:desk", name="红旗矿调度台", role="phone", site="hongqi", level="mine")
+    screens.server.guests["session:s1"].append(m.Member(client="ph1", person=desk, since=0, watching=True))
+    others = [call("c2", "talking", client="ph2", name="井口"), call("c3", "talking", peer="trunk:pbx", name="☎ ***1")]
+    screens.server.phones = {
+        "session": {"available": False, "pin": ""},
+        "/api/phones/calls": {"items": [call("c1", "talking", client="ph1"), *others]},
+    }
+    page = await screens.open("supervisor", width=width, locale=locale)
+    await page.locator("[data-link=online]").wait_for()
+    await screens.server.ring("county")
+    await page.locator("dialog.incoming h1").wait_for()
+    await page.keyboard.press("Enter")
+    await page.locator("lamproom-session").wait_for()
+    await page.locator(".tabs button", has_text="People" if locale == "en-GB" else "人员").first.click()
+    await page.locator("lamproom-people li.person button.who", has_text="红旗矿调度台").click()
+    acts = page.locator("lamproom-phone-acts")
+    await acts.locator("[data-act=hold]").click()
+    await until(lambda: screens.server.posted[-1:] == [("/api/phones/calls/c1/hold", {"held": True})])
+    await acts.locator("[data-act=transfer]").click()
+    await expect(acts.locator("select option")).to_have_count(2)
+    await acts.locator("input").fill("13812345678")
+    await acts.locator("button[type=submit]").click()
+    await until(lambda: screens.server.posted[-1] == ("/api/phones/calls/c1/transfer", {"target": "tel:13812345678"}))
+    await acts.locator("[data-act=transfer]").click()
+    await acts.locator("select").select_option("c2")
+    await acts.locator("button[type=submit]").click()
+    await until(lambda: screens.server.posted[-1] == ("/api/phones/calls/c1/transfer", {"target": "call:c2"}))
+    assert await page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    await acts.locator("[data-act=hangup]").click()
+    await until(lambda: screens.server.posted[-1][0] == "/api/phones/calls/c1/hangup")

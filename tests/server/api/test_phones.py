@@ -20,6 +20,8 @@ from server.phones.service import PhoneService
 from server.sessions.machine import Actor
 from server.sessions.service import SessionService
 from server.store.sites import SiteTree
+from signaling.sip.callevents import Incoming, Referred
+from signaling.sip.uri import SipUri
 from tests.fakes.phonemedia import FakePhoneMedia
 from tests.fakes.serving import Served, serve
 from tests.fakes.softphone import softphone, until
@@ -36,6 +38,7 @@ class World:
     service: PhoneService
     sessions: SessionService
     media: FakePhoneMedia
+    conductor: Conductor
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         sessions = SessionService(context.database, context.tree, bus, 60.0)
         conductor = Conductor(context.database, bus, sessions, resume_s=1.0)
         await conductor.prepare()
-        settings = PhonesSettings(enabled=True, port=0, trunks=(TRUNK,), ring_timeout_s=3.0)
+        settings = PhonesSettings(enabled=True, port=0, trunks=(TRUNK,), ring_timeout_s=20.0)
         media = FakePhoneMedia()
         service = PhoneService(settings, context.database, context.tree, conductor, sessions, media, b"k" * 32)
         media.listener = service
@@ -61,7 +64,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         ):  # fmt: skip
             await served.add_user(login, role, site)  # type: ignore[arg-type]
         try:
-            yield World(served, service, sessions, media)
+            yield World(served, service, sessions, media, conductor)
         finally:
             for task in tasks:
                 task.cancel()
@@ -199,6 +202,86 @@ async def test_phones_of_sites_aside_are_neither_rung_nor_called_by_a_transfer(w
                 assert (answer.status, (await answer.json())["error"]) == (404, "not_found")
         async with chair.post(f"/api/phones/calls/{call}/transfer", json={"target": "phone:desk-a"}) as answer:
             assert answer.status == 204
+
+
+async def test_several_phones_are_rung_in_a_row_or_together(world: World) -> None:
+    secrets = {name: await world.service.phones.add(name, "mine-a", name, (), "x") for name in ("one", "two")}
+    body = await world.sessions.start("mine-a", BY, ["mine-a"], title="", alert=None)
+    path = f"/api/sessions/{body['session']}/ring"
+    assert world.service.endpoint is not None
+    port = world.service.endpoint.port
+    async with (
+        softphone("one", "lamproom", port, secrets["one"]) as one,
+        softphone("two", "lamproom", port, secrets["two"]) as two,
+        world.served.browser("guard") as guard,
+    ):
+        for phone in (one, two):
+            await phone.register()
+            phone.on_call = phone.only_ring
+        targets = ["phone:one", "phone:two"]
+        wrongs: tuple[dict[str, object], ...] = ({}, {"targets": []}, {"target": "phone:one", "targets": targets})
+        for wrong in wrongs:
+            async with guard.post(path, json=wrong) as answer:
+                assert (answer.status, (await answer.json())["error"]) == (422, "invalid")
+        async with guard.post(path, json={"targets": ["phone:one", "site:mine-b"]}) as answer:
+            assert answer.status == 404, "one that may not be rung, and none is"
+        async with guard.post(path, json={"targets": targets, "timeout_s": 1}) as answer:
+            assert answer.status == 422
+        assert not world.service.legs
+        async with guard.post(path, json={"targets": targets, "mode": "parallel", "menu": False}) as answer:
+            assert (answer.status, (await answer.json())["targets"]) == (202, targets)
+        await until(lambda: one.of(Incoming) and two.of(Incoming))
+        two.take(two.of(Incoming)[0].call)
+        await until(lambda: any(leg.state == "talking" for leg in world.service.legs.values()))
+        assert (await one.ended(one.of(Incoming)[0].call)).cause == "cancelled"
+        two.hang_up(two.of(Incoming)[0].call)
+        await until(lambda: not world.service.legs)
+        one.on_call, seen = one.reject(486), len(two.of(Incoming))
+        async with guard.post(path, json={"targets": targets, "menu": False, "timeout_s": 60}) as answer:
+            assert answer.status == 202
+        await until(lambda: len(two.of(Incoming)) == seen + 1)
+        assert len(one.of(Incoming)) == 2, "the second was rung when the first was busy"
+        assert len(world.service.legs) == 1
+
+
+async def test_two_desk_phones_are_joined_with_each_other(world: World) -> None:
+    """An attended transfer: the one is told to take our place in the call of the other."""
+    secrets = {name: await world.service.phones.add(name, "mine-a", name, (), "x") for name in ("one", "two")}
+    await world.sessions.start("mine-a", BY, ["mine-a"], title="", alert=None)
+    assert world.service.endpoint is not None
+    port = world.service.endpoint.port
+    async with (
+        softphone("one", "lamproom", port, secrets["one"]) as one,
+        softphone("two", "lamproom", port, secrets["two"]) as two,
+        world.served.browser("guard") as guard,
+        world.served.browser("super") as chair,
+    ):
+        for phone in (one, two):
+            await phone.register()
+            phone.dial("0")
+        await until(lambda: [leg.state for leg in world.service.legs.values()] == ["talking", "talking"])
+        async with guard.get("/api/phones/calls") as answer:
+            calls = {each["peer"]: each for each in (await answer.json())["items"]}
+        mine, other = calls["phone:one"]["call"], calls["phone:two"]["call"]
+        assert calls["phone:one"]["client"] in {each.client for each in world.conductor.clients.values()}
+        path = f"/api/phones/calls/{mine}/transfer"
+        for wrong, status in ((f"call:{mine}", 403), (f"call:{'0' * 24}", 404), ("call:x", 422)):
+            async with chair.post(path, json={"target": wrong}) as answer:
+                assert answer.status == status
+        async with chair.post(path, json={"target": f"call:{other}"}) as answer:
+            assert answer.status == 204
+        await until(lambda: one.of(Referred))
+        (asked,) = one.of(Referred)
+        (theirs,) = two.agent.calls.values()
+        assert theirs.dialog is not None
+        id = theirs.dialog.id
+        assert isinstance(asked.target, SipUri)
+        assert (asked.target.user, asked.target.port) == ("two", two.endpoint.port)
+        assert asked.replaces == f"{id.call_id};to-tag={id.local_tag};from-tag={id.remote_tag}"
+        one.do(lambda now: one.agent.accept_transfer(asked.call, now))
+        one.do(lambda now: one.agent.notify_transfer(asked.call, 200, now))
+        await one.ended(asked.call)
+        await until(lambda: any(leg.result == "transferred" for leg in world.service.recent))
 
 
 async def test_phones_that_are_off_say_so(tmp_path: Path) -> None:

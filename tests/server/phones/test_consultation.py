@@ -78,7 +78,9 @@ async def test_a_call_that_breaks_ends_no_other(make: Make, monkeypatch: pytest.
         await until(lambda: world.service.recent)
         assert world.service.recent[-1].result == "error"
         monkeypatch.setattr(world.service, "_goals", lambda target, site: [None])
-        world.service.begin_ring("site:mine", session=state.session, alert=None, by="x", menu=False)
+        world.service.begin_ring(
+            ["site:mine"], mode="sequential", timeout_s=None, session=state.session, alert=None, by="x", menu=False
+        )
         monkeypatch.setattr(world.media, "close", world.media.drop)
         await broken.ended(broken.dial("0"))
         await until(lambda: len(world.service.recent) == 2)

@@ -282,8 +282,10 @@ export const api = {
   removePhone: (phone) => call('DELETE', `/api/phones/${id(phone)}`),
   /** How telephones come into a consultation. @param {string} session */
   sessionPhone: (session) => call('GET', `/api/sessions/${id(session)}/phone`),
-  /** @param {string} session @param {string} target `site:`, `phone:` or `tel:` */
-  ringPhone: (session, target) => call('POST', `/api/sessions/${id(session)}/ring`, { target }),
+  /** @param {string} session @param {{targets: string[], mode: string, timeout_s: number | null}} wish */
+  ringPhones: (session, wish) => call('POST', `/api/sessions/${id(session)}/ring`, wish),
+  /** @param {string} one @param {string} target */
+  transferCall: (one, target) => call('POST', `/api/phones/calls/${id(one)}/transfer`, { target }),
   trunks: async () => items(await call('GET', '/api/phones/trunks')),
   phoneCalls: async () => items(await call('GET', '/api/phones/calls')),
   /** @param {string} one */

@@ -8,6 +8,7 @@ import { clock } from '../format.js';
 import { has, t } from '../i18n.js';
 import './guest-links.js';
 import './dial.js';
+import './phone-acts.js';
 
 /** @typedef {Record<string, any>} Body */
 
@@ -187,6 +188,7 @@ class People extends Part {
       ${role === 'guest' || floor.chair?.user === user ? nothing : act('hand_over', 'chair')}
       ${act('spotlight', 'spot', video?.track ?? one.client)}
       ${act('remove', 'user-x')}
+      ${role === 'phone' ? html`<lamproom-phone-acts class="acts" .client=${one.client}></lamproom-phone-acts>` : nothing}
     </div>`;
   }
 
