@@ -39,6 +39,11 @@ class Decoded:
     before: tuple["Decoded", ...] = ()
     """Those that came right before it, where a burst was wanted."""
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, pixels."""
+        return self.picture.width, self.picture.height
+
     def digest(self) -> int:
         """Equal pictures have equal digests; made of the luma plane alone."""
         plane = self.picture.planes[0]

@@ -93,6 +93,8 @@ class Observed(Message):
     at: float
     """Wall clock of the picture, seconds since the Unix epoch."""
     picture: PictureState
+    size: tuple[int, int] = (0, 0)
+    """Width and height as decoded; 0 without a picture."""
     detections: tuple[Seen, ...] = ()
     inference_ms: float = 0.0
     skipped: int = 0

@@ -285,6 +285,7 @@ class Worker:
                 detector=runner.watch.detector,
                 at=decoded.arrived_at,
                 picture=picture,
+                size=decoded.size,
                 detections=seen,
                 inference_ms=round((time.perf_counter() - started) * 1000, 2),
                 skipped=runner.take_skipped(),

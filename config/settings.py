@@ -255,6 +255,9 @@ class AnalyticsSettings(Section):
     sources: tuple[PluginSourceSettings, ...] = Field(default=(), description="telemetry sources of other people")
     posts: tuple[DutyPostSettings, ...] = ()
     spots: tuple[SpotSettings, ...] = ()
+    sizes: dict[str, tuple[int, int]] = Field(
+        default={}, description="width and height that cameras are set to send, by `site/name`; others are told"
+    )
     frames_per_s: float = Field(default=2.0, gt=0, le=25, description="pictures analysed per camera")
     worker_memory_mb: int = Field(default=1500, ge=256, description="address space of a vision worker beyond its start")
     heartbeat_timeout_s: float = Field(default=5.0, gt=0, description="a silent vision worker is killed after this")

@@ -18,6 +18,7 @@ import structlog
 from analytics.finding import Finding
 from analytics.messages import Blind, Learned, Observed
 from analytics.rules.absence import DutyChange, DutyPost, Output
+from analytics.rules.camera import SizeWatch
 from analytics.rules.sleeping import SleepChange, SleepOutput, SleepWatch, wanted
 from analytics.vision.reference import ReferenceRefused
 from config.settings import DutyPostSettings, Settings
@@ -66,6 +67,9 @@ class DutyPosts:
         self._settings = {one.post: one for one in settings.analytics.posts}
         self._posts: dict[str, DutyPost] = {}
         self._sleep: dict[str, SleepWatch] = {}
+        self._registered = settings.analytics.sizes
+        self._sizes: dict[str, SizeWatch] = {}
+        """By `site/camera`."""
         self._outcomes: deque[Output | SleepOutput] = deque()
         self._references = References(settings.server.data_dir)
         self._lessons: deque[Learned] = deque(maxlen=1000)
@@ -139,6 +143,8 @@ class DutyPosts:
 
     def observed(self, seen: Observed) -> None:
         now = time.monotonic()
+        if (size := self._sizes.get(seen.camera.partition("#")[0])) is not None:
+            self._take(size.look(seen.size, seen.at))
         for rule in self._watching(seen.camera, seen.detector):
             if self.vision is not None:
                 rule.model, rule.trained_on = self.vision.model, self.vision.trained_on
@@ -247,6 +253,9 @@ class DutyPosts:
         for post, settings in self._settings.items():
             if post not in self._posts:
                 await self._begin(post, settings)
+        for camera, size in self._registered.items():
+            if camera not in self._sizes:
+                await self._begin_size(camera, size)
         self._wake.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.looking.run())
@@ -267,6 +276,14 @@ class DutyPosts:
         if wanted(settings):
             self._sleep[post] = SleepWatch(settings, now=now, at=at, open_alerts=standing, simulated=self._simulated)
         self._outcomes.append(DutyChange(post, settings.site, rule.state, at, at, rule.warned, rule.reason))
+
+    async def _begin_size(self, camera: str, size: tuple[int, int]) -> None:
+        site, _, name = camera.partition("/")
+        if site not in self._tree:
+            log.error("camera_without_site", camera=camera)
+            return
+        standing = {alert.key for alert in await self._alerts.open_for(site)}
+        self._sizes[camera] = SizeWatch(site, name, size, open_alerts=standing, simulated=self._simulated)
 
     async def _tick(self) -> None:
         while True:

@@ -1,13 +1,13 @@
-"""The camera of a duty post as a piece of equipment: no usable picture for a minute, or a detector that cannot look.
+"""A camera as a piece of equipment: no usable picture for a minute, a detector that cannot look, another resolution.
 
-Both are findings of their own, beside what they do to the duty (which becomes `unknown`, see `absence`).
+All are findings of their own. The first two make a duty `unknown` (see `absence`); another resolution does not.
 """
 
 from collections.abc import Container
 
 from analytics.finding import Change, Finding
 from analytics.messages import PictureState
-from analytics.rules.wording import camera_fault_title, detector_blind_title
+from analytics.rules.wording import camera_fault_title, detector_blind_title, resolution_title
 from config.settings import DutyPostSettings
 
 FAULT_AFTER_S = 60.0
@@ -89,3 +89,39 @@ class CameraWatch:
             "thresholds": {"fault_after_s": FAULT_AFTER_S, "fault_cleared_after_s": FAULT_CLEARED_AFTER_S},
         }
         return Finding(s.site, key, rule, s.camera, change, "warning", at, zh, en, explain, self.simulated)
+
+
+class SizeWatch:
+    """Whether a camera sends pictures of the size that it is registered with; told at once, and over at once."""
+
+    def __init__(
+        self,
+        site: str,
+        camera: str,
+        wanted: tuple[int, int],
+        *,
+        open_alerts: Container[str] = (),
+        simulated: bool = False,
+    ) -> None:
+        self.key = f"{site}/camera_resolution/{camera}"
+        self._site, self._camera, self._wanted = site, camera, wanted
+        self._open = self.key in open_alerts
+        self._simulated = simulated
+
+    def look(self, size: tuple[int, int], at: float) -> list[Finding]:
+        """A picture was decoded. `at`: UTC seconds."""
+        wrong = size != self._wanted
+        if wrong == self._open or size == (0, 0):
+            return []
+        self._open = wrong
+        zh, en = resolution_title(self._camera, size, self._wanted, cleared=not wrong)
+        explain: dict[str, object] = {
+            "camera": self._camera, "reason": "resolution", "size": list(size), "registered": list(self._wanted),
+        }  # fmt: skip
+        change: Change = "raised" if wrong else "cleared"
+        return [
+            Finding(
+                self._site, self.key, "camera_resolution", self._camera, change, "warning", at, zh, en, explain,
+                self._simulated,
+            )
+        ]  # fmt: skip

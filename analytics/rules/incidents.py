@@ -38,7 +38,12 @@ POSITIONS = frozenset(
         "person_near_machine", "reverse_travel", "overspeed", "runaway", "out_of_route", "positioning_stale",
     }
 )  # fmt: skip
-VIDEO = frozenset({"absence", "sleeping", "camera_fault", "detector_blind", "count_mismatch"})
+VIDEO = frozenset(
+    {
+        "absence", "sleeping", "camera_fault", "detector_blind", "count_mismatch", "video_over_quota",
+        "video_intrusion", "belt_disagrees",
+    }
+)  # fmt: skip
 KINDS: tuple[tuple[str, frozenset[str]], ...] = (
     ("supply_loss", frozenset({SUPPLY})),
     ("covert_running", frozenset({"covert_running"})),

@@ -75,6 +75,16 @@ def camera_fault_title(settings: DutyPostSettings, picture: str, *, cleared: boo
     return f"{settings.name_zh}：摄像头故障，{zh}", f"{settings.name_en}: camera fault, {en}"
 
 
+def resolution_title(
+    camera: str, size: tuple[int, int], wanted: tuple[int, int], *, cleared: bool = False
+) -> tuple[str, str]:  # fmt: skip
+    """The title of a picture of another size than the registered one."""
+    if cleared:
+        return f"{camera}：分辨率已恢复", f"{camera}: the resolution is right again"
+    is_, set_ = f"{size[0]}×{size[1]}", f"{wanted[0]}×{wanted[1]}"
+    return f"{camera}：分辨率为 {is_}，登记为 {set_}", f"{camera}: sends {is_}, registered is {set_}"
+
+
 def detector_blind_title(settings: DutyPostSettings, *, cleared: bool = False) -> tuple[str, str]:
     """The title of a detector that cannot see."""
     if cleared:

@@ -34,6 +34,7 @@ log = structlog.get_logger()
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
 MOST_TOGETHER = 100
+CAMERA_FAULTS = ("camera_fault", "camera_resolution")
 LOOK_S = 5.0
 COUNT_EVERY_S = 60.0
 MAX_WAITING = 10_000
@@ -139,7 +140,7 @@ class Uplinks:
 
     def alert_changed(self, alert: Alert, change: Change) -> None:
         """A camera's picture is not as it should be."""
-        if alert.rule != "camera_fault" or change not in (Change.RAISED, Change.AGAIN):
+        if alert.rule not in CAMERA_FAULTS or change not in (Change.RAISED, Change.AGAIN):
             return
         picture = str((alert.explain or {}).get("reason") or "none")
         code = self._code(alert.site, alert.subject)
@@ -161,7 +162,7 @@ class Uplinks:
         sent."""
         sites = {one.settings.site for one in self.all if one.settings.kind == "push"}
         wanted = (
-            alerts.c.site.in_(sites), alerts.c.rule == "camera_fault", alerts.c.state.in_(STANDING),
+            alerts.c.site.in_(sites), alerts.c.rule.in_(CAMERA_FAULTS), alerts.c.state.in_(STANDING),
             alerts.c.at >= self._clock() - KEEP_S,
         )  # fmt: skip
         while sites:

@@ -116,15 +116,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @contextlib.asynccontextmanager
-async def running(database: Database, tree: SiteTree, clock: Clock, **more: object) -> AsyncIterator[Desk]:
+async def running(
+    database: Database, tree: SiteTree, clock: Clock, sizes: object = None, **more: object
+) -> AsyncIterator[Desk]:
     bus = Bus()
     alerts = AlertService(database, tree, bus)
-    settings = Settings.model_validate({"analytics": {"posts": [{**POST, **more}]}})
+    settings = Settings.model_validate({"analytics": {"posts": [{**POST, **more}], "sizes": sizes or {}}})
     sessions, streams = cast(SessionService, NoSessions()), cast(Streams, NoCameras())
     posts = DutyPosts(settings, database, tree, bus, alerts, streams, sessions)
     task = asyncio.ensure_future(posts.run())
     try:
-        while len(posts._posts) < 1:
+        while len(posts._posts) < 1 or len(posts._sizes) < len(settings.analytics.sizes):
             await asyncio.sleep(0.01)
         yield Desk(posts, alerts, bus, clock)
     finally:
@@ -150,6 +152,28 @@ async def test_a_sleeper_is_present_and_asleep_and_the_alert_ends_when_he_wakes(
         assert [change for change in desk.duty() if change != "unknown"] == [
             "awake", "present", "drowsy", "drowsy", "asleep", "awake",
         ]  # fmt: skip
+
+
+async def test_a_picture_of_another_size_than_registered_is_told_and_over(
+    database: Database, tree: SiteTree, clock: Clock
+) -> None:
+    async with running(database, tree, clock, sizes={"mine-a/dispatch-room": [640, 360]}) as desk:
+
+        async def see(size: tuple[int, int], count: int) -> None:
+            at = clock.time()
+            desk.posts.observed(
+                Observed(camera="mine-a/dispatch-room#motion", detector="motion", at=at, picture="ok", size=size)
+            )
+            async with asyncio.timeout(20):
+                while len(await desk.standing()) != count:
+                    await asyncio.sleep(0.01)
+
+        await see((352, 288), 1)
+        (alert,) = await desk.standing()
+        assert (alert.rule, alert.subject, alert.title_en) == (
+            "camera_resolution", "dispatch-room", "dispatch-room: sends 352×288, registered is 640×360",
+        )  # fmt: skip
+        await see((640, 360), 0)
 
 
 async def test_an_empty_desk_is_absence_alone(database: Database, tree: SiteTree, clock: Clock) -> None:
