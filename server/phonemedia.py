@@ -81,6 +81,8 @@ log = structlog.get_logger()
 START_TIMEOUT_S = 15.0
 SILENT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 5.0
+WORKER_WAIT_S = 10.0
+"""How long a new call waits for a worker that is being started."""
 LOOK_S = 0.2
 RETRY_S = 2.0
 DWELL_S = 2.0
@@ -189,6 +191,7 @@ class PhoneMedia:
 
     async def make_offer(self, leg: str, profile: Profile = USUAL, direction: Direction = "sendrecv") -> str:
         """Our offer; the first opens the leg. All of these raise `PhoneMediaRefused` and `PhoneMediaDown`."""
+        await self._started()
         return (await self._request(MakeOffer(leg=leg, profile=profile, direction=direction))).sdp
 
     async def take_answer(self, leg: str, sdp: str) -> None:
@@ -198,6 +201,7 @@ class PhoneMedia:
         self, leg: str, sdp: str, profile: Profile = USUAL, direction: Direction = "sendrecv"
     ) -> str:
         """Our answer; the first opens the leg."""
+        await self._started()
         return (await self._request(AnswerOffer(leg=leg, sdp=sdp, profile=profile, direction=direction))).sdp
 
     async def drop(self, leg: str) -> None:
@@ -265,6 +269,12 @@ class PhoneMedia:
         with contextlib.suppress(PhoneMediaDown, PhoneMediaRefused):
             await self._request(Close(leg=leg, reason=reason[:200]))
         await self._left(leg, over=True)
+
+    async def _started(self) -> None:
+        """A call that comes while the worker starts rings as long as that takes, within bounds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WORKER_WAIT_S):
+                await self.ready.wait()
 
     async def _request(self, command: Command) -> Reply:
         if self._link is None or not self.ready.is_set():

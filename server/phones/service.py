@@ -44,6 +44,7 @@ from server.phones.media import PhoneMediaDown, PhoneMediaPort, PhoneMediaRefuse
 from server.phones.pace import Pace
 from server.phones.pins import Lock, pin_of
 from server.phones.refusals import Refusals, RefusedCall
+from server.phones.remembered import Remembered
 from server.phones.trace import Trace, call_id_of
 from server.sessions.service import SessionService
 from server.store.database import Database
@@ -63,7 +64,7 @@ from signaling.sip.uri import SipUri
 from signaling.sip.useragent import UserAgent
 
 REGISTERED_S = 120
-"""Phones come back this often, so that a restart of the server is over after two minutes."""
+"""Phones come back this often. Those over UDP and TCP are remembered across a restart, the others come back by then."""
 RECENT_KEPT = 200
 TEND_S = 0.5
 REFRESH_S = 5.0
@@ -113,6 +114,7 @@ class PhoneService:
         self._registrations: dict[str, Registration] = {}
         self._probes: dict[str, Probe] = {}
         self.book = CallBook(database)
+        self._remembered = Remembered(database)
         self._group: asyncio.TaskGroup | None = None
         """Of the calls of now; None from the moment that it ends."""
         self._begun = 0
@@ -400,6 +402,7 @@ class PhoneService:
         )
         place = Place(host, ports)
         agent = UserAgent(place, gate, token, random.random, registrar, self.settings.max_calls)
+        await self._remember(agent)
         tls = self._tls() if self._tls is not None and self.settings.tls_port is not None else None
         async with serve(
             agent, self.settings.listen_host, self.settings.port, tls=tls, tls_port=self.settings.tls_port or 0,
@@ -419,6 +422,21 @@ class PhoneService:
             finally:
                 self._part(endpoint, agent)
                 self._run_state = self._group = None
+
+    async def _remember(self, agent: UserAgent) -> None:
+        """Phones that were registered before a restart, and still may be. Raises StoreError."""
+        now = asyncio.get_running_loop().time()
+        for name, binding, called in await self._remembered.read(now, time.time(), REGISTERED_S):
+            phone = self.phones.get(name)
+            if phone is None or not self._may_register(name):
+                continue
+            if not phone.networks or rules.within(binding.flow.host, phone.networks):
+                agent.restore(name, binding, now)
+                self._agents[name] = called
+
+    def _may_register(self, phone: str) -> bool:
+        known = self.phones.get(phone)
+        return known is not None and not known.disabled and self.phones.secret(phone, "MD5") is not None
 
     def _part(self, endpoint: SipEndpoint, agent: UserAgent) -> None:
         """Say goodbye to every call and every registrar; nobody waits for answers."""
@@ -463,6 +481,7 @@ class PhoneService:
                 if at is not None and at <= now:
                     endpoint.step(one.timeout)
             try:
+                await self._remembered.write(self.bindings, self.agent_of, now, time.time())
                 if now >= refresh_at:
                     refresh_at = now + REFRESH_S
                     if await self.phones.refresh():
@@ -479,9 +498,9 @@ class PhoneService:
         assert self._run_state is not None
         registrar = self._run_state[3]
         for phone in registrar.users():
-            known = self.phones.get(phone)
-            if known is None or known.disabled or self.phones.secret(phone, "MD5") is None:
+            if not self._may_register(phone):
                 registrar.forget(phone)
+                self._remembered.changed(phone)
                 for leg in list(self.legs.values()):
                     if leg.peer == f"phone:{phone}":
                         leg.put(HangUp("phone_removed"))
@@ -490,6 +509,7 @@ class PhoneService:
         """Its secret is another one: it has to come again."""
         if self._run_state is not None:
             self._run_state[3].forget(phone)
+            self._remembered.changed(phone)
 
     async def changed_phones(self) -> None:
         """Something was changed through the API."""
@@ -534,6 +554,7 @@ class PhoneService:
             leg.put(event)
 
     def _registered(self, event: RegistrationChanged) -> None:
+        self._remembered.changed(event.user)
         if event.agent:
             self._agents[event.user] = event.agent
         if event.contacts and event.flow.host:

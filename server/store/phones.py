@@ -1,12 +1,12 @@
 """Rows of phones and of calls. Secrets are digest HA1 values; a password is never stored."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.store.tables import phone_calls, phones
+from server.store.tables import phone_calls, phone_registrations, phones
 
 
 async def all_phones(connection: AsyncConnection) -> list[dict[str, Any]]:
@@ -33,6 +33,28 @@ async def change_phone(connection: AsyncConnection, phone: str, values: Mapping[
 async def remove_phone(connection: AsyncConnection, phone: str) -> bool:
     result = await connection.execute(delete(phones).where(phones.c.phone == phone))
     return result.rowcount == 1
+
+
+async def registrations(connection: AsyncConnection) -> list[dict[str, Any]]:
+    """Of phones that were not changed since they registered."""
+    held = phone_registrations.c
+    wanted = select(phone_registrations).join(phones, phones.c.phone == held.phone)
+    result = await connection.execute(wanted.where(phones.c.changed_at <= held.at).order_by(held.phone, held.number))
+    return [dict(row._mapping) for row in result]
+
+
+async def keep_registrations(
+    connection: AsyncConnection, by_phone: Mapping[str, Sequence[Mapping[str, object]]]
+) -> None:
+    """These rows in the place of all that these phones had."""
+    await connection.execute(delete(phone_registrations).where(phone_registrations.c.phone.in_(list(by_phone))))
+    if fresh := [dict(row) for found in by_phone.values() for row in found]:
+        await connection.execute(insert(phone_registrations), fresh)
+
+
+async def forget_registrations(connection: AsyncConnection, before: float) -> None:
+    """Those that have expired."""
+    await connection.execute(delete(phone_registrations).where(phone_registrations.c.expires_at <= before))
 
 
 async def add_call(connection: AsyncConnection, row: Mapping[str, object]) -> None:

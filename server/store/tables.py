@@ -661,6 +661,24 @@ phones = Table(
 )
 """Desk phones that register here. `ha1_*` prove a password of the realm; the password is not kept."""
 
+phone_registrations = Table(
+    "phone_registrations",
+    metadata,
+    Column("phone", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("contact", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("transport", Text, nullable=False),
+    Column("call_id", Text, nullable=False),
+    Column("instance", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("cseq", Number, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+"""Where registered phones were, and until when: for a restart of the server."""
+
 phone_calls = Table(
     "phone_calls",
     metadata,

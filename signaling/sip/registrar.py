@@ -83,6 +83,12 @@ class Registrar:
         """Somebody who may not register any more."""
         self._bindings.pop(user, None)
 
+    def restore(self, user: str, binding: Binding) -> None:
+        """A binding of before a restart. Its digest was asked for then."""
+        held = self._bindings.get(user, [])
+        if len(held) < MAX_CONTACTS:
+            self._bindings[user] = [*held, binding]
+
     def lost(self, connection: str) -> list[str]:
         """A TCP connection ended: its bindings end with it (RFC 5626 section 5.3). The users that lost one."""
         losers = [

@@ -34,7 +34,7 @@ from signaling.sip.errors import LocalSipError, MessageError
 from signaling.sip.gate import Gate, Turned
 from signaling.sip.headers import Headers
 from signaling.sip.message import CSeq, Request, Response, parse
-from signaling.sip.registrar import Registrar
+from signaling.sip.registrar import Binding, Registrar
 from signaling.sip.transaction import LONGEST
 from signaling.sip.transactionlayer import (
     RETRY_AFTER,
@@ -137,6 +137,12 @@ class UserAgent:
         if effect.key:
             reply = effect.request.reply(problem.status, tag=self._new_token())
             self._core.respond(effect.key, reply, now)
+
+    def restore(self, user: str, binding: Binding, now: float) -> None:
+        """A registration of before a restart."""
+        assert self.registrar is not None
+        self.registrar.restore(user, binding)
+        self._sweep_at = self._sweep_at or now + SWEEP_S
 
     def lost(self, connection: str, now: float) -> list[Send]:
         """A connection ended, or could not be opened."""

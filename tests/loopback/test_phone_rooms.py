@@ -22,6 +22,7 @@ from media.phone.messages import (
     Prompt,
     Started,
 )
+from server import phonemedia
 from server.clients import Client
 from server.media import MediaClient
 from server.phonemedia import PhoneMediaDown, PhoneMediaRefused
@@ -191,7 +192,9 @@ class Told:
         return {type(event) for event in self.events}
 
 
-async def test_the_listener_hears_everything_and_of_a_dead_worker(tmp_path: Path) -> None:
+async def test_the_listener_hears_everything_and_of_a_dead_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with phone_server(tmp_path, first_packet_s=0.3, silent_s=0.3) as server, phone() as telephone:
         told = Told()
         server.phones.listener = told
@@ -218,6 +221,7 @@ async def test_the_listener_hears_everything_and_of_a_dead_worker(tmp_path: Path
         async with asyncio.timeout(5):
             while not told.restarts:
                 await asyncio.sleep(0.02)
+        monkeypatch.setattr(phonemedia, "WORKER_WAIT_S", 0.1)
         with pytest.raises(PhoneMediaDown):
             await server.phones.make_offer("other")
 

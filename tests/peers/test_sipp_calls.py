@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -207,26 +208,62 @@ async def test_a_transfer_that_a_trunk_asks_for_is_refused(exchange: Exchange) -
     assert (await exchange.refusals())["transfer_unauthenticated"] == before + 1
 
 
-async def test_a_desk_phone_brings_somebody_in_by_refer(exchange: Exchange) -> None:
-    """Registers, dials 0, asks for a transfer to a number, and hears by NOTIFY that it was taken at the exchange."""
-    async with exchange.admin.post(
-        "/api/phones", json={"phone": "desk", "site": "hongqi", "name": "调度电话", "networks": ["127.0.0.7/32"]}
-    ) as answer:
+async def registered(exchange: Exchange, phone: str, host: str, *more: str) -> tuple[str, ...]:
+    """A new desk phone that has registered from this address; words for sipp by which it proves itself."""
+    body = {"phone": phone, "site": "hongqi", "name": "调度电话", "networks": [f"{host}/32"]}
+    async with exchange.admin.post("/api/phones", json=body) as answer:
         assert answer.status == 201, await answer.text()
-        secret = (await answer.json())["secret"]
-    words = ("-au", "desk", "-ap", secret)
-    who: dict[str, Any] = {"caller": "sip:desk@lamproom"}
-    register: dict[str, Any] = {"first": True, "to": "<sip:desk@lamproom>", **who}
-    desk: dict[str, Any] = {"host": "127.0.0.7", "timeout_s": 40, "service": "0"}
+        words = ("-au", phone, "-ap", (await answer.json())["secret"])
+    who: dict[str, Any] = {"first": True, "to": f"<sip:{phone}@lamproom>", "caller": f"sip:{phone}@lamproom"}
     code, errors = await sipp(
         exchange.folder(),
         scenario(
-            send("REGISTER", 1, "Expires: 120", **register), '<recv response="401" auth="true"/>',
-            send("REGISTER", 2, "Expires: 120", "[authentication]", **register), recv(200),
+            send("REGISTER", 1, "Expires: 120", **who), '<recv response="401" auth="true"/>',
+            send("REGISTER", 2, "Expires: 120", "[authentication]", **who), recv(200),
         ),
-        exchange.port, *words, **desk,
+        exchange.port, *words, *more, host=host, timeout_s=40,
     )  # fmt: skip
     assert code == 0, errors
+    return words
+
+
+async def test_a_desk_phone_is_rung_right_after_the_server_was_killed(exchange: Exchange) -> None:
+    port = str(both_free())
+    await registered(exchange, "night", "127.0.0.8", "-p", port)
+    store = exchange.server.folder / "data" / "lamproom.db"
+    async with asyncio.timeout(30):
+        while not _remembered(store, "night"):
+            await asyncio.sleep(0.05)
+    await exchange.server.kill()
+    await exchange.server.start()
+    rung = asyncio.create_task(
+        sipp(
+            exchange.folder(),
+            scenario(asked("INVITE", "INVITE sip:13800001111@"), reply("486 Busy Here", tag=True), asked("ACK")),
+            exchange.port, "-p", port, host="127.0.0.8", timeout_s=60,
+        )
+    )  # fmt: skip
+    async with await exchange.server.session("county") as county:
+        async with county.post(f"/api/sessions/{exchange.session}/ring", json={"target": "phone:night"}) as answer:
+            assert answer.status == 202, await answer.text()
+    code, errors = await rung
+    assert code == 0, errors
+
+
+def _remembered(store: Path, phone: str) -> bool:
+    connection = sqlite3.connect(f"file:{store}?mode=ro", uri=True)
+    try:
+        rows = connection.execute("SELECT count(*) FROM phone_registrations WHERE phone = ?", (phone,))
+        return bool(rows.fetchone()[0])
+    finally:
+        connection.close()
+
+
+async def test_a_desk_phone_brings_somebody_in_by_refer(exchange: Exchange) -> None:
+    """Registers, dials 0, asks for a transfer to a number, and hears by NOTIFY that it was taken at the exchange."""
+    words = await registered(exchange, "desk", "127.0.0.7")
+    who: dict[str, Any] = {"caller": "sip:desk@lamproom"}
+    desk: dict[str, Any] = {"host": "127.0.0.7", "timeout_s": 40, "service": "0"}
     taken = asyncio.create_task(
         sipp(
             exchange.folder(),
