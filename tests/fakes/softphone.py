@@ -124,12 +124,19 @@ async def until(true: Callable[[], object], timeout_s: float = 15.0) -> None:
 
 @contextlib.asynccontextmanager
 async def softphone(
-    name: str, domain: str, port: int, password: str = "", *, host: str = "127.0.0.1", connection: str = ""
+    name: str,
+    domain: str,
+    port: int,
+    password: str = "",
+    *,
+    host: str = "127.0.0.1",
+    connection: str = "",
+    own_port: int = 0,
 ) -> AsyncIterator[Softphone]:
-    """On a port of its own; `connection` as in a Flow (`tcp` opens one to the server)."""
+    """On a port of its own, or `own_port`; `connection` as in a Flow (`tcp` opens one to the server)."""
     flow = Flow("127.0.0.1", port, f"{connection}:127.0.0.1:{port}" if connection else "")
     phone = Softphone(name, domain, flow, password)
-    async with serve(phone.agent, host, 0, on_step=phone.stepped) as endpoint:
+    async with serve(phone.agent, host, own_port, on_step=phone.stepped) as endpoint:
         phone.endpoint = endpoint
         phone.ports |= {"UDP": endpoint.port, "TCP": endpoint.port}
         yield phone

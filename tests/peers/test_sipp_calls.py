@@ -11,8 +11,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from server.phones import rules
+from signaling.sip.callevents import Incoming
 from tests.fakes.instance import Instance, free_port
 from tests.fakes.sipp import CALLER, LossyWire, asked, pause, recv, reply, scenario, send, sipp
+from tests.fakes.softphone import softphone
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(150), pytest.mark.asyncio(loop_scope="module")]
 
@@ -264,40 +267,25 @@ async def test_a_desk_phone_brings_somebody_in_by_refer(exchange: Exchange) -> N
     words = await registered(exchange, "desk", "127.0.0.7")
     who: dict[str, Any] = {"caller": "sip:desk@lamproom"}
     desk: dict[str, Any] = {"host": "127.0.0.7", "timeout_s": 40, "service": "0"}
-    taken = asyncio.create_task(
-        sipp(
+    known = len(await exchange.records())
+    async with softphone("pbx", "lamproom", exchange.port, host=EXCHANGE, own_port=exchange.trunk_port) as far:
+        code, errors = await sipp(
             exchange.folder(),
             scenario(
-                asked("INVITE", "INVITE sip:13812345678@"), reply("180 Ringing", tag=True),
-                reply("200 OK", sdp="sendrecv", tag=True), asked("ACK"), asked("BYE"), reply("200 OK"),
+                send("INVITE", 1, sdp="sendrecv", first=True, **who), recv(100, optional=True),
+                '<recv response="401" auth="true"/>', send("ACK", 1, first=True, **who),
+                send("INVITE", 2, "[authentication]", sdp="sendrecv", first=True, **who), *BEGIN, TAKEN,
+                send("ACK", 2, **who), pause(500),
+                send("REFER", 3, "Refer-To: <sip:13812345678@lamproom>", **who), recv(202),
+                asked("NOTIFY", "SIP/2.0 100"), reply("200 OK"), asked("NOTIFY", "SIP/2.0 200"), reply("200 OK"),
+                send("BYE", 4, **who).replace("[last_To:]", "To:[$2]"), recv(200),
             ),
-            exchange.port, "-p", str(exchange.trunk_port), host=EXCHANGE, timeout_s=60,
-        )
-    )  # fmt: skip
-    known = len(await exchange.records())
-    code, errors = await sipp(
-        exchange.folder(),
-        scenario(
-            send("INVITE", 1, sdp="sendrecv", first=True, **who), recv(100, optional=True),
-            '<recv response="401" auth="true"/>', send("ACK", 1, first=True, **who),
-            send("INVITE", 2, "[authentication]", sdp="sendrecv", first=True, **who), *BEGIN, TAKEN,
-            send("ACK", 2, **who), pause(500),
-            send("REFER", 3, "Refer-To: <sip:13812345678@lamproom>", **who), recv(202),
-            asked("NOTIFY", "SIP/2.0 100"), reply("200 OK"), asked("NOTIFY", "SIP/2.0 200"), reply("200 OK"),
-            send("BYE", 4, **who).replace("[last_To:]", "To:[$2]"), recv(200),
-        ),
-        exchange.port, *words, **desk,
-    )  # fmt: skip
-    assert code == 0, errors
-    async with exchange.admin.get("/api/phones/calls") as answer:
-        (leg,) = [
-            one for one in (await answer.json())["items"] if one["ended_at"] is None and one["direction"] == "out"
-        ]
-    async with exchange.admin.post(f"/api/phones/calls/{leg['call']}/hangup") as answer:
-        assert answer.status == 204, await answer.text()
-    code, errors = await taken
-    assert code == 0, errors
-    assert sorted(await exchange.over(known, 2)) == ["by_moderator", "hangup"]
+            exchange.port, *words, **desk,
+        )  # fmt: skip
+        assert code == 0, errors
+        assert rules.number_of(far.of(Incoming)[0].request.uri) == "13812345678"
+        far.hang_up(far.of(Incoming)[0].call)
+        assert await exchange.over(known, 2) == ["hangup", "hangup"]
 
 
 async def test_keys_by_info_open_the_door(exchange: Exchange) -> None:
