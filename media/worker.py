@@ -7,6 +7,7 @@ held in another process as `MediaWorker(settings, link)`. It ends when the link 
 import argparse
 import asyncio
 import datetime
+import gc
 import logging
 import resource
 import signal
@@ -61,6 +62,8 @@ REPAIR_S = 0.02
 """How often missing packets are looked at while there are any."""
 LEAST_PAUSE_S = 0.002
 """Between two looks at what is paced."""
+COLLECT_AFTER = 20_000
+"""Objects made and not yet freed."""
 LINK_FULL_BYTES = 1 << 20
 """With more waiting, the server is slow: qualities and beats are left out."""
 
@@ -384,13 +387,23 @@ async def _main(fd: int) -> None:
     await worker.run()
 
 
+def _collect_seldom() -> None:
+    """What the start has made stays; so looking through all that is there for what is no longer used, which stops the
+    loop, pays only after much was made."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
+
+
 def main() -> None:
     """Entry of the process."""
     parser = argparse.ArgumentParser(prog="python -m media.worker", description="Forwards media for one server.")
     parser.add_argument("--fd", type=int, required=True, help="one end of the server's socket pair")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    options = parser.parse_args()
+    _collect_seldom()
     try:
-        asyncio.run(_main(parser.parse_args().fd))
+        asyncio.run(_main(options.fd))
     except LinkError as error:
         log.error("The link to the server is broken: %s", error)
         sys.exit(1)

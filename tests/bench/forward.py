@@ -41,6 +41,8 @@ _ENTER = f"""ip link set lo up &&
 ip link add bench0 type veth peer name bench1 && ip addr add {ADDRESS}/24 dev bench0 &&
 ip link set bench0 up && ip link set bench1 up && exec "$@" """
 WARM_UP_S = 0.6
+SERVICE_S = 0.1
+"""How often peers look what is due."""
 QUIET_S = 0.25
 """A run is over when nothing has come for so long."""
 DRAIN_S = 3.0
@@ -127,8 +129,9 @@ class Joins:
 class Bench:
     """One server with its publisher and a growing number of subscribers."""
 
-    def __init__(self, server: Server, identity: Identity, address: str) -> None:
+    def __init__(self, server: Server, identity: Identity, address: str, *, feedback: bool = False) -> None:
         self.server = server
+        self._feedback = feedback
         self.subscribers: list[LoadPeer] = []
         self._identity = identity
         self._address = address
@@ -143,7 +146,8 @@ class Bench:
         joining, serviced = subscribers - len(self.subscribers), time.monotonic()
         cpu, rss = scheduled_s(self.server.pid)[0], rss_mib(self.server.pid)
         while len(self.subscribers) < subscribers:
-            peer = LoadPeer(self._identity, self._address, controlling=not self.server.controls_subscribers)
+            controlling = not self.server.controls_subscribers
+            peer = LoadPeer(self._identity, self._address, controlling=controlling, feedback=self._feedback)
             await self.server.subscribe(peer)
             self.subscribers.append(peer)
             connect([peer])
@@ -222,7 +226,7 @@ class Bench:
                 peer.poll()
             if number == pictures and (got := sum(peer.counters.packets for peer in self.subscribers)) != seen:
                 seen, heard = got, now
-            if now >= serviced + 0.25:
+            if now >= serviced + SERVICE_S:
                 serviced = now
                 for bench in (self, *idle):
                     bench.service(now)
@@ -263,7 +267,7 @@ async def measure_all(options: argparse.Namespace, address: str, with_janus: boo
             elif with_janus:
                 title, loops = ("janus", 0) if name == "janus" else ("janus event_loops=1", 1)
                 servers.append(await stack.enter_async_context(janus.running_janus(title, 8188 + loops, loops)))
-        benches = [Bench(server, identity, address) for server in servers]
+        benches = [Bench(server, identity, address, feedback=options.feedback) for server in servers]
         for bench in benches:
             await bench.start()
         gc.disable()
@@ -351,6 +355,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--shapes", default="burst10,even", help="loads, with commas; also slow10 and frames")
     parser.add_argument("--servers", default=",".join(SERVERS), help="what is measured, with commas")
     parser.add_argument("--rounds", type=int, default=1, help="runs of each; goals take the median of calm ones")
+    parser.add_argument("--feedback", action="store_true", help="with transport-wide feedback; wants a quiet machine")
     parser.add_argument("--no-janus", action="store_true", help="measure ours alone, on the loopback address")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

@@ -67,6 +67,10 @@ class Goal:
     ok: bool
 
 
+def at_most(name: str, value: float, unit: str, bound: float) -> Goal:
+    return Goal(name, value, unit, f"<= {bound:g}", value <= bound)
+
+
 def is_ours(server: str) -> bool:
     return not server.startswith("janus")
 

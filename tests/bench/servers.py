@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import Protocol
 
 from media.link import Link
-from media.messages import ANSWERS, Accept, AnyAnswer, Command, Configure, GetStatistics, Publish, Reply, Subscribe
+from media.messages import (
+    ANSWERS,
+    Accept,
+    AnyAnswer,
+    Beat,
+    Command,
+    Configure,
+    GetStatistics,
+    Publish,
+    Reply,
+    Subscribe,
+)
 from tests.fakes.loadpeer import LoadPeer
 
 WAIT_S = 20
@@ -42,6 +53,8 @@ class Lamproom:
         self.pid = process.pid
         self.forwarder = ""
         self._link = link
+        self.lags_s: list[float] = []
+        """How late the loop's ticks were at most, in each second."""
         self._requests = 0
         self._track = ""
 
@@ -53,6 +66,8 @@ class Lamproom:
                 message = await self._link.receive()
                 if message is None:
                     raise ConnectionError("The media worker has closed its link.")
+                if isinstance(message, Beat):
+                    self.lags_s.append(message.loop_lag_s)
                 if getattr(message, "request", None) == self._requests:
                     if not isinstance(message, Reply):
                         raise ConnectionError(f"The media worker refused: {message}.")
@@ -64,13 +79,20 @@ class Lamproom:
         self.forwarder = reply.started.forwarder if reply.started else ""
 
     async def publish(self, peer: LoadPeer, ssrc: int) -> None:
-        reply = await self.call(Publish(peer="publisher", sdp=peer.offer(ssrc)))
-        self._track = reply.tracks[0].track
+        self._track = await self.publish_as("publisher", peer, ssrc)
+
+    async def publish_as(self, name: str, peer: LoadPeer, ssrc: int) -> str:
+        """Gives the track."""
+        reply = await self.call(Publish(peer=name, sdp=peer.offer(ssrc)))
         peer.learn(reply.sdp)
+        return reply.tracks[0].track
 
     async def subscribe(self, peer: LoadPeer) -> None:
-        name = f"s{self._requests}"
-        reply = await self.call(Subscribe(peer=name, tracks=(self._track,)))
+        await self.watch(f"s{self._requests}", peer, (self._track,))
+
+    async def watch(self, name: str, peer: LoadPeer, tracks: tuple[str, ...]) -> None:
+        """All of these tracks to one peer."""
+        reply = await self.call(Subscribe(peer=name, tracks=tracks))
         await self.call(Accept(peer=name, generation=reply.generation, sdp=peer.answer(reply.sdp)))
 
     async def refresh(self) -> None:

@@ -3,6 +3,9 @@
 Nothing here waits: `poll` takes what the socket holds, `step` does what is due. Receivers polled this way never sleep,
 so that no wake-up of theirs is charged to the server that sends to them. Packets are counted by their clear header;
 one in `SAMPLE_EVERY` is decrypted, which proves the keys and gives the delay that the publisher's stamp tells.
+
+With `feedback` a peer sends transport-wide feedback as a browser does, where packets are numbered for it. On a machine
+that is busy with other things it comes to tell of a full line, and gets less from then on.
 """
 
 import re
@@ -20,6 +23,7 @@ from media import rtcp, rtp
 from media.transport import stun
 from media.transport.dtls import MAX_DATAGRAM_BYTES, split_flight
 from media.transport.srtp import PROFILES, SrtpPair, split_keys
+from media.transportcc import Statuses
 
 VIDEO, RTX, OPUS = 96, 97, 111
 SAMPLE_EVERY = 16
@@ -27,10 +31,12 @@ CHECK_EVERY_S = 2.5
 FIRST_CHECKS_EVERY_S = 0.05
 HANDSHAKE_RETRY_S = 0.25
 REPORT_EVERY_S = 1.0
+FEEDBACK_EVERY_S = 0.1
 STAMP = struct.Struct("!Q")
 STAMP_AT = 3
 """Where the stamp stands in a payload: behind the VP8 descriptor and two bytes of its frame tag."""
 _PROFILE = PROFILES[0]
+_NUMBERED = re.compile(rf"a=extmap:(\d+)(?:/\w+)? {re.escape(rtp.TRANSPORT_SEQUENCE)}")
 _CANDIDATE = re.compile(r"a=candidate:\S+ 1 udp \d+ ([0-9.]+) (\d+) typ host", re.IGNORECASE)
 
 
@@ -71,7 +77,8 @@ class LoadPeer:
             and only answer.
     """
 
-    def __init__(self, identity: Identity, address: str, *, controlling: bool) -> None:
+    def __init__(self, identity: Identity, address: str, *, controlling: bool, feedback: bool = False) -> None:
+        self._feedback = feedback
         self._identity = identity
         self._controlling = controlling
         self.ufrag, self.password = secrets.token_hex(4), secrets.token_hex(16)
@@ -86,7 +93,12 @@ class LoadPeer:
         self._theirs = ("", "")
         self._nominated = False
         self._ssl: SSL.Connection | None = None
-        self._check_at = self._shake_at = self._report_at = 0.0
+        self._check_at = self._shake_at = self._report_at = self._feedback_at = 0.0
+        self._numbered = 0
+        """Id of the header extension with numbers of the transport."""
+        self._told: list[tuple[int, int]] = []
+        """Number and arrival, in 250 µs, of what came since the last feedback."""
+        self._feedbacks = 0
         self._buffer = bytearray(2048)
         self._view = memoryview(self._buffer)
         self._last = (0, 0)
@@ -118,6 +130,8 @@ class LoadPeer:
     def answer(self, offer: str) -> str:
         """Everything of the offer is taken."""
         self.learn(offer)
+        found = _NUMBERED.search(offer) if self._feedback else None
+        self._numbered = int(found[1]) if found else 0
         lines: list[str] = []
         drop = r"a=(ice-|candidate|end-of|fingerprint|setup|rtcp-mux$|sendonly|ssrc|msid|rtcp-rsize|rtcp:)|c="
         for line in offer.split("\r\n"):
@@ -166,6 +180,25 @@ class LoadPeer:
         if self.srtp is not None and now >= self._report_at:
             self._report_at = now + REPORT_EVERY_S
             self._report()
+        if self._told and self.srtp is not None and now >= self._feedback_at:
+            self._feedback_at = now + FEEDBACK_EVERY_S
+            self._feed_back()
+
+    def _feed_back(self) -> None:
+        told, self._told = sorted(self._told), []
+        base = told[0][0]
+        if told[-1][0] - base > 1000:
+            return  # the numbers began anew: once in two minutes and more
+        reference, deltas = told[0][1] // 256, list[int | None]()
+        before = reference * 256
+        for number, tick in told:
+            deltas += [None] * (number - base - len(deltas))
+            if number - base == len(deltas):
+                deltas.append(max(-0x8000, min(0x7FFF, tick - before)))
+                before = tick
+        statuses = Statuses(base, reference & 0xFFFFFF, self._feedbacks & 0xFF, tuple(deltas))
+        self._feedbacks += 1
+        self.send_rtcp(rtcp.TransportFeedback(1, self._last[0], statuses))
 
     def _check(self) -> bytes:
         attributes = [
@@ -213,6 +246,7 @@ class LoadPeer:
     def poll(self) -> None:
         """Take all that the socket holds."""
         buffer, counters, receive = self._buffer, self.counters, self.socket.recv_into
+        numbered, told = self._numbered, self._told
         try:
             while True:
                 size = receive(buffer)
@@ -221,6 +255,8 @@ class LoadPeer:
                         continue
                     counters.packets += 1
                     counters.octets += size
+                    if numbered and buffer[16] >> 4 == numbered:
+                        told.append((buffer[17] << 8 | buffer[18], int(time.monotonic() * 4000)))
                     if counters.packets % SAMPLE_EVERY == 0:
                         self._sample(bytes(self._view[:size]))
                 else:
