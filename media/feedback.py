@@ -17,7 +17,7 @@ NACK_MAX_MISSING = 256
 """More at once is an outage, not loss: a key frame repairs that better."""
 NACK_MAX_AGE_S = 2.0
 
-RESEND_PAUSE_S = 0.1
+RESEND_PAUSE_S, LEAST_RESEND_PAUSE_S = 0.1, 0.02
 """The same packet is not sent again sooner; a repeat of the request crossed our answer."""
 RESEND_TRIES = 3
 RESEND_MEMORY = 512
@@ -175,9 +175,11 @@ class Resends:
     def __init__(self) -> None:
         self._granted: dict[int, tuple[int, float]] = {}
 
-    def grants(self, number: int, now: float) -> bool:
+    def grants(self, number: int, now: float, rtt_s: float = RESEND_PAUSE_S) -> bool:
+        """What was sent less than a round trip ago may still be on its way."""
+        pause = min(RESEND_PAUSE_S, max(LEAST_RESEND_PAUSE_S, rtt_s))
         tries, last = self._granted.pop(number, (0, -RESEND_PAUSE_S))
-        granted = tries < RESEND_TRIES and now - last >= RESEND_PAUSE_S
+        granted = tries < RESEND_TRIES and now - last >= pause
         self._granted[number] = (tries + 1, now) if granted else (tries, last)
         if len(self._granted) > RESEND_MEMORY:
             del self._granted[next(iter(self._granted))]

@@ -867,7 +867,7 @@ class ReferenceForwarder:
     def resend(self, route: int, sequences: Sequence[int]) -> None:
         self.settle()
         asked = self._routes[route]
-        source, now = asked.source, self._clock()
+        source, now, rtt_s = asked.source, self._clock(), asked.peer.bandwidth.rtt_s
         self._counters.nacks_in += len(sequences)
         if not asked.started or (asked.transport and asked.spec.rtx_payload_type is None):
             return
@@ -877,7 +877,7 @@ class ReferenceForwarder:
         for sequence in sequences:
             number = rtp.nearest(sequence - asked.sequence_shift, source.last_number, 16)
             packet = source.cache.get(number) if asked.start <= number <= source.last_number else None
-            if packet is not None and asked.resends.grants(number, now):
+            if packet is not None and asked.resends.grants(number, now, rtt_s):
                 self._resend(asked, self._prepare_one(number, packet, asked))
         self._flush()
 
@@ -891,7 +891,7 @@ class ReferenceForwarder:
                 continue
             segment, number = found
             packet = source.cache.get(number)
-            if packet is not None and route.resends.grants(outgoing, now):
+            if packet is not None and route.resends.grants(outgoing, now, route.peer.bandwidth.rtt_s):
                 prepared = self._prepare_one(number, packet, route)
                 self._resend(route, [shaper.again(segment, *each[:4]) for each in prepared])
         self._flush()

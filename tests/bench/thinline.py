@@ -1,11 +1,13 @@
 """What a real browser sees of a simulcast over a line that is cut, and over one that loses packets.
 
-    python -m tests.bench.thinline [--json] [--seed 1]
+    python -m tests.bench.thinline [--json] [--seed 1] [--parts cut,loss,switches,joins]
 
 Chromium publishes three encodings of pictures that no encoder makes small (320 × 180, some 1.5 Mbit/s, 15 a second),
 another page of it watches through a UDP proxy: 3 Mbit/s, then 500 kbit/s, then 3 Mbit/s, with a queue of 0.3 s and
-20 ms of delay; then a wide line that loses 5 %. Both browsers encode and decode on this machine: what it does beside
-moves the figures, so the load average and the usual time between pictures are printed with them.
+20 ms of delay; then a wide line that loses 5 % of the packets, and 10 % in bursts of four. Twenty more viewers come one
+after the other, on the loopback address and over a way of 100 ms there and back that loses 2 % either way. Both
+browsers encode and decode on this machine: what it does beside moves the figures, so the load average, the usual time
+between pictures and the share decoded without loss are printed with them.
 """
 
 import argparse
@@ -22,11 +24,12 @@ from tests.fakes.badway import Leg
 from tests.fakes.thinline import ThinLine, thin_line
 
 WIDE_BPS, THIN_BPS = 3e6, 500e3
-CUT_S, BACK_S, LOSS_S = 12.0, 18.0, 15.0
+CUT_S, BACK_S, LOSS_S, JOINS = 12.0, 18.0, 12.0, 20
 SETTLED_QUEUE_S = 0.15
 DOWN_GOAL_S, UP_GOAL_S, FREEZE_GOAL_MS, SWITCH_GOAL_MS, DECODED_GOAL = 4.0, 15.0, 500.0, 200.0, 0.95
+NEAR_GOAL_MS, FAR_GOAL_MS = 800.0, 2000.0
 
-Shown = list[tuple[float, int, int]]
+PARTS = ("cut", "loss", "switches", "joins")
 
 
 def gaps(shown: Sequence[tuple[float, int, int]]) -> list[float]:
@@ -67,18 +70,36 @@ async def cut(seed: int) -> dict[str, Any]:
 
 
 async def lossy(seed: int) -> dict[str, Any]:
+    """Shares of the pictures sent that are decoded: without loss (what the machine can show at all), with single
+    packets lost, and with several in a row."""
     async with thin_line(Leg(delay_s=0.02), seed) as line:
         await until_settled(line, (320,), 20)
-        line.way.down.loss = 0.05
-        before = await line.inbound()
-        await asyncio.sleep(LOSS_S)
-        after = await line.inbound()
-        numbers = {key: after[key] - before[key] for key in ("framesReceived", "framesDecoded", "packetsReceived")}
-        sent = await frames_sent(line)
-        await asyncio.sleep(LOSS_S)
-        last = await line.inbound()
-        decoded, published = last["framesDecoded"] - after["framesDecoded"], await frames_sent(line) - sent
-        return {**numbers, "lost_packets": line.way.down.lost, "sent": published, "decoded": decoded}
+        await asyncio.sleep(2)
+        found: dict[str, Any] = {}
+        for name, loss, burst in (("clean", 0.0, 1.0), ("random", 0.05, 1.0), ("bursts", 0.10, 4.0)):
+            line.way.down.loss, line.way.down.burst, lost = loss, burst, line.way.down.lost
+            before, sent = await line.inbound(), await frames_sent(line)
+            await asyncio.sleep(LOSS_S)
+            after = await line.inbound()
+            found[name] = {
+                "sent": await frames_sent(line) - sent,
+                "decoded": after["framesDecoded"] - before["framesDecoded"],
+                "lost_packets": line.way.down.lost - lost,
+                "freezes_ms": round(1000 * (after["totalFreezesDuration"] - before["totalFreezesDuration"])),
+            }
+        return found
+
+
+async def joining(seed: int) -> dict[str, list[float]]:
+    """From the wish to see to the first decoded picture, one viewer after the other. Signalling goes by HTTP on the
+    loopback address either way."""
+    found: dict[str, list[float]] = {}
+    for name, loss, delay_s in (("loopback", 0.0, 0.0), ("far", 0.02, 0.05)):
+        legs = [Leg(delay_s=delay_s, loss=loss) for _ in range(2)]
+        async with thin_line(legs[0], seed, legs[1]) as line:
+            await until_settled(line, (320, 160, 80), 20)
+            found[name] = sorted([round(await line.join(f"viewer{number}")) for number in range(JOINS)])
+    return found
 
 
 async def frames_sent(line: ThinLine) -> int:
@@ -109,36 +130,54 @@ def goal(name: str, value: float | None, unit: str, bound: float, *, least: bool
     return {"name": name, "value": None if value is None else round(value, 3), "unit": unit, "goal": words, "ok": ok}
 
 
-async def measure(seed: int) -> dict[str, Any]:
-    load = os.getloadavg()[0]
-    cut_, lossy_, gaps_ = await cut(seed), await lossy(seed), await switches(seed)
-    goals = [
-        goal("settled after a cut to 500 kbit/s", cut_["down_s"], "s", DOWN_GOAL_S),
-        goal("settled after its end", cut_["up_s"], "s", UP_GOAL_S),
-        goal("longest freeze meanwhile", cut_["longest_gap_ms"], "ms", FREEZE_GOAL_MS),
-        goal("longest gap at a change of encoding", max(gaps_), "ms", SWITCH_GOAL_MS),
-        goal("decoded with 5 % lost", lossy_["decoded"] / max(1, lossy_["sent"]), "share", DECODED_GOAL, least=True),
-    ]
-    return {
-        "load": load,
-        "cut": cut_,
-        "lossy": lossy_,
-        "switch_gaps_ms": [round(each) for each in gaps_],
-        "goals": goals,
-    }
+def share(part: dict[str, int]) -> float:
+    return part["decoded"] / max(1, part["sent"])
+
+
+async def measure(seed: int, parts: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"load": os.getloadavg()[0]}
+    goals: list[dict[str, Any]] = []
+    if "cut" in parts:
+        cut_ = found["cut"] = await cut(seed)
+        goals += [
+            goal("settled after a cut to 500 kbit/s", cut_["down_s"], "s", DOWN_GOAL_S),
+            goal("settled after its end", cut_["up_s"], "s", UP_GOAL_S),
+            goal("longest freeze meanwhile", cut_["longest_gap_ms"], "ms", FREEZE_GOAL_MS),
+        ]
+    if "loss" in parts:
+        lossy_ = found["loss"] = await lossy(seed)
+        goals += [
+            goal("decoded with 5 % lost", share(lossy_["random"]), "share", DECODED_GOAL, least=True),
+            goal("decoded with 10 % lost in bursts", share(lossy_["bursts"]), "share", DECODED_GOAL, least=True),
+        ]
+    if "switches" in parts:
+        gaps_ = await switches(seed)
+        found["switch_gaps_ms"] = [round(each) for each in gaps_]
+        goals.append(goal("longest gap at a change of encoding", max(gaps_), "ms", SWITCH_GOAL_MS))
+    if "joins" in parts:
+        joins_ = found["joins_ms"] = await joining(seed)
+        for name, bound in (("loopback", NEAR_GOAL_MS), ("far", FAR_GOAL_MS)):
+            late = joins_[name][int(0.95 * (JOINS - 1))]
+            goals.append(goal(f"join to first decoded picture, p95, {name}", late, "ms", bound))
+    return {**found, "goals": goals}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.thinline", description="What a thin line shows.")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     parser.add_argument("--seed", type=int, default=1, help="of the die that loses packets")
+    parser.add_argument("--parts", default=",".join(PARTS), help="what is measured, with commas")
     arguments = parser.parse_args()
-    found = asyncio.run(measure(arguments.seed))
+    parts = arguments.parts.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"there is no part of the name {', '.join(sorted(unknown))}")
+    found = asyncio.run(measure(arguments.seed, parts))
     if arguments.json:
         print(json.dumps(found))
         return
-    for key in ("load", "cut", "lossy", "switch_gaps_ms"):
-        print(f"{key}: {found[key]}")
+    for key, value in found.items():
+        if key != "goals":
+            print(f"{key}: {value}")
     for each in found["goals"]:
         print(f"{'ok    ' if each['ok'] else 'MISSED'} {each['name']}: {each['value']} {each['unit']} ({each['goal']})")
 

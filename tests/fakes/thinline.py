@@ -9,6 +9,7 @@ from typing import Any
 
 from playwright.async_api import Page, async_playwright
 
+from media.messages import Close
 from media.worker import MediaWorker
 from tests.fakes.badway import BadWay, Leg
 from tests.fakes.browser import ARGUMENTS, CHROMIUM
@@ -31,6 +32,13 @@ WATCH = """() => {
 
 WIDTHS = (80, 160, 320)
 """Of the three encodings: small, as the machine that does all this may be."""
+
+JOIN = """async tracks => {
+    const began = performance.now(), video = document.getElementById("v");
+    const seen = new Promise(found => video.requestVideoFrameCallback(() => found(performance.now() - began)));
+    await subscribe(tracks);
+    return await seen;
+}"""
 
 PUBLISH = """async () => {
     const canvas = document.createElement("canvas");
@@ -63,6 +71,22 @@ class ThinLine:
     viewer: Page
     way: BadWay
     track: str
+    address: str
+    """Of pages."""
+
+    async def join(self, name: str) -> float:
+        """Milliseconds from another viewer's wish to see until its first decoded picture; it leaves then."""
+        browser = self.viewer.context.browser
+        assert browser is not None
+        context = await browser.new_context()
+        try:
+            page = await context.new_page()
+            await page.goto(f"{self.address}?peer={name}")
+            took: float = await asyncio.wait_for(page.evaluate(JOIN, [self.track]), 60)
+            return took
+        finally:
+            await context.close()
+            await self.link.call(Close(peer=name, reason="seen"))
 
     async def inbound(self) -> dict[str, Any]:
         found: dict[str, dict[str, Any]] = await self.viewer.evaluate("stats()")
@@ -85,7 +109,7 @@ class ThinLine:
 
 
 @contextlib.asynccontextmanager
-async def thin_line(down: Leg, seed: int = 1) -> AsyncIterator[ThinLine]:
+async def thin_line(down: Leg, seed: int = 1, up: Leg | None = None) -> AsyncIterator[ThinLine]:
     async with (
         async_playwright() as playwright,
         running_worker() as (link, worker),
@@ -99,13 +123,13 @@ async def thin_line(down: Leg, seed: int = 1) -> AsyncIterator[ThinLine]:
             await publisher.goto(f"{address}?peer=camera")
             [track] = await publisher.evaluate(PUBLISH)
             await link.peer("camera", "connected")
-            async with BadWay(("127.0.0.1", port), down=down, seed=seed) as way:
+            async with BadWay(("127.0.0.1", port), up=up, down=down, seed=seed) as way:
                 link.rewrite = lambda sdp: sdp.replace(f" {port} typ host", f" {way.port} typ host")
                 viewer = await (await browser.new_context()).new_page()
                 await viewer.goto(f"{address}?peer=viewer")
                 await viewer.evaluate(WATCH)
                 await viewer.evaluate("tracks => subscribe(tracks)", [track["track"]])
                 await link.peer("viewer", "connected")
-                yield ThinLine(link, worker, publisher, viewer, way, track["track"])
+                yield ThinLine(link, worker, publisher, viewer, way, track["track"], address)
         finally:
             await browser.close()

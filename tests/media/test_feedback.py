@@ -111,6 +111,10 @@ def test_a_packet_is_sent_again_a_few_times_with_pauses() -> None:
     granted = sum(resends.grants(7, now=1 + step) for step in range(10))
     assert granted == RESEND_TRIES - 1
     assert resends.grants(8, now=1)
+    # On a short way a repair that is lost too can be asked for again soon.
+    assert not resends.grants(8, now=1.03, rtt_s=0.04)
+    assert resends.grants(8, now=1.04, rtt_s=0.04)
+    assert not resends.grants(8, now=1.05, rtt_s=0.0)
 
 
 def test_many_wishes_make_one_request_per_interval() -> None:

@@ -68,7 +68,7 @@ enum {
     SRTP_REPLAY_OLD = 10,
 };
 static const double FAST_START_S = 0.7, NACK_FIRST_S = 0.01, NACK_REPEAT_S = 0.1, NACK_MAX_AGE_S = 2.0,
-                    RESEND_PAUSE_S = 0.1, CONGESTED_S = 31.0, CHANGE = 0.03, QUIET_S = 0.3, WHOLE_S = 0.5, HOLD_S = 0.001;
+                    RESEND_PAUSE_S = 0.1, LEAST_RESEND_PAUSE_S = 0.02, CONGESTED_S = 31.0, CHANGE = 0.03, QUIET_S = 0.3, WHOLE_S = 0.5, HOLD_S = 0.001;
 enum kind { STUN = 1, DTLS, RTCP, UNBOUND, TAPPED, NEWS };
 
 typedef int (*srtp_function)(void *context, void *packet, int *size);
@@ -730,6 +730,8 @@ void start_impatient(struct forwarder *forwarder, struct source *source, double 
 static int grants(struct route *route, int64_t number, double now)
 {
     struct resend entry = {number, -RESEND_PAUSE_S, 0};
+    double rtt = route->peer->estimate ? route->peer->estimate->rtt_s : RESEND_PAUSE_S;
+    double pause = fmin(RESEND_PAUSE_S, fmax(LEAST_RESEND_PAUSE_S, rtt));
     if (!route->resends && !(route->resends = malloc((RESEND_MEMORY + 1) * sizeof *route->resends)))
         return 0;
     for (uint32_t index = route->resend_count; index-- > 0;)
@@ -740,7 +742,7 @@ static int grants(struct route *route, int64_t number, double now)
             route->resend_count--;
             break;
         }
-    int granted = entry.tries < RESEND_TRIES && now - entry.last >= RESEND_PAUSE_S;
+    int granted = entry.tries < RESEND_TRIES && now - entry.last >= pause;
     if (granted)
         entry.tries++, entry.last = now;
     route->resends[route->resend_count++] = entry;
