@@ -27,18 +27,19 @@ def page() -> str:
 
 def _sections(model: type[BaseModel], path: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        section, many = _section_of(field.annotation)
+        section, many = section_of(field.annotation)
         if section is None:
             continue
         title = f"{path}{name}" + ("[]" if many else "")
         yield f"\n## {title}\n\n{(section.__doc__ or '').strip()}\n\n{TABLE_HEAD}"
         for key, one in section.model_fields.items():
-            if _section_of(one.annotation)[0] is None:
+            if section_of(one.annotation)[0] is None:
                 yield f"| `{key}` | {_type(one.annotation)} | {_default(one)} | {_meaning(one)} |\n"
         yield from _sections(section, f"{title}.")
 
 
-def _section_of(annotation: Any) -> tuple[type[Section] | None, bool]:
+def section_of(annotation: Any) -> tuple[type[Section] | None, bool]:
+    """The section that a field is, and whether it is a list of them."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation, False
     if get_origin(annotation) is tuple:

@@ -50,7 +50,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: unreadable file, bad YAML, or values that do not fit.
     """
-    tree: Any = _read(path) if path is not None else {}
+    tree: Any = read_tree(path) if path is not None else {}
     plain = _plain(tree)
     variables = _overlay(plain, environment)
     try:
@@ -61,11 +61,14 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     return _from_folder(settings, path)
 
 
-def _read(path: Path) -> Any:
+def read_tree(path: Path) -> Any:
+    """The file as it stands, with its comments. Raises `SettingsError`."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise SettingsError([Mistake(str(path), "", f"longer than {MAX_FILE_BYTES} bytes")])
-        tree = YAML(typ="rt").load(path.read_text("utf-8"))
+        yaml = YAML(typ="rt")
+        yaml.preserve_quotes = True
+        tree = yaml.load(path.read_text("utf-8"))
     except OSError as error:
         raise SettingsError([Mistake(str(path), "", error.strerror or str(error))]) from error
     except UnicodeDecodeError as error:
@@ -80,6 +83,12 @@ def _read(path: Path) -> Any:
         return {}
     if not isinstance(tree, Mapping):
         raise SettingsError([Mistake(f"{path}:1:1", "", "the file must hold sections (`server:`, `media:`, ...)")])
+    return tree
+
+
+def plain_tree(path: Path) -> dict[str, Any]:
+    """The file as plain data. Raises `SettingsError`."""
+    tree: dict[str, Any] = _plain(read_tree(path))
     return tree
 
 
@@ -113,6 +122,11 @@ def _overlay(tree: dict[str, Any], environment: Mapping[str, str]) -> dict[tuple
         node[keys[-1]] = _value(environment[name])
         variables[keys] = name
     return variables
+
+
+def overridden(environment: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    """Which settings the environment has the last word on, and the variable."""
+    return _overlay({}, environment)
 
 
 def _value(text: str) -> Any:

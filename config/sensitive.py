@@ -9,15 +9,15 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 HIDDEN = "•••"
-SECRET_NAMES = re.compile(r"(^|_)(password|secret|token|pin|key)s?$|^headers$|^body$|^token_request$")
-NO_SECRETS = frozenset({"tls_key", "key"})
+SECRET_NAMES = re.compile(r"(^|_)(password|secret|token|pin|key)s?$|^headers$|^body$|^token_request$|^options$")
+NO_SECRETS = re.compile(r"(^|\.)tls_key$|(^|\.)templates\.([0-9]+\.)?key$")
 """Named like secrets: a path of a file, and the name of a template."""
 URL_NAMES = re.compile(r"(^|_)url$")
 
 
-def is_secret(name: str) -> bool:
-    """Whether nothing of the value is ever shown."""
-    return name not in NO_SECRETS and SECRET_NAMES.search(name) is not None
+def is_secret(path: str) -> bool:
+    """Whether nothing of the value is ever shown. `path`: a setting, or its name alone."""
+    return NO_SECRETS.search(path) is None and SECRET_NAMES.search(path.rpartition(".")[2]) is not None
 
 
 def without_credentials(url: str) -> str:
@@ -34,16 +34,16 @@ def without_credentials(url: str) -> str:
         return HIDDEN
 
 
-def shown(name: str, value: Any) -> Any:
-    """A value of a setting as it may be shown, at any depth."""
+def shown(path: str, value: Any) -> Any:
+    """A value of the settings as it may be shown, at any depth."""
     if value is None or value == "":
         return value
-    if is_secret(name):
+    if is_secret(path):
         return HIDDEN
     if isinstance(value, dict):
-        return {key: shown(str(key), inside) for key, inside in value.items()}
+        return {key: shown(f"{path}.{key}" if path else str(key), inside) for key, inside in value.items()}
     if isinstance(value, list | tuple):
-        return [shown(name, inside) for inside in value]
-    if isinstance(value, str) and (URL_NAMES.search(name) or "://" in value):
+        return [shown(path, inside) for inside in value]
+    if isinstance(value, str) and (URL_NAMES.search(path.rpartition(".")[2]) or "://" in value):
         return without_credentials(value)
     return value

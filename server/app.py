@@ -6,6 +6,7 @@ gives them a moment and ends all; the second ends at once.
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import ssl
@@ -13,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import structlog
 from aiohttp import web
@@ -49,6 +51,7 @@ from server.api.room import RoomDoor
 from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
+from server.api.settings import SettingsDoor
 from server.api.sources import SourceDoor
 from server.api.spots import SpotDoor
 from server.api.system import SystemDoor
@@ -86,6 +89,7 @@ from server.retention import Retention, forget_quietly
 from server.rules import Rules
 from server.sessions.machine import State
 from server.sessions.service import SessionService
+from server.settingsfile import SettingsFile
 from server.snapshot import Rooms
 from server.sources import Sources
 from server.spots import KeySpots
@@ -170,6 +174,7 @@ class Parts:
     vision: VisionWorker
     recordings: Recordings
     system: SystemParts
+    settings_file: SettingsFile
     ingest: Ingest
     rooms: Rooms
     metrics: Metrics
@@ -193,8 +198,8 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def assemble(settings: Settings) -> AsyncIterator[Parts]:
-    """Open the store and the bus and join the parts; nothing runs yet."""
+async def assemble(settings: Settings, file: Path | None = None) -> AsyncIterator[Parts]:
+    """`file`: where the settings were read from. Open the store and the bus and join the parts; nothing runs yet."""
     data_dir = settings.server.data_dir
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     url = settings.store.url or sqlite_url(data_dir)
@@ -267,6 +272,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             spots=spots,
             vision=vision,
             recordings=recorded,
+            settings_file=SettingsFile(settings, file, os.environ, tree),
             system=SystemParts(
                 settings=settings,
                 watch=SystemWatch(settings),
@@ -617,7 +623,8 @@ def application(parts: Parts) -> web.Application:
     consultations = (sessions, consultation, reports)
     doors = (*consultations, whip, registry, *duty, plan, fetched, rules, incidents, upwards, muster, phones, hazards)
     office = (AuditDoor(parts.system.audit_check), SystemDoor(parts.system), sources, spots)
-    routes = Routes.of(*shared, *(one.routes() for one in (*doors, *office)))
+    kept = (SettingsDoor(parts.settings_file),)
+    routes = Routes.of(*shared, *(one.routes() for one in (*doors, *office, *kept)))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(
         parts.conductor,
@@ -637,9 +644,9 @@ def application(parts: Parts) -> web.Application:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
+async def running(settings: Settings, file: Path | None = None) -> AsyncIterator[Running]:
     """A server that serves while the block runs."""
-    async with assemble(settings) as parts, asyncio.TaskGroup() as group:
+    async with assemble(settings, file) as parts, asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(supervise(name, run, parts.health, longest_delay_s=LONGEST_DELAY_S.get(name, 60.0)))
             for name, run in units(parts).items()
@@ -687,8 +694,10 @@ def _url(settings: Settings, port: int, secure: bool) -> str:
     return f"{'https' if secure else 'http'}://{shown}:{port}"
 
 
-async def serve(settings: Settings, *, on_ready: Callable[[Running], None] = lambda running: None) -> None:
-    """Run until SIGTERM or SIGINT; a second one ends at once."""
+async def serve(
+    settings: Settings, file: Path | None = None, *, on_ready: Callable[[Running], None] = lambda running: None
+) -> None:
+    """Run until SIGTERM or SIGINT; a second one ends at once. `file`: where the settings were read from."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     this = asyncio.current_task()
@@ -701,7 +710,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[Running], None] = lam
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_or_force)
-    async with running(settings) as server, asyncio.TaskGroup() as group:
+    async with running(settings, file) as server, asyncio.TaskGroup() as group:
         dog = group.create_task(watch())
         on_ready(server)
         await stop.wait()

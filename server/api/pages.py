@@ -44,6 +44,7 @@ class Pages:
         app.router.add_get("/users", self.users)
         app.router.add_get("/audit", self.audit)
         app.router.add_get("/system", self.system)
+        app.router.add_get("/settings", self.settings)
         app.router.add_static("/static", STATIC)
 
     async def home(self, request: web.Request) -> web.StreamResponse:
@@ -147,6 +148,9 @@ class Pages:
 
     async def system(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "system")
+
+    async def settings(self, request: web.Request) -> web.StreamResponse:
+        return await self._for_people(request, "settings")
 
     async def review(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "review")

@@ -38,6 +38,10 @@ TEXTS: dict[str, Text] = PROBLEMS | {
         zh="这是最后一个可用的顶级管理员，不能停用或降级。",
         en="This is the last administrator of the whole server; it can be neither disabled nor changed.",
     ),
+    "no_settings_file": Text(
+        zh="服务器启动时没有指定设置文件，只能查看。", en="The server was started without a settings file: look only."
+    ),
+    "not_writable": Text(zh="设置文件不可写。", en="The settings file cannot be written by the server."),
     "own_account": Text(
         zh="不能更改自己账号的角色、单位、状态或密码；修改密码请用“我的密码”。",
         en="Nobody changes role, site, state or password of the own account here; see “My password”.",
@@ -67,6 +71,7 @@ STATUS: dict[str, int] = {
     "link_invalid": 404, "method_not_allowed": 405,
     "conflict": 409, "stale": 409, "session_over": 409, "muster_over": 409, "login_taken": 409, "not_in_room": 409,
     "password_too_short": 422, "no_such_site": 422, "last_admin": 409, "own_account": 409,
+    "no_settings_file": 409, "not_writable": 409,
     "locked": 409, "floor_taken": 409, "removed": 409,
     "too_fast": 429, "too_many_attempts": 429,
     "internal": 500, "capacity": 503, "media_down": 503, "shutting_down": 503, "store_unavailable": 503,

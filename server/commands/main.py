@@ -48,17 +48,17 @@ def run(config: ConfigFile = None) -> None:
     """Run the server until it is stopped."""
     settings = settings_or_exit(config)
     observe.configure_log(settings.server.log_level, settings.server.log_format)
-    asyncio.run(_run(settings))
+    asyncio.run(_run(settings, config))
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, file: Path | None) -> None:
     from server.app import serve  # the media and vision stacks are not needed by the other verbs
 
     password = await accounts.first_admin(settings)
     if password is not None:
         typer.echo(f"First account: user `admin`, password `{password}` (shown once; change it after logging in).")
     try:
-        await serve(settings, on_ready=lambda server: typer.echo(f"Lamproom is ready at {server.url}"))
+        await serve(settings, file, on_ready=lambda server: typer.echo(f"Lamproom is ready at {server.url}"))
     except SourceRefused as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error

@@ -20,12 +20,27 @@ def test_nothing_secret_is_left_at_any_depth() -> None:
     assert left["duty"]["sms"]["headers"] == HIDDEN
 
 
-@pytest.mark.parametrize("name", ["password", "secret", "token", "api_key", "headers", "token_request", "body", "pin"])
+@pytest.mark.parametrize(
+    "name",
+    ["password", "secret", "token", "api_key", "headers", "token_request", "body", "pin", "push.0.key", "options"],
+)
 def test_names_that_hold_secrets(name: str) -> None:
     assert is_secret(name)
 
 
-@pytest.mark.parametrize("name", ["tls_key", "key", "pin_tries", "token_field", "access_token_s", "udp_port", "keys_s"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tls_key",
+        "consultation.templates.0.key",
+        "consultation.templates.key",
+        "pin_tries",
+        "token_field",
+        "access_token_s",
+        "udp_port",
+        "keys_s",
+    ],
+)
 def test_names_that_hold_none(name: str) -> None:
     assert not is_secret(name)
 

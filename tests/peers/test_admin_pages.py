@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
+from tests.fakes.instance import PASSWORD
 from tests.fakes.office import Office, office
 from tests.web.checkers import install
 from tests.web.test_every_page import stumbling_blocks
@@ -121,7 +122,7 @@ async def test_the_chain_is_checked_and_the_audit_taken_away(room: Office) -> No
 @pytest.mark.parametrize("look", LOOKS, ids=str)
 async def test_pages_fit_every_screen_in_both_languages(room: Office, look: dict[str, object]) -> None:
     page = await room.open("admin", "/users", **look)  # type: ignore[arg-type]
-    for path in ("/users", "/audit", "/system"):
+    for path in ("/users", "/audit", "/system", "/settings"):
         await page.goto(room.server.url + path)
         await expect(page.locator("main.admin .panel").first).to_be_visible()
         await expect(page.locator(".admin-nav a[aria-current=page]")).to_have_attribute("href", path)
@@ -151,4 +152,49 @@ async def test_the_system_page_says_how_all_is_and_gives_a_bundle_without_secret
     assert set(texts) == {"system.json", "findings.json", "settings.yaml", "metrics.txt", "packages.txt"}
     assert "hush-hush" not in "".join(texts.values())
     assert "headers" in texts["settings.yaml"]
+    await room.sound(page)
+
+
+async def test_settings_are_changed_shown_against_what_is_and_written(room: Office) -> None:
+    page = await room.open("admin", "/settings#duty")
+    before = room.server.config.read_text("utf-8")
+    await page.get_by_label("check_answer_s").fill("5000")
+    await page.get_by_label("check_answer_s").blur()
+    await page.get_by_role("button", name="Review and apply").click()
+    await expect(page.locator("[data-path='duty.check_answer_s'] [role=alert]")).to_contain_text("3600")
+    await page.get_by_label("check_answer_s").fill("90")
+    await page.get_by_label("check_answer_s").blur()
+    await page.get_by_role("link", name="auth").click()
+    await page.get_by_label("login_days").fill("3")
+    await page.get_by_label("login_days").blur()
+    await expect(page.get_by_text("Pending changes: 2")).to_be_visible()
+    await page.get_by_role("button", name="Review and apply").click()
+    await expect(page.locator("[data-diff]")).to_have_count(2)
+    room.expected = ("Failed to load resource",)
+    await page.get_by_label("Your password").fill("not the password")
+    await page.get_by_role("button", name="Apply", exact=True).click()
+    await expect(page.locator(".settings-review [role=alert]")).to_contain_text("not correct")
+    assert room.server.config.read_text("utf-8") == before
+    await page.get_by_label("Your password").fill(PASSWORD)
+    await page.get_by_role("button", name="Apply", exact=True).click()
+    await expect(page.locator("[data-restart]")).to_be_visible()
+    settings = room.server.settings
+    assert (settings.auth.login_days, settings.duty.check_answer_s) == (3, 90)
+    await expect(page.locator("[data-path='auth.login_days']")).to_contain_text("after a restart")
+    await room.sound(page)
+    room.server.config.write_text(before, "utf-8")
+
+
+async def test_an_item_is_added_to_a_list_of_the_settings(room: Office) -> None:
+    page = await room.open("admin", "/settings#devices")
+    await page.get_by_role("button", name="Add one").click()
+    item = page.locator("[data-item='devices.0']")
+    await item.get_by_label("site", exact=True).fill("hongqi")
+    await item.get_by_label("device", exact=True).fill("main-fan")
+    await item.get_by_label("kind", exact=True).select_option("main_fan")
+    await page.get_by_role("button", name="Review and apply").click()
+    await expect(page.locator("[data-diff=devices]")).to_contain_text("main-fan")
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Discard all").click()
+    await expect(item).to_have_count(0)
     await room.sound(page)

@@ -27,6 +27,7 @@ from server.api.report import ReportDoor
 from server.api.rota import RotaDoor
 from server.api.rules import RulesDoor
 from server.api.sessions import SessionDoor
+from server.api.settings import SettingsDoor
 from server.api.sources import SourceDoor
 from server.api.spots import SpotDoor
 from server.api.system import SystemDoor
@@ -171,6 +172,9 @@ ALLOWED: dict[str, str] = {
     "POST /api/users/{id}/logins/{login}/revoke": "admin",
     "GET /api/roles": PEOPLE,
     "GET /api/audit": "admin",
+    "GET /api/settings": "admin",
+    "POST /api/settings": "admin",
+    "POST /api/settings/try": "admin",
     "GET /api/system": "admin engineer",
     "GET /api/system/findings": "admin engineer",
     "GET /api/system/bundle": "admin engineer",
@@ -238,6 +242,7 @@ DECLARED = Routes.of(
     MusterDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     AuditDoor(NOTHING).routes(),  # type: ignore[arg-type]
     SystemDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    SettingsDoor(NOTHING).routes(),  # type: ignore[arg-type]
 )
 
 

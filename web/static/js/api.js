@@ -244,6 +244,11 @@ export const api = {
   audit: (wanted) => call('GET', `/api/audit${query(wanted)}`),
   system: () => call('GET', '/api/system'),
   systemFindings: () => call('GET', '/api/system/findings'),
+  settings: () => call('GET', '/api/settings'),
+  /** What changes would do; nothing is changed. @param {object} wanted */
+  trySettings: (wanted) => call('POST', '/api/settings/try', wanted),
+  /** @param {object} wanted */
+  changeSettings: (wanted) => call('POST', '/api/settings', wanted),
   auditKinds: () => call('GET', '/api/audit/kinds'),
   /** An address to download from. @param {Record<string, string | number | undefined>} wanted */
   auditExport: (wanted) => `/api/audit/export${query(wanted)}`,

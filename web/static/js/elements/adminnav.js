@@ -8,6 +8,7 @@ const PAGES = /** @type {const} */ ([
   ['users', 'administer', 'users'],
   ['audit', 'administer', 'clipboard-check'],
   ['system', 'configure', 'activity'],
+  ['settings', 'administer', 'gear'],
   ['phones', 'configure', 'phone'],
   ['registry', 'configure', 'map-pin'],
 ]);
