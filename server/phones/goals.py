@@ -1,6 +1,7 @@
 """Where a call of ours goes, and how it is shown there. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from config.settings import TrunkSettings
 from media.phone.messages import Profile
@@ -44,6 +45,16 @@ def goal_at_phone(domain: str, phone: Phone, binding: Binding, *, video: bool) -
 def desk_profile(host: str, *, video: bool) -> Profile:
     """Of a desk phone that speaks to us from this address."""
     return Profile(symmetric=True, signalled_ip=host, video=video)
+
+
+def secured(goals: Sequence[Goal]) -> list[Goal]:
+    """Once more for desk phones that refused an offer of encryption beside plain RTP (488): as RTP/SAVP, which a phone
+    that must encrypt takes."""
+    return [
+        replace(goal, profile=goal.profile.model_copy(update={"srtp": "require"}))
+        for goal in goals
+        if goal.peer.startswith("phone:") and goal.profile.srtp == "allow"
+    ]
 
 
 def goal_by_trunk(trunk: TrunkSettings, number: str, site: str) -> Goal:

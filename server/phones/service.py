@@ -38,7 +38,16 @@ from server.phones.caller import Outcome, masked
 from server.phones.devices import Phones
 from server.phones.errors import PhoneError
 from server.phones.gate import PhoneGate, caller_of, profile_of
-from server.phones.goals import Goal, desk_profile, flow_of, goal_at_phone, goal_by_trunk, media_profile, port_of
+from server.phones.goals import (
+    Goal,
+    desk_profile,
+    flow_of,
+    goal_at_phone,
+    goal_by_trunk,
+    media_profile,
+    port_of,
+    secured,
+)
 from server.phones.leg import Command, HangUp, Item, Leg, LegOver, Silenced, Transfer
 from server.phones.media import PhoneMediaDown, PhoneMediaPort, PhoneMediaRefused
 from server.phones.pace import Pace
@@ -233,8 +242,15 @@ class PhoneService:
             self._not_rung(goals, session, by)
             return goals
         wait_s = min(timeout_s or self.settings.ring_timeout_s, 170.0)
-        told = [self._ring(goal, target, session or "", alert or "", by, menu, drill=drill) for goal in goals]
-        return await ringing.together(target, told, wait_s, lambda leg: leg.id in self.legs)
+
+        async def ring(goals: list[Goal]) -> Outcome:
+            told = [self._ring(goal, target, session or "", alert or "", by, menu, drill=drill) for goal in goals]
+            return await ringing.together(target, told, wait_s, lambda leg: leg.id in self.legs)
+
+        outcome = await ring(goals)
+        if outcome.status == 488 and self._group is not None and (stricter := secured(goals)):
+            outcome = await ring(stricter)
+        return outcome
 
     async def ring_group(
         self,

@@ -11,7 +11,12 @@ async def test_a_short_run_measures_cost_and_delay() -> None:
     assert run["phone_to_phone"]["count"] >= 1
     run["cores_ticked"] = await ticked(legs=4, rooms=2, ticks=50)
     assert 0 < run["cores_ticked"] < 1
-    assert {each["name"] for each in goals(run)} >= {"CPU of the phone worker"}
+    names = [each["name"] for each in goals(run, run)]
+    assert names[0] == "CPU of the phone worker"
+    assert len(names) == 5
+    alone = await measure(legs=1, rooms=1, seconds=2.0)
+    assert alone["phone_to_door"]["count"] >= 1
+    assert alone["phone_to_phone"]["count"] == 0
 
 
 def test_delays_pair_each_loud_packet_with_the_next_one_heard() -> None:

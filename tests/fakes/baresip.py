@@ -31,7 +31,7 @@ class Baresip:
         self._writer: asyncio.StreamWriter | None = None
 
     async def connect(self, port: int) -> "asyncio.Task[None]":
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     reader, self._writer = await asyncio.open_connection("127.0.0.1", port)
@@ -54,7 +54,7 @@ class Baresip:
         self._writer.write(str(len(body)).encode() + b":" + body + b",")
         await self._writer.drain()
 
-    async def event(self, kind: str, timeout_s: float = 15.0) -> dict[str, Any]:
+    async def event(self, kind: str, timeout_s: float = 30.0) -> dict[str, Any]:
         """The first event of this type, past or to come."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -69,7 +69,7 @@ class Baresip:
                 f"no {kind}: {self.events[-5:]}\n{self.log.read_text(errors='replace')[-3000:]}"
             ) from None
 
-    async def logged(self, words: str, timeout_s: float = 10.0) -> None:
+    async def logged(self, words: str, timeout_s: float = 30.0) -> None:
         """Something that it writes down."""
         try:
             async with asyncio.timeout(timeout_s):

@@ -85,9 +85,10 @@ async def phone_server(folder: Path, **phone_media: object) -> AsyncIterator[Pho
 
 
 @contextlib.asynccontextmanager
-async def sip_server(folder: Path, **phones: object) -> AsyncIterator[PhoneServer]:
-    """The same with call control; `phones`: of the settings' section."""
-    own = {"rtp_port_min": 24000, "rtp_port_max": 29999}
+async def sip_server(folder: Path, prompts: Path | None = None, **phones: object) -> AsyncIterator[PhoneServer]:
+    """The same with call control; `phones`: of the settings' section. Prompts are signals, which are short, or those of
+    the folder `prompts`."""
+    own = {"rtp_port_min": 24000, "rtp_port_max": 29999, "speech": False, "prompts": prompts}
     settings = Settings.model_validate(
         {
             "server": ServerSettings(listen_port=0, data_dir=folder / "data").model_dump(),
