@@ -253,6 +253,9 @@ class AnalyticsSettings(Section):
         description="names of telemetry sources that may run",
     )
     sources: tuple[PluginSourceSettings, ...] = Field(default=(), description="telemetry sources of other people")
+    late_after_s: float = Field(
+        default=60.0, ge=0.5, description="samples that came late are judged when no more have come for this long"
+    )
     posts: tuple[DutyPostSettings, ...] = ()
     spots: tuple[SpotSettings, ...] = ()
     sizes: dict[str, tuple[int, int]] = Field(

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 from aiohttp import web
@@ -86,6 +87,7 @@ from server.posts import DutyPosts
 from server.recording import Recordings
 from server.registry.service import Registry
 from server.retention import Retention, forget_quietly
+from server.retrospect import Retrospect
 from server.rules import Rules
 from server.sessions.machine import State
 from server.sessions.service import SessionService
@@ -108,6 +110,7 @@ from server.vision import VisionWorker
 from server.watchdog import watch
 
 log = structlog.get_logger()
+Sample = TypeVar("Sample")
 
 GOODBYE_S = 1.0
 """How long browsers have to take the word that the server restarts."""
@@ -163,6 +166,7 @@ class Parts:
     telemetry: TelemetryIngest
     sources: Sources
     home_assistant: HomeAssistant
+    retrospect: Retrospect
     rules: Rules
     parameters: Parameters
     incidents: IncidentService
@@ -264,6 +268,7 @@ async def assemble(settings: Settings, file: Path | None = None) -> AsyncIterato
             telemetry=ingest,
             sources=sources,
             home_assistant=HomeAssistant(settings.mqtt, tree, alert_service),
+            retrospect=_retrospect(settings, database, tree, bus, ingest),
             rules=rules,
             parameters=parameters,
             incidents=incidents,
@@ -406,6 +411,7 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "system": parts.system.watch.run,
         "rules": parts.rules.run,
         "incidents": parts.incidents.run,
+        "retrospect": parts.retrospect.run,
         "hazards": parts.hazards.run,
         **parts.duty.units(),
     }
@@ -436,6 +442,15 @@ def _sources(
     sources = Sources(settings, tree, ingest, conductor)
     metrics.registry.register(sources)
     return sources
+
+
+def _retrospect(
+    settings: Settings, database: Database, tree: SiteTree, bus: Bus, ingest: TelemetryIngest
+) -> Retrospect:
+    retrospect = Retrospect(settings, database, tree, bus)
+    ingest.on_stored = _both(ingest.on_stored, retrospect.stored)
+    ingest.on_positions = _both(ingest.on_positions, retrospect.stored)
+    return retrospect
 
 
 def _media_units(media: MediaClient | MediaPool) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -483,11 +498,11 @@ def _upwards(
 
 
 def _both(
-    one: Callable[[Sequence[Reading]], None], two: Callable[[Sequence[Reading]], None]
-) -> Callable[[Sequence[Reading]], None]:
-    def told(readings: Sequence[Reading]) -> None:
-        one(readings)
-        two(readings)
+    one: Callable[[Sequence[Sample]], None], two: Callable[[Sequence[Sample]], None]
+) -> Callable[[Sequence[Sample]], None]:
+    def told(samples: Sequence[Sample]) -> None:
+        one(samples)
+        two(samples)
 
     return told
 

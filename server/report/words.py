@@ -136,6 +136,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     "chat": ("交谈", "Chat"),
     "alert": ("警报", "Alert"),
     "link": ("链路", "Link"),
+    "retrospective": ("补传数据", "Late data"),
     "duty": ("值班", "Duty"),
     "escalation": ("升级", "Escalation"),
     "started": ("发起", "started"),

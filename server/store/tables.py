@@ -493,6 +493,15 @@ mine_files = Table(
 )
 """Every file that a mine sent and what became of it. `bad` lists record numbers and reasons, never the records."""
 
+late_windows = Table(
+    "late_windows",
+    metadata,
+    Column("site", Text, primary_key=True),
+    Column("since", Double, nullable=False),
+    Column("until", Double, nullable=False),
+)
+"""Spans of source time in which samples came too late to ring, and which are still to be judged after the fact."""
+
 # --- musters --------------------------------------------------------------------------------------------------------
 
 GOING_ON = text("ended_at IS NULL")

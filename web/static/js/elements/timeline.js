@@ -43,6 +43,7 @@ const KINDS = {
   muster: (body) => ['siren', body.change === 'signed' || body.change === 'list' ? 'plain' : 'warning', `${words(`muster.change.${body.change}`, {}, body.change)}${body.drill ? ` (${t('muster.drill')})` : ''}${t('colon')}${app.siteName(body.site)} ${body.board.left === null ? t('muster.left_unknown') : t('muster.left', { n: body.board.left })}`],
   registry: (body) => ['layout-grid', 'plain', t('registry.changed', { n: body.version })],
   call: (body) => ['phone', ['unreachable', 'refused', 'wrong_pin'].includes(body.change) ? 'warning' : 'plain', words(`call.change.${String(body.change).split(':')[0]}`, { name: body.name ?? '', result: words(`call.result.${body.result}`, {}, body.result) }, `${body.name} ${body.change}`)],
+  retrospective: (body) => ['history', body.severity === 'info' ? 'plain' : 'warning', t('retrospective', { title: pick(body.title), since: moment(body.since, app.now()), until: body.until ? moment(body.until, app.now()) : '…' })],
   link: (body) => {
     if (body.what === 'gap') return ['activity', 'warning', t('linked.gap', { device: body.device, n: body.missing })];
     const well = body.state === 'back' || body.state === 'up';
