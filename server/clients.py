@@ -71,6 +71,8 @@ class Client:
     connection: Connection | None = None
     armed: bool = True
     """The page would be heard. A page that does not say is believed to be."""
+    reach: Literal["video", "audio", "phone", "text"] = "video"
+    """By what it takes part, as it says."""
     lost_at: float | None = None
     """Monotonic seconds at which the WebSocket was lost; media is kept for a while."""
     publish_peer: str | None = None
@@ -95,7 +97,8 @@ class Client:
 
     def member(self, room: str) -> Member:
         """As others in the room see it."""
-        return Member(client=self.client, person=self.person, since=self.rooms[room].since, watching=bool(self.sending))
+        since, watching = self.rooms[room].since, bool(self.sending)
+        return Member(client=self.client, person=self.person, since=since, watching=watching, reach=self.reach)
 
     def notice(self, own: OwnTrack) -> TrackNotice:
         """As others see one of its tracks."""

@@ -497,6 +497,12 @@ class _Socket:
     async def _screen(self, request: m.Screen) -> None:
         self._known().armed = request.armed
 
+    async def _reach(self, request: m.Reach) -> None:
+        client = self._known()
+        if client.reach != request.reach:
+            client.reach = request.reach
+            self._door.conductor.room_changed(*client.rooms)
+
     async def _second_hello(self, request: m.Hello) -> None:
         self._problem(None, "bad_message", "Hello was said already.")
 
@@ -517,6 +523,7 @@ HANDLERS: dict[type[BaseModel], Callable[[_Socket, Any], Awaitable[None]]] = {
     m.GiveOrder: _Socket._give_order,
     m.AnswerOrder: _Socket._answer_order,
     m.Screen: _Socket._screen,
+    m.Reach: _Socket._reach,
     m.Ping: _Socket._ping,
 }
 """One message, one function."""

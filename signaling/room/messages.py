@@ -209,6 +209,13 @@ class Screen(Message):
     """It would be heard: an alert that rings only on pages that would not goes on to the next station at once."""
 
 
+class Reach(Message):
+    """By what this page takes part in its consultation now: others see it beside the name. Not answered."""
+
+    type: Literal["reach"] = "reach"
+    reach: Literal["video", "audio", "phone", "text"]
+
+
 class Ping(Message):
     """Every `heartbeat_s`; a socket silent for three of them is closed."""
 
@@ -232,6 +239,7 @@ AnyRequest = Annotated[
     | GiveOrder
     | AnswerOrder
     | Screen
+    | Reach
     | Ping,
     Field(discriminator="type"),
 ]
@@ -282,6 +290,8 @@ class Member(Message):
     since: float
     watching: bool = False
     """Receives media of this room: nobody watches unseen."""
+    reach: Literal["video", "audio", "phone", "text"] = "video"
+    """By what it takes part, as far as its line carries."""
 
 
 class Event(Message):

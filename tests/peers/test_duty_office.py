@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.fakes.instance import Instance
-from tests.web.conftest import CHROMIUM
+from tests.web.conftest import ARGUMENTS, CHROMIUM
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 
@@ -25,8 +25,10 @@ class Office:
     server: Instance
     browser: Browser
 
-    async def enter(self, login: str) -> Page:
+    async def enter(self, login: str, script: str = "") -> Page:
         context = await self.browser.new_context(locale="en-GB")
+        if script:
+            await context.add_init_script(script)
         context.set_default_timeout(20_000)
         page = await context.new_page()
         await page.goto(await self.server.link(login))
@@ -39,9 +41,7 @@ class Office:
 async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
     expect.set_options(timeout=20_000)
     async with Instance(tmp_path_factory.mktemp("office")) as server, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--use-fake-ui-for-media-stream"]
-        )
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         try:
             yield Office(server, browser)
         finally:
@@ -133,6 +133,41 @@ async def test_a_drill_is_marked_everywhere_and_gives_way_to_a_real_alert(office
         async with province.post(real, json={"text": "演练用"}) as answer:
             assert answer.status == 200
     await expect(desk.locator(".drill-strip")).to_have_count(0)
+    await desk.context.close()
+    await above.context.close()
+
+
+NO_MEDIA = """
+  // A browser behind a wall: no candidate of the server gets through; and its clock runs eight times as fast.
+  const set = RTCPeerConnection.prototype.setRemoteDescription;
+  RTCPeerConnection.prototype.setRemoteDescription = function (one) {
+    return set.call(this, { type: one.type, sdp: one.sdp.replace(/a=candidate:[^\\r\\n]*\\r\\n/g, '') });
+  };
+  const now = performance.now.bind(performance);
+  performance.now = () => now() * 8;
+"""
+
+
+async def test_a_page_that_reaches_no_media_says_so_and_takes_part_in_writing(office: Office) -> None:
+    above = await office.enter("county")
+    desk = await office.enter("dispatcher", NO_MEDIA)
+    async with await office.server.session("county") as county:
+        async with county.post("/api/sessions", json={"site": "hongqi", "levels": []}) as answer:
+            session = (await answer.json())["session"]
+        await desk.locator(".incoming .answer").click()
+        line = desk.locator(".ladder")
+        await expect(line).to_have_attribute("data-rung", "text")
+        await expect(line).to_contain_text("take part in writing (the browser does not reach the media server)")
+        await above.evaluate(
+            "(session) => import('/static/js/app.js').then(({ app }) => app.enterSession(session))", session
+        )
+        await above.locator(".watching").click()
+        await expect(above.locator("lamproom-people [data-reach=text]")).to_have_text("in writing")
+        await line.locator("[data-write]").click()
+        await expect(desk.locator(".chat")).to_be_visible()
+        async with county.post(f"/api/sessions/{session}/end", json={}) as answer:
+            assert answer.status == 200
+    await expect(line).to_have_count(0)
     await desk.context.close()
     await above.context.close()
 

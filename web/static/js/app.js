@@ -7,7 +7,8 @@ import { floorOf, governs } from './floor.js';
 import { MediaClient } from './media.js';
 import { Views } from './views.js';
 import { DeviceError, openCamera, openMicrophone, openScreen } from './devices.js';
-import { heard } from './quality.js';
+import * as ladder from './ladder.js';
+import { heard, quality } from './quality.js';
 import { RoomClient, RoomProblem } from './room.js';
 import { RoomView, alertId } from './roomview.js';
 import { Store, memory } from './state.js';
@@ -41,6 +42,10 @@ class App {
   tick = new Store(0);
   /** Consultation I am in, by id. @type {Store<string | null>} */
   session = new Store(/** @type {string | null} */ (null));
+  /** By what this page takes part in its consultation. @type {Store<import('./ladder.js').State>} */
+  ladder = new Store(ladder.begin(0));
+  /** Digits by which a telephone comes into it; empty where there are no telephones. @type {Store<string>} */
+  phonePin = new Store('');
   /** Short messages. @type {Store<{id: number, text: string, kind: string}[]>} */
   toasts = new Store(/** @type {{id: number, text: string, kind: string}[]} */ ([]));
   /** Why a device of ours is not there. @type {Store<Record<string, string>>} */
@@ -143,6 +148,11 @@ class App {
     on('refused', (detail) => this.#refused(detail));
     on('problem', (message) => message.text && message.error !== 'locked' && this.toast(pick(message.text), 'bad'));
     // The server rings a telephone at once where nobody would hear the pages.
+    const sayReach = () => this.room.online && this.room.tell({ type: 'reach', reach: this.ladder.value.rung });
+    this.room.link.subscribe(sayReach);
+    this.ladder.subscribe(sayReach);
+    this.tick.subscribe(() => this.#climb());
+    this.session.subscribe(() => this.#newLadder());
     const sayArmed = () => this.room.online && this.room.tell({ type: 'screen', armed: soundState.value === 'armed' });
     this.room.link.subscribe(sayArmed);
     soundState.subscribe(sayArmed);
@@ -536,7 +546,8 @@ class App {
   /** @param {string} slot @returns {string[]} a room is named only once we are in it */
   #roomsOf(slot) {
     const room = `session:${this.session.value}`;
-    const session = this.session.value && this.room.isIn(room) ? [room] : [];
+    const carried = slot === 'microphone' || this.#pictures;
+    const session = this.session.value && this.room.isIn(room) && carried ? [room] : [];
     const standing = slot === 'camera' ? this.#standing : [];
     return [...standing, ...session];
   }
@@ -568,9 +579,70 @@ class App {
   }
 
   #wantTracks() {
-    const session = this.sessionRoom?.tracks.filter((track) => track.client !== this.room.client).map((track) => track.track) ?? [];
-    this.media.want([...session, ...this.sessionCamera().map((track) => track.track), ...this.#wallTracks]);
+    const pictures = this.#pictures;
+    const session = this.sessionRoom?.tracks.filter((track) => track.client !== this.room.client && (pictures || track.kind === 'audio')).map((track) => track.track) ?? [];
+    const beside = pictures ? [...this.sessionCamera().map((track) => track.track), ...this.#wallTracks] : [];
+    this.media.want([...session, ...beside]);
     this.views.changed();
+  }
+
+  // --- by what this page takes part ---
+
+  /** Whether the line carries pictures; outside of a consultation nobody asks. */
+  get #pictures() {
+    return !this.session.value || this.ladder.value.rung === 'video';
+  }
+
+  async #newLadder() {
+    this.ladder.set(ladder.begin(performance.now() / 1000));
+    this.phonePin.set('');
+    const session = this.session.value;
+    if (!session || this.isGuest) return;
+    try {
+      const facts = await api.sessionPhone(session);
+      if (session === this.session.value && facts?.available) this.phonePin.set(String(facts.pin));
+    } catch {
+      // no telephones for this visitor
+    }
+  }
+
+  /** What is measured now, for the ladder. @returns {ladder.Facts} */
+  #lineFacts() {
+    const states = [this.media.publishState.value.state, this.media.watchState.value.state].filter((one) => one !== 'none');
+    const flows = states.length > 0 && states.every((one) => one === 'connected');
+    const known = [...(this.sessionRoom?.tracks ?? []).map((track) => track.track)].map((track) => quality.value.get(track)).filter((one) => one !== undefined);
+    const mean = (/** @type {number[]} */ all) => (all.length ? all.reduce((sum, one) => sum + one, 0) / all.length : 0);
+    const pictures = (this.sessionRoom?.tracks ?? []).filter((track) => track.kind === 'video' && track.client !== this.room.client).map((track) => quality.value.get(track.track));
+    return {
+      online: this.room.online && this.room.isIn(`session:${this.session.value}`),
+      media: states.length === 0 ? 'none' : flows ? 'flows' : 'waiting',
+      loss: mean(known.map((one) => Number(one.loss)).filter(Number.isFinite)),
+      rtt: Math.max(0, ...known.map((one) => Number(one.rtt_ms) / 1000).filter(Number.isFinite)),
+      squeezed: pictures.length > 0 && pictures.every((one) => one?.reason === 'bandwidth'),
+      phones: this.phonePin.value !== '',
+    };
+  }
+
+  #climb() {
+    if (!this.session.value) return;
+    const before = this.ladder.value;
+    const after = ladder.step(before, this.#lineFacts(), performance.now() / 1000);
+    if (after !== before) this.#onRung(before, after);
+  }
+
+  /** @param {ladder.State} before @param {ladder.State} after */
+  #onRung(before, after) {
+    this.ladder.set(after);
+    if (before.rung === after.rung) return;
+    const worse = ladder.RUNGS.indexOf(after.rung) > ladder.RUNGS.indexOf(before.rung);
+    this.toast(worse ? t(`ladder.${after.rung}`) : t(`ladder.back.${after.rung}`), worse ? 'bad' : 'plain');
+    this.#showOwn();
+    this.#wantTracks();
+  }
+
+  /** A person wants pictures whatever the line carries, or lets it decide again. @param {boolean} held */
+  holdPictures(held) {
+    this.#onRung(this.ladder.value, ladder.hold(this.ladder.value, held, performance.now() / 1000));
   }
 
   // --- saying things ---

@@ -1,4 +1,5 @@
 // Who is in a consultation, who was called, who waits at the door, whose hand is up; and what the chair does with them.
+import { reachChip } from './ladder.js';
 import { Part, html, icon, nothing } from './part.js';
 import { repeat } from 'lit/directives/repeat.js';
 import { app, LEVELS } from '../app.js';
@@ -163,7 +164,7 @@ class People extends Part {
     const mark = (/** @type {boolean} */ on, /** @type {string} */ sign, /** @type {string} */ words, tone = '') => (on ? html`<span class="mark ${tone}" title=${words} role="img" aria-label=${words}>${icon(sign)}</span>` : nothing);
     return html`<li class="person ${open ? 'open' : ''} ${one.speaking ? 'speaking' : ''}">
       <button class="who" aria-expanded=${open} ?disabled=${!app.governs || me} @click=${() => (this.open = open ? '' : user)}>
-        <b>${name}</b> <span class="chip">${role === 'guest' ? t('role.guest') : has(`level.${level}`) ? t(`level.${level}`) : level}</span> <span>${me ? t('people.me') : this.#unit(one.person)}</span>
+        <b>${name}</b> <span class="chip">${role === 'guest' ? t('role.guest') : has(`level.${level}`) ? t(`level.${level}`) : level}</span> <span>${me ? t('people.me') : this.#unit(one.person)}</span> ${reachChip(one.reach)}
         ${one.pages > 1 ? html`<span class="faint">×${one.pages}</span>` : nothing}
       </button>
       <span class="marks">

@@ -12,6 +12,7 @@ import { templates } from '../templates.js';
 import { tilesOf } from '../tiles.js';
 import './alert-list.js';
 import { drillChip } from './drill-strip.js';
+import './ladder.js';
 import './orders.js';
 import './people.js';
 import './readings.js';
@@ -94,6 +95,7 @@ class Session extends Part {
     return html`<section class="session" aria-label=${t('session.title')}>
       ${this.#head(view, session)}
       <div class="stage-area ${beside ? 'beside' : ''}">
+        <lamproom-ladder @write=${() => sideTab.set('chat')}></lamproom-ladder>
         ${this.#banner(floor)}
         <div class="stage ${large ? 'has-focus' : ''} n${Math.min(9, Math.max(1, shown))}">
           ${repeat(tiles, (tile) => tile.key, (tile, index) => html`<lamproom-tile .tile=${tile} .number=${index + 1} .focused=${tile.key === large} class=${tile.key === large ? 'focused' : ''}
