@@ -114,6 +114,8 @@ class DtlsSession:
             FingerprintMismatch: the certificate is not the announced one.
             ClosedByPeer: close_notify.
         """
+        if not datagram:
+            return  # OpenSSL takes it for an error
         self.started = True
         self._ssl.bio_write(datagram)
         if self.handshaken:

@@ -1,43 +1,14 @@
 """The board alone, over a forwarder whose packets come through the door."""
 
-import datetime
 from collections.abc import Iterator
 
 import pytest
 
 from media import rtp
-from media.exchange import Exchange
-from media.forwarder.reference import ReferenceForwarder
-from media.messages import KeyframeNeeded, Message, PlainTrack, TrackState
-from media.transport.dtls import new_identity
-from media.transport.guard import StrangerGuard
-from media.transport.mux import Mux
+from media.messages import KeyframeNeeded, TrackState
 from media.transport.peer import PeerTransport
+from tests.fakes.board import Board
 from tests.fakes.loadpeer import Identity, LoadPeer
-from tests.fakes.stage import udp
-
-
-class Board:
-    def __init__(self) -> None:
-        self.socket = udp()
-        self.said: list[Message] = []
-        self.now = 100.0
-        self.forwarder = ReferenceForwarder(self.socket, cache_packets=256, gso=True, clock=lambda: self.now)
-        identity = new_identity(datetime.datetime.now(datetime.UTC))
-        self.exchange = Exchange(
-            self.forwarder,
-            lambda listener: Mux(self.forwarder, identity, (), StrangerGuard(100), listener),
-            self.said.append,
-            keyframe_interval_s=1.0,
-            stalled_after_s=5.0,
-            max_peers=10,
-            clock=lambda: self.now,
-            wall_clock=lambda: 1e9,
-        )
-        self.exchange.door_address = "door"
-
-    def plain(self, codec: str) -> PlainTrack:
-        return PlainTrack(mid="0", kind="video", codec=codec, clock_rate=90_000, payload_type=96, ssrc=7)
 
 
 @pytest.fixture
