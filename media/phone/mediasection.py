@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
 from media.phone import sdes
@@ -87,7 +87,8 @@ def _host(connection: str) -> str | None:
         address = ip_address(parts[2].partition("/")[0])
     except ValueError:
         return None
-    return None if address.is_multicast else str(address)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return None if address.is_multicast else str(mapped or address)
 
 
 def _control(section: MediaSection, address: Address | None) -> Address | None:

@@ -4,12 +4,15 @@ import contextlib
 import socket
 import struct
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from media.phone.portpool import NoPort, PortPool
 from media.phone.sourcelock import Address
+from media.transport.udpsocket import advertised
 
 MAX_PACKET_BYTES = 2048
 RECEIVE_BUFFER_BYTES = 64 << 10
+MAPPED = "::ffff:"
 TRIES = 20
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@ll")
@@ -31,6 +34,8 @@ class PortPair:
         OSError: one of the two is used.
         """
         self.port = port
+        self.wide = host == "::"
+        """Of both families: IPv4 addresses are written as IPv6 to these sockets."""
         self.rtp = _bound(host, port)
         try:
             self.rtcp = _bound(host, port + 1)
@@ -82,7 +87,7 @@ def receive(opened: socket.socket, most: int) -> list[Datagram]:
             break
         except OSError:
             continue  # an ICMP error of something we sent
-        taken.append(Datagram(data, (address[0], address[1]), _arrival(ancillary)))
+        taken.append(Datagram(data, (address[0].removeprefix(MAPPED), address[1]), _arrival(ancillary)))
     return taken
 
 
@@ -92,6 +97,26 @@ def _arrival(ancillary: list[tuple[int, int, bytes]]) -> float | None:
             seconds, nanoseconds = _TIMESPEC.unpack_from(data)
             return float(seconds + nanoseconds * 1e-9)
     return None
+
+
+def told(host: str, signalled: str) -> str:
+    """The address that a phone is told: the one that is listened on. For a wildcard, ours on the way to where its
+    signalling comes from, of the same family; where that is not known, this machine's IPv4 address.
+    """
+    if not ip_address(host).is_unspecified:
+        return host
+    reachable = signalled and (host == "::" or ":" not in signalled)
+    return (_towards(signalled) if reachable else None) or next(iter(advertised("0.0.0.0", ())), "127.0.0.1")
+
+
+def _towards(address: str) -> str | None:
+    """None where there is no way. Nothing is sent."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as tried:
+        try:
+            tried.connect((address, 9))
+        except OSError:
+            return None
+        return str(tried.getsockname()[0])
 
 
 def send(opened: socket.socket, packet: bytes, to: Address) -> bool:

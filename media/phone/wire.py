@@ -33,6 +33,34 @@ class Agreed(Protocol):
     def theirs(self) -> Crypto | None: ...
 
 
+MAX_SOURCES = 64
+"""SSRCs that one key of theirs may have. libsrtp keeps a state for each; one more is dropped until the key changes."""
+
+
+class Inbound:
+    """Decrypts with one key of theirs."""
+
+    def __init__(self, crypto: Crypto) -> None:
+        self._session = _session(crypto, Policy.SSRC_ANY_INBOUND)
+        self._sources: set[int] = set()
+
+    def media(self, packet: bytes) -> bytes | None:
+        """None: too many sources. Raises pylibsrtp.Error, ValueError."""
+        return self._of(int.from_bytes(packet[8:12], "big"), self._session.unprotect(packet))
+
+    def reports(self, packet: bytes) -> bytes | None:
+        return self._of(int.from_bytes(packet[4:8], "big"), self._session.unprotect_rtcp(packet))
+
+    def _of(self, ssrc: int, plain: bytes) -> bytes | None:
+        """What was decrypted, but for one source too many: what libsrtp has kept of that is given back."""
+        if ssrc not in self._sources:
+            if len(self._sources) >= MAX_SOURCES:
+                self._session.remove_stream(ssrc)
+                return None
+            self._sources.add(ssrc)
+        return plain
+
+
 class Wire:
     """Nothing is taken or sent before `agree`."""
 
@@ -42,7 +70,7 @@ class Wire:
         self.lock = SourceLock(learn_s)
         self._leg = leg
         self._agreed: Agreed | None = None
-        self._srtp_in: Session | None = None
+        self._srtp_in: Inbound | None = None
         self._srtp_out: Session | None = None
         self._control_source: Address | None = None
 
@@ -66,7 +94,7 @@ class Wire:
             self._srtp_in = self._srtp_out = None
             return
         if before is None or before.theirs is None or not before.theirs.same_key(agreed.theirs):
-            self._srtp_in = _session(agreed.theirs, Policy.SSRC_ANY_INBOUND)
+            self._srtp_in = Inbound(agreed.theirs)
         if before is None or before.ours is None or not before.ours.same_key(agreed.ours):
             self._srtp_out = _session(agreed.ours, Policy.SSRC_ANY_OUTBOUND)
 
@@ -86,10 +114,14 @@ class Wire:
             return None
         if self._srtp_in is not None:
             try:
-                packet = self._srtp_in.unprotect(packet)
+                plain = self._srtp_in.media(packet)
             except (pylibsrtp.Error, ValueError):
                 self.dropped["srtp"] += 1
                 return None
+            if plain is None:
+                self.dropped["sources"] += 1
+                return None
+            packet = plain
         if not knows(packet[1] & 0x7F):
             self.dropped["payload_type"] += 1
             return None
@@ -106,7 +138,11 @@ class Wire:
             except pylibsrtp.Error:
                 self.dropped["protect"] += 1
                 return
-        ports.send(self.pair.rtp, packet, to)
+        ports.send(self.pair.rtp, packet, self._written(to))
+
+    def _written(self, to: Address) -> Address:
+        """As our sockets want it."""
+        return (ports.MAPPED + to[0], to[1]) if self.pair.wide and ":" not in to[0] else to
 
     # --- reports ------------------------------------------------------------------------------------------------------
 
@@ -116,11 +152,11 @@ class Wire:
         if to is None or datagram.address[0] != to[0] or self._agreed is None:
             self.dropped["stranger"] += 1
             return []
-        packet = datagram.data
+        packet: bytes | None = datagram.data
         try:
             if self._srtp_in is not None:
-                packet = self._srtp_in.unprotect_rtcp(packet)
-            packets = rtcp.parse(packet)
+                packet = self._srtp_in.reports(datagram.data)
+            packets = [] if packet is None else rtcp.parse(packet)
         except (pylibsrtp.Error, ValueError, PacketError) as error:
             self.dropped["rtcp"] += 1
             log.debug("An RTCP packet of leg %s was dropped: %s", self._leg, error)
@@ -154,7 +190,7 @@ class Wire:
             except pylibsrtp.Error:
                 self.dropped["protect"] += 1
                 return
-        ports.send(self.pair.rtp if self._agreed.mux else self.pair.rtcp, packet, to)
+        ports.send(self.pair.rtp if self._agreed.mux else self.pair.rtcp, packet, self._written(to))
 
 
 def _session(crypto: Crypto, ssrc_type: int) -> Session:

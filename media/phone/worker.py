@@ -66,7 +66,6 @@ from media.phone.videoleg import VideoLeg
 from media.sdp import SdpError
 from media.tap import AccessUnit, TapError, Unpacker
 from media.taplistener import READ_BYTES, listen
-from media.transport.udpsocket import advertised
 
 log = structlog.get_logger()
 
@@ -243,7 +242,7 @@ class PhoneWorker:
             pair = ports.take(self._pool, host)
         except NoPort as error:
             raise LegRefused("capacity", str(error)) from error
-        told = profile.advertise or str(settings.advertise or "") or advertised(host, ())[0]
+        told = profile.advertise or str(settings.advertise or "") or ports.told(host, profile.signalled_ip)
         leg = Leg(
             name, pair, told, profile, self._send, time.monotonic(),
             learn_s=settings.learn_s, first_packet_s=settings.first_packet_s, silent_s=settings.silent_s,

@@ -12,7 +12,7 @@ from signaling.sip.address import Address
 from signaling.sip.callevents import Profile as SipProfile
 from signaling.sip.registrar import Binding
 from signaling.sip.transactionlayer import Flow
-from signaling.sip.uri import SipUri
+from signaling.sip.uri import SipUri, host_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Goal:
 def goal_at_phone(domain: str, phone: Phone, binding: Binding, *, video: bool) -> Goal:
     """One contact of a desk phone: over the flow that it registered by."""
     contact = binding.contact.uri
-    uri = contact.bare() if isinstance(contact, SipUri) else SipUri(binding.flow.host, phone.phone)
+    uri = contact.bare() if isinstance(contact, SipUri) else SipUri(host_of(binding.flow.host), phone.phone)
     local = Address(SipUri(domain, "lamproom"), "Lamproom")
     profile = desk_profile(binding.flow.host, video=video)
     return Goal(
@@ -68,7 +68,7 @@ def goal_by_trunk(trunk: TrunkSettings, number: str, site: str) -> Goal:
 def _shown_at(trunk: TrunkSettings) -> Address:
     if trunk.hide_caller:
         return Address(SipUri("anonymous.invalid", "anonymous"), "Anonymous")
-    return Address(SipUri(trunk.host, trunk.caller or trunk.username or "lamproom"))
+    return Address(SipUri(host_of(trunk.host), trunk.caller or trunk.username or "lamproom"))
 
 
 def media_profile(trunk: TrunkSettings, signalled: str = "") -> Profile:
@@ -85,12 +85,12 @@ def port_of(trunk: TrunkSettings) -> int | None:
 
 
 def _uri_at(trunk: TrunkSettings, number: str) -> SipUri:
-    return SipUri(trunk.host, number.replace("#", "%23"), port_of(trunk), (("user", "phone"),))
+    return SipUri(host_of(trunk.host), number.replace("#", "%23"), port_of(trunk), (("user", "phone"),))
 
 
 def _caller_fields(trunk: TrunkSettings) -> tuple[tuple[str, str], ...]:
     shown = trunk.caller or trunk.username
     fields: tuple[tuple[str, str], ...] = ()
     if shown:
-        fields = (("P-Asserted-Identity", f"<sip:{shown}@{trunk.host}>"),)
+        fields = (("P-Asserted-Identity", f"<sip:{shown}@{host_of(trunk.host)}>"),)
     return (*fields, ("Privacy", "id")) if trunk.hide_caller else fields

@@ -69,7 +69,7 @@ from signaling.sip.errors import LocalSipError
 from signaling.sip.registrar import Binding, Registrar
 from signaling.sip.registration import Probe, Registration
 from signaling.sip.transactionlayer import Flow
-from signaling.sip.uri import SipUri
+from signaling.sip.uri import SipUri, host_of
 from signaling.sip.useragent import UserAgent
 
 REGISTERED_S = 120
@@ -199,7 +199,7 @@ class PhoneService:
             raise PhoneError("not_allowed", f"The rule {goals.reason} refuses this target.", goals.status)
         if target.startswith("tel:"):
             domain = self.settings.advertise or self.settings.listen_host
-            self.command(call, Transfer(SipUri(domain, goals[0].called)))
+            self.command(call, Transfer(SipUri(host_of(domain), goals[0].called)))
         else:
             self.command(call, Transfer(goals[0].uri))
 
@@ -467,11 +467,11 @@ class PhoneService:
 
     def _set_up_trunks(self, agent: UserAgent) -> None:
         for trunk in self.settings.trunks:
-            flow, registrar = flow_of(trunk), SipUri(trunk.host, None, port_of(trunk))
+            flow, registrar = flow_of(trunk), SipUri(host_of(trunk.host), None, port_of(trunk))
             if trunk.outbound or trunk.register_every_s:
                 self._probes[trunk.name] = Probe(agent, registrar, flow)
             if trunk.register_every_s and trunk.username:
-                address = Address(SipUri(trunk.realm or trunk.host, trunk.username))
+                address = Address(SipUri(host_of(trunk.realm or trunk.host), trunk.username))
                 self._registrations[trunk.name] = Registration(
                     agent, registrar, address, flow, profile_of(trunk).account, random.random, secrets.token_hex(12),
                     trunk.register_every_s,

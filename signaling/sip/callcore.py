@@ -26,7 +26,7 @@ from signaling.sip.transactionlayer import (
     TransactionLayer,
     client_key,
 )
-from signaling.sip.uri import SipUri
+from signaling.sip.uri import SipUri, host_of
 from signaling.sip.via import MAGIC
 
 Handler: TypeAlias = Callable[[Response | None, float], None]
@@ -51,17 +51,13 @@ class Place:
     def via(self, flow: Flow, branch: str) -> str:
         transport = flow.transport
         port = self.ports.get(transport, self.ports.get("UDP", 5060))
-        return f"SIP/2.0/{transport} {_bracketed(self.host)}:{port};rport;branch={MAGIC}{branch}"
+        return f"SIP/2.0/{transport} {host_of(self.host)}:{port};rport;branch={MAGIC}{branch}"
 
     def contact(self, flow: Flow) -> Address:
         transport = flow.transport
         port = self.ports.get(transport, self.ports.get("UDP", 5060))
         parameters = () if transport == "UDP" else (("transport", transport.lower()),)
-        return Address(SipUri(_bracketed(self.host), self.user, port, parameters))
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+        return Address(SipUri(host_of(self.host), self.user, port, parameters))
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ SILENT_SECONDS = 120.0
 """A connection over which nobody has said a whole message yet is cut off after this."""
 
 FREE_PORT_TRIES = 20
+MAPPED = "::ffff:"
 RECEIVE_BYTES = 4 << 20
 """Room in the UDP socket for what comes while this process waits for its turn; the system may allow less."""
 
@@ -69,6 +70,8 @@ class SipEndpoint(asyncio.DatagramProtocol):
         """For TLS connections of ours; without it there are none."""
         self._loop = asyncio.get_running_loop()
         self._udp: asyncio.DatagramTransport | None = None
+        self._wide = False
+        """The UDP port is of both families: it shows and wants IPv4 addresses as IPv6 (RFC 4291 section 2.5.5.2)."""
         self._timer: asyncio.TimerHandle | None = None
         self._numbers = count(1)
         self._opening: set[asyncio.Task[None]] = set()
@@ -76,11 +79,12 @@ class SipEndpoint(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._udp = cast(asyncio.DatagramTransport, transport)
+        self._wide = transport.get_extra_info("sockname")[0] == "::"
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         if not data.strip(b"\r\n\0"):
             return  # keep-alives of NATs
-        self.handle(data, Flow(str(addr[0]), addr[1]))
+        self.handle(data, Flow(str(addr[0]).removeprefix(MAPPED), addr[1]))
 
     def error_received(self, exc: Exception) -> None:
         """An ICMP error; the transaction's own timers say the same a little later."""
@@ -163,7 +167,9 @@ class SipEndpoint(asyncio.DatagramProtocol):
             name = one.flow.connection
             if not name:
                 if self._udp is not None and not self._udp.is_closing():
-                    self._udp.sendto(one.data, (one.flow.host, one.flow.port))
+                    mapped = self._wide and ":" not in one.flow.host
+                    host = MAPPED + one.flow.host if mapped else one.flow.host
+                    self._udp.sendto(one.data, (host, one.flow.port))
             elif name in self.connections:
                 self.connections[name].write(one.data)
             elif ":" in name and not self._closed:
@@ -358,9 +364,10 @@ async def serve(
     on_step: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[SipEndpoint]:
     """The UDP and the TCP port of one number, and a TLS port where there are TLS settings, for the time of the
-    `async with`; port 0 takes a free one. Raises OSError when one is in use.
+    `async with`; port 0 takes a free one. The host `::` is both families. Raises OSError when one is in use.
     """
     loop = asyncio.get_running_loop()
+    hosts = ["::", "0.0.0.0"] if host == "::" else [host]
     async with AsyncExitStack() as stack:
         tries = FREE_PORT_TRIES if port == 0 else 1
         while True:
@@ -369,7 +376,7 @@ async def serve(
             )
             endpoint.port = transport.get_extra_info("sockname")[1]
             try:
-                server = await loop.create_server(endpoint.new_connection, host, endpoint.port, backlog=128)
+                server = await loop.create_server(endpoint.new_connection, hosts, endpoint.port, backlog=128)
                 break
             except OSError:  # a port that is free for UDP may be taken for TCP
                 transport.close()
@@ -382,7 +389,7 @@ async def serve(
         servers = [server]
         if tls is not None:
             second = await loop.create_server(
-                lambda: endpoint.new_connection("tls"), host, tls_port, ssl=tls, backlog=128
+                lambda: endpoint.new_connection("tls"), hosts, tls_port, ssl=tls, backlog=128
             )
             stack.callback(second.close)
             servers.append(second)

@@ -109,6 +109,11 @@ def is_ipv6(text: str) -> bool:
     return True
 
 
+def host_of(address: str) -> str:
+    """An IP address as it stands in a URI or a Via: IPv6 in brackets."""
+    return f"[{address}]" if ":" in address and not address.startswith("[") else address
+
+
 def parse_host_port(text: str) -> tuple[str, int | None]:
     """`host`, `host:port`, `[v6]`, `[v6]:port`; white space around the colon only where the caller took none out."""
     if text.startswith("["):

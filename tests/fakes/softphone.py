@@ -32,7 +32,7 @@ class Softphone:
         self.server = server
         self.ports: dict[str, int] = {}
         self.agent = UserAgent(
-            Place("127.0.0.1", self.ports, name), OpenGate(), lambda: secrets.token_hex(8), random.random
+            Place(server.host, self.ports, name), OpenGate(), lambda: secrets.token_hex(8), random.random
         )
         self.events: list[CallEvent] = []
         self.endpoint: SipEndpoint
@@ -134,7 +134,8 @@ async def softphone(
     own_port: int = 0,
 ) -> AsyncIterator[Softphone]:
     """On a port of its own, or `own_port`; `connection` as in a Flow (`tcp` opens one to the server)."""
-    flow = Flow("127.0.0.1", port, f"{connection}:127.0.0.1:{port}" if connection else "")
+    server = "::1" if ":" in host else "127.0.0.1"
+    flow = Flow(server, port, f"{connection}:{server}:{port}" if connection else "")
     phone = Softphone(name, domain, flow, password)
     async with serve(phone.agent, host, own_port, on_step=phone.stepped) as endpoint:
         phone.endpoint = endpoint

@@ -4,15 +4,17 @@ import base64
 import random
 from typing import Any
 
+import pylibsrtp
 import pytest
 
 from media import rtcp, rtp
 from media.phone import leg as module
-from media.phone import ports
+from media.phone import ports, sdes
 from media.phone.leg import Leg
 from media.phone.messages import LegStatistics, Profile, Started
 from media.phone.ports import Datagram
 from media.phone.sourcelock import Address
+from media.phone.wire import MAX_SOURCES, Inbound
 
 PHONE, STRANGER = ("192.0.2.1", 4000), ("198.51.100.7", 4000)
 KEY = base64.b64encode(bytes(30)).decode()
@@ -36,6 +38,7 @@ class Wire:
 
 class Pair:
     port = 20000
+    wide = False
     rtp = rtcp = None
 
 
@@ -138,3 +141,26 @@ def test_a_flood_costs_no_more_than_its_share_of_a_tick(wire: Wire) -> None:
     run(leg, 0.0)
     assert len(wire.waiting) == 100_000 - module.PACKETS_PER_TICK
     assert ports.RECEIVE_BUFFER_BYTES <= 64 << 10
+
+
+def test_a_key_has_a_bounded_number_of_sources() -> None:
+    """libsrtp keeps a state for each SSRC that authenticates."""
+    sender = pylibsrtp.Session(
+        pylibsrtp.Policy(
+            key=bytes(30), ssrc_type=pylibsrtp.Policy.SSRC_ANY_OUTBOUND,
+            srtp_profile=pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
+        )
+    )  # fmt: skip
+
+    def packet(ssrc: int, number: int = 1) -> bytes:
+        header = b"\x80\x00" + number.to_bytes(2, "big") + bytes(4) + ssrc.to_bytes(4, "big")
+        return sender.protect(header + b"sound")
+
+    inbound = Inbound(sdes.Crypto(1, sdes.SUITES[0], bytes(30)))
+    assert all(inbound.media(packet(ssrc)) for ssrc in range(1, MAX_SOURCES + 1))
+    for number in range(1, 4):
+        assert inbound.media(packet(9999, number)) is None, "one too many, and what was kept of it was given back"
+    assert inbound.media(packet(5, 2)), "those that were there go on"
+    with pytest.raises(pylibsrtp.Error):
+        inbound.media(packet(7, 3)[:-1] + b"x")
+    assert inbound.media(packet(8888)) is None
