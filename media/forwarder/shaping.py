@@ -25,6 +25,8 @@ MAX_SEGMENTS = 256
 """With half of the pictures left out, those of some ten seconds."""
 LATE_PER_S = 100
 """A picture that is later than it should be by less than a hundredth of a second is not worth catching up."""
+LATEST_S = 1.5
+"""One that is later by more was put there by clocks that disagree: pictures then come no faster than they are shown."""
 MAX_STRAY_S = 3.0
 """Sender reports that put a picture farther than this from its arrival are not believed."""
 ALL_LAYERS = 7
@@ -130,7 +132,8 @@ class Shaper:
         if self._at is not None:
             late = max(0, 1 - _signed(timestamp + shift - self._timestamp))
             shift += late
-            self._late = late if late > self._clock_rate // LATE_PER_S else 0
+            worth = self._clock_rate // LATE_PER_S < late <= self._clock_rate * LATEST_S
+            self._late = late if worth else 0
         picture, base = self._counted(packet)
         self._current.end = self._next
         self._begin(Segment(source, number, self.sent + 1 - number, shift & 0xFFFFFFFF, picture, base, *self._wanted))

@@ -524,7 +524,7 @@ int estimator_feedback(struct estimate *estimate, const uint8_t *body, uint32_t 
     uint8_t symbols[MAX_READ];
     int64_t came[MAX_READ];
     uint32_t total = read16(body + 2), count = 0;
-    if (!admits_report(self, now))
+    if (total > MAX_READ || !admits_report(self, now))
         return 0;
     if (self->highest < 0)
         return 1;

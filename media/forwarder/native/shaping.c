@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum { MAX_SEGMENTS = 256, HEAD = 16, TEMPLATES = 64, NEWEST = 2112 };
-static const double MAX_STRAY_S = 3.0;
+static const double MAX_STRAY_S = 3.0, LATEST_S = 1.5;
 static const int64_t LATE_PER_S = 100;
 static const int64_t OPEN = (int64_t)1 << 62;
 static const uint8_t EMPTY[13] = {0xA0, [12] = 1}; /* a packet of padding alone */
@@ -321,7 +321,8 @@ void shaper_enter(struct shaper *shaper, int64_t source, int64_t number, uint32_
     if (shaper->has_at) {
         int64_t late = 1 - signed_of((int64_t)timestamp + shift - (int64_t)shaper->timestamp);
         shift += late > 0 ? late : 0;
-        shaper->late = late > (int64_t)shaper->clock_rate / LATE_PER_S ? late : 0;
+        int worth = late > (int64_t)shaper->clock_rate / LATE_PER_S && (double)late <= shaper->clock_rate * LATEST_S;
+        shaper->late = worth ? late : 0;
     }
     count_on(shaper, packet, size, &next);
     current_of(shaper)->end = shaper->next;
