@@ -5,9 +5,10 @@ Google congestion control on the sending side, as in draft-ietf-rmcat-gcc-02: th
 - By delay: `media.trendline` says what the queue does. While it grows the estimate becomes 0.85 of what arrives; else
   it grows, by 8 % a second while the limit of the way is unknown, by about a packet per round trip near it, and never
   beyond one and a half times what arrives: an idle way proves nothing.
-- By loss: more than 10 % lost lowers it, less than 2 % raises it. Where packets also stand in a long queue, that queue
-  is full rather than growing, which the trend does not show: then too the estimate becomes 0.85 of what arrives. (This
-  is ours; the draft waits for the losses alone.)
+- By loss: more than 10 % lost lowers it, less than 2 % raises it. Less than 18 % in the mean of some windows while no
+  queue stands does not (ours): a way that loses packets whatever is sent loses as many of less. Where packets also
+  stand in a long queue, that queue is full rather than growing, which the trend does not show: then too the estimate
+  becomes 0.85 of what arrives. (This is ours as well; the draft waits for the losses alone.)
 
 A *probe* (some 25 ms of padding at a higher rate) shows more of the way at once: the rate at which it arrives.
 A receiver that numbers nothing may still send REMB, its own estimate, which is then taken as it is.
@@ -35,6 +36,8 @@ GROWTH_PER_S = 1.08
 OVERHEAD_BYTES = 44
 """Of a packet beside its RTP form: IP and UDP headers, the tag of SRTP."""
 LOSS_LOW, LOSS_HIGH = 0.02, 0.10
+LOSS_HEAVY, LOSS_SHARE = 0.18, 0.25
+"""Lost in the mean, the newest window with this share of it."""
 LOSS_PACKETS, LOSS_PACKETS_STANDING = 60, 20
 """Judged at once: of few packets, a die that loses 5 % often loses more than 10; where a queue stands, few will do."""
 NOTICED_S = 0.025
@@ -129,6 +132,7 @@ class Bandwidth:
         self._standing_s = 0.0
         self._was_short = True
         self._lost = self._judged = 0
+        self._mean_loss = 0.0
         self._loss_at = float("-inf")
         self._probe: _Probe | None = None
         self._probe_number = 0
@@ -306,7 +310,10 @@ class Bandwidth:
         self._take_loss(self.loss, elapsed, now)
 
     def _take_loss(self, loss: float, elapsed: float, now: float) -> None:
+        self._mean_loss += LOSS_SHARE * (loss - self._mean_loss)
         if loss > LOSS_HIGH:
+            if self._standing_s < NOTICED_S and self._mean_loss < LOSS_HEAVY:
+                return
             if now - self._fell_at >= self.rtt_s + 0.3:
                 # What arrives in spite of it is there to be used.
                 least = max(LEAST_BPS, min((self.acked_bps or 0.0) * DECREASE, self.estimate_bps))

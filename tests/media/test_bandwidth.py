@@ -50,6 +50,15 @@ def test_loss_jitter_and_distance_are_not_taken_for_a_thin_way(way: Way) -> None
     assert low > 2.2e6
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_ten_percent_lost_without_a_queue_lower_nothing(seed: int) -> None:
+    simulation = Simulation(Way(50e6, loss=0.1), 2e6, seed)
+    simulation.run(3)
+    simulation.history.clear()
+    simulation.run(15)
+    assert min(estimate for _, estimate in simulation.history) > 2e6
+
+
 def test_heavy_loss_lowers_it() -> None:
     simulation = Simulation(Way(50e6, loss=0.3), 2e6)
     simulation.run(10)

@@ -21,8 +21,9 @@ enum {
 };
 static const double START_BPS = 1500000.0, LEAST_BPS = 50000.0, MOST_BPS = 50000000.0, HISTORY_S = 2.0,
                     ACKED_WINDOW_S = 0.5, CLOCK_BACK_S = 1.0, DECREASE = 0.85, GROWTH_PER_S = 1.08, LOSS_LOW = 0.02,
-                    LOSS_HIGH = 0.10, NOTICED_S = 0.025, LONG_S = 0.15, STANDING_S = 0.08, TICKS_PER_S = 4000.0,
-                    REPORTS_PER_S = 100.0, REPORTS_AHEAD = 20.0;
+                    LOSS_HIGH = 0.10, LOSS_HEAVY = 0.18, LOSS_SHARE = 0.25, NOTICED_S = 0.025,
+                    LONG_S = 0.15, STANDING_S = 0.08, TICKS_PER_S = 4000.0, REPORTS_PER_S = 100.0,
+                    REPORTS_AHEAD = 20.0;
 static const double GROUP_S = 0.005, SMOOTHING = 0.9, GAIN = 4.0, OVERUSE_MS = 10.0, FIRST_THRESHOLD = 12.5,
                     LEAST_THRESHOLD = 6.0, MOST_THRESHOLD = 600.0, UP = 0.0087, DOWN = 0.039, OUTLIER_MS = 15.0;
 
@@ -166,7 +167,7 @@ struct estimator {
     uint32_t acked_room, acked_first, acked_count;
     int64_t acked_octets, reference;
     int has_reference, grew, limited, measured, was_short;
-    double by_delay, by_loss, grew_at, fell_at, limit_mean, limit_variance, least_s, standing_s, loss_at;
+    double by_delay, by_loss, grew_at, fell_at, limit_mean, limit_variance, least_s, standing_s, loss_at, mean_loss;
     int64_t lost, judged;
     struct probe probe;
     uint32_t probe_number;
@@ -316,7 +317,10 @@ static void by_delays(struct estimator *self, double now)
 static void take_loss(struct estimator *self, double loss, double elapsed, double now)
 {
     double acked = self->told.acked_bps;
+    self->mean_loss += LOSS_SHARE * (loss - self->mean_loss);
     if (loss > LOSS_HIGH) {
+        if (self->standing_s < NOTICED_S && self->mean_loss < LOSS_HEAVY)
+            return;
         if (now - self->fell_at < self->told.rtt_s + 0.3)
             return;
         /* What arrives in spite of it is there to be used. */

@@ -68,7 +68,8 @@ enum {
     SRTP_REPLAY_OLD = 10,
 };
 static const double FAST_START_S = 0.7, NACK_FIRST_S = 0.01, NACK_REPEAT_S = 0.1, NACK_MAX_AGE_S = 2.0,
-                    RESEND_PAUSE_S = 0.1, LEAST_RESEND_PAUSE_S = 0.02, CONGESTED_S = 31.0, CHANGE = 0.03, QUIET_S = 0.3, WHOLE_S = 0.5, HOLD_S = 0.001;
+                    RESEND_PAUSE_S = 0.1, LEAST_RESEND_PAUSE_S = 0.02, CONGESTED_S = 31.0,
+                    CHANGE = 0.03, QUIET_S = 0.3, WHOLE_S = 0.5, HOLD_S = 0.001;
 enum kind { STUN = 1, DTLS, RTCP, UNBOUND, TAPPED, NEWS };
 
 typedef int (*srtp_function)(void *context, void *packet, int *size);

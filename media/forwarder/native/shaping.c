@@ -410,7 +410,8 @@ uint32_t shaper_shape(struct shaper *shaper, const struct queued *prepared, uint
                 shaped[done++] = shaper_again(shaper, segment, &packet);
             continue;
         }
-        if (shaper->late && shaper->ended && packet.number == shaper->next && (int64_t)packet.timestamp != shaper->frame)
+        if (shaper->late && shaper->ended && packet.number == shaper->next &&
+            (int64_t)packet.timestamp != shaper->frame)
             catch_up(shaper, packet.number, packet.timestamp);
         const struct segment *segment = current_of(shaper);
         if (shaper->limited || segment->picture || segment->base) {
