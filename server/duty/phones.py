@@ -15,6 +15,10 @@ class PhoneOutcome(Protocol):
     def reason(self) -> str: ...
     @property
     def answered_by(self) -> str: ...
+    @property
+    def name(self) -> str:
+        """What people call whoever answered; may be empty."""
+        ...
 
 
 class Phones(Protocol):

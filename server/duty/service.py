@@ -497,10 +497,10 @@ class Escalations:
             if drill:
                 await self.on_drilled(call.site, target, outcome.result)
             if outcome.result == "answered_by_person":
-                await self._taken(alert, outcome.answered_by or target, call.site)
+                await self._taken(alert, outcome.name or outcome.answered_by or target, call.site)
                 return
             if outcome.result == "next":
-                self._later(alert, Declined(call.ring, outcome.answered_by or target))
+                self._later(alert, Declined(call.ring, outcome.name or outcome.answered_by or target))
                 return
             reason = outcome.result
         self._later(alert, Failed(call.ring, call.who, "phone", reason))

@@ -27,6 +27,8 @@ class Outcome:
     seconds: float = 0.0
     call: str = ""
     status: int = 0
+    name: str = ""
+    """What people call whoever answered."""
 
 
 def best(outcomes: Sequence[Outcome]) -> Outcome:

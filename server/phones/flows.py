@@ -292,7 +292,8 @@ async def outbound(service: "PhoneService", leg: Leg, told: "asyncio.Future[Outc
     def tell(result: str, reason: str, status: int = 0) -> None:
         if not told.done():
             seconds = round(asyncio.get_running_loop().time() - began, 3)
-            told.set_result(Outcome(target, result, reason, leg.peer, seconds, leg.id, status))  # type: ignore[arg-type]
+            outcome = Outcome(target, result, reason, leg.peer, seconds, leg.id, status, leg.name)  # type: ignore[arg-type]
+            told.set_result(outcome)
 
     try:
         await _until_answered(service, leg)

@@ -82,8 +82,8 @@ class Baresip:
         await self.command("sndcode", key)
 
     def heard(self) -> Samples:
-        """Everything that it has written down of the other side so far."""
-        (path,) = self.folder.glob("rec/*-dec.wav")
+        """Everything that it has written down of the other side so far, in its last call."""
+        path = max(self.folder.glob("rec/*-dec.wav"), key=lambda one: one.stat().st_mtime)
         raw = path.read_bytes()[44:]  # its header is completed at the end of the call
         samples = np.frombuffer(raw[: len(raw) // (2 * self.channels) * 2 * self.channels], "<i2")
         return samples.reshape(-1, self.channels)[:, 0].astype(np.float32)

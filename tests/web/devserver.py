@@ -360,7 +360,10 @@ class DevServer:
         return web.json_response({"items": [site_dict(row) for row in SITES if row[0] in seen], "next": None})
 
     async def _readings(self, request: web.Request) -> web.Response:
-        now = time.time()
+        if "device" not in request.query:
+            found = [one for device in DEVICES for one in readings_of(device)]
+            return web.json_response({"items": found, "next": None})
+        now = float(request.query.get("end", time.time()))
         seed = sum(map(ord, request.query["device"]))
         rows = [{"source_at": now - 900 + 5 * n, "value": wave(seed, now - 900 + 5 * n)} for n in range(180)]
         return web.json_response({"items": [row for n, row in enumerate(rows) if not 90 < n < 102], "next": None})

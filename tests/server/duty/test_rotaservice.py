@@ -23,6 +23,7 @@ class Outcome:
     result: str
     reason: str = ""
     answered_by: str = ""
+    name: str = ""
 
 
 class Phones:

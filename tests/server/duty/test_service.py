@@ -296,6 +296,7 @@ class Outcome:
     result: str
     reason: str = ""
     answered_by: str = ""
+    name: str = ""
 
 
 class FakePhones:

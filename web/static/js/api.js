@@ -304,6 +304,8 @@ export const api = {
   liftBan: (address) => call('DELETE', `/api/phones/bans/${id(address)}`),
   /** @param {{source: string, called: string, caller: string}} wanted */
   explainCall: (wanted) => call('POST', '/api/phones/explain', wanted),
+  /** A curve by the minute. @param {{site: string, device: string, quantity: string, start: number, end: number}} wanted */
+  readingMinutes: async (wanted) => items(await call('GET', `/api/readings/minutes${query(wanted)}`)),
   /** @param {{site: string, device?: string, quantity?: string, start?: number, end?: number}} wanted */
   readings: async (wanted) => items(await call('GET', `/api/readings${query(wanted)}`)),
 };

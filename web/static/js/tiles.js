@@ -17,6 +17,9 @@
  * @property {boolean} simulated
  */
 
+/** Whether a source is a person's page or telephone, which goes by the person's name. @param {string} source */
+export const ofPerson = (source) => /^(desk|phone-)/.test(source);
+
 const ORDER = ['mine', 'county', 'city', 'province', 'nation'];
 
 /** Who has no level (a guest, a phone) comes last. @param {string} level */

@@ -6,6 +6,7 @@ import { heard } from '../floor.js';
 import { bars, describe, levelOf, quality } from '../quality.js';
 import { has, pick, t } from '../i18n.js';
 import { forgetElement, playElement } from '../sound.js';
+import { ofPerson } from '../tiles.js';
 
 class TileElement extends Part {
   static properties = { tile: { attribute: false }, number: { type: Number }, focused: { type: Boolean }, own: { type: Boolean }, plays: { state: true } };
@@ -111,7 +112,7 @@ class TileElement extends Part {
     const site = app.siteName(tile.site, tile.level);
     if (tile.screen) return `${t('tile.screen')} · ${tile.name || site}`;
     if (tile.source === 'dispatch-room') return `${site} · ${t('tile.dispatch_room')}`;
-    if (tile.source && !tile.source.startsWith('desk')) return `${site} · ${has(`camera.${tile.source}`) ? t(`camera.${tile.source}`) : tile.source}`;
+    if (tile.source && !ofPerson(tile.source)) return `${site} · ${has(`camera.${tile.source}`) ? t(`camera.${tile.source}`) : tile.source}`;
     return tile.name ? `${site} · ${tile.name}` : site;
   }
 

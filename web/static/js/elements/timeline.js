@@ -8,6 +8,7 @@ import { dutyIcon, dutyState } from './duty.js';
 import { escalationEntry } from './escalation.js';
 import { figure, moment } from '../format.js';
 import { has, pick, t } from '../i18n.js';
+import { ofPerson } from '../tiles.js';
 
 const SHOWN = 120;
 /** Too many of them to stand between the rest. */
@@ -56,7 +57,7 @@ const KINDS = {
 export const zoneName = (zone) => words(`zone.${zone}`, {}, String(zone || t('position.nowhere')));
 
 /** What a source is called; a page's own camera goes without. @param {unknown} name */
-export const sourceName = (name) => (String(name ?? '').startsWith('desk') ? '' : name === 'dispatch-room' ? t('tile.dispatch_room') : words(`camera.${name}`, {}, String(name ?? '')));
+export const sourceName = (name) => (ofPerson(String(name ?? '')) ? '' : name === 'dispatch-room' ? t('tile.dispatch_room') : words(`camera.${name}`, {}, String(name ?? '')));
 
 /** @param {Body} body */
 function sessionWords(body) {

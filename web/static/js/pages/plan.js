@@ -6,6 +6,7 @@ import { pickField, t } from '../i18n.js';
 import { html, icon, nothing } from '../elements/part.js';
 import { MinePage } from '../elements/minepage.js';
 import { Store } from '../state.js';
+import { last, marksAt } from '../tracks.js';
 import '../elements/map.js';
 import '../elements/muster-strip.js';
 
@@ -135,16 +136,9 @@ class PlanPage extends MinePage {
     const map = this.#map;
     const { replay } = this;
     if (!map || !replay) return;
-    map.marks = [];
-    map.trails = [];
-    for (const { geometry, properties } of replay.tracks) {
-      const n = last(properties.times, replay.at);
-      if (n < 0) continue;
-      const zone = properties.zones.filter((/** @type {[number, string]} */ [at]) => at <= replay.at).at(-1)?.[1] ?? '';
-      const [x, y] = geometry.coordinates[n];
-      map.marks.push({ ...properties, x, y, zone, source_at: properties.times[n], stale: replay.at - properties.times[n] > 90 });
-      if (properties.tag === this.chosen) map.trails.push(geometry.coordinates.slice(0, n + 1));
-    }
+    map.marks = marksAt(replay.tracks, replay.at);
+    const chosen = replay.tracks.find((/** @type {any} */ one) => one.properties.tag === this.chosen);
+    map.trails = chosen ? [chosen.geometry.coordinates.slice(0, last(chosen.properties.times, replay.at) + 1)] : [];
     map.draw();
   }
 
@@ -286,13 +280,3 @@ class PlanPage extends MinePage {
 }
 customElements.define('lamproom-plan-page', PlanPage);
 
-/** Index of the last time that is not after `at`; -1: none. @param {number[]} times @param {number} at */
-function last(times, at) {
-  let [low, high] = [0, times.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (times[middle] <= at) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
-}
