@@ -9,7 +9,9 @@ import { t } from '../i18n.js';
 /** Drills that this page hears of: alerts of drills, and consultations that are one. */
 export function drills() {
   const alerts = [...(app.own?.alerts.values() ?? [])].filter((one) => one.drill);
-  const known = new Map([...(app.own?.sessions ?? []), ...(app.currentSession ? [[String(app.currentSession.session), app.currentSession]] : [])]);
+  /** @type {Map<string, Body>} */
+  const known = new Map(app.own?.sessions ?? []);
+  if (app.currentSession) known.set(String(app.currentSession.session), app.currentSession);
   const sessions = [...known.values()].filter((/** @type {Body} */ one) => one.drill && !one.ended_at);
   return { alerts, sessions };
 }
