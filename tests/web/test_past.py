@@ -54,7 +54,8 @@ async def test_curves_and_positions_follow_the_clock_of_the_pictures(screens: Sc
     left, right = await lanes.bounding_box(), await plot.bounding_box()
     assert left is not None
     assert right is not None
-    assert (left["x"], left["width"]) == (pytest.approx(right["x"], abs=2), pytest.approx(right["width"], abs=2))
+    assert left["x"] == pytest.approx(right["x"], abs=2)
+    assert left["width"] == pytest.approx(right["width"], abs=2)
     await plot.click(position={"x": right["width"] * 0.75, "y": 30})
     await expect(page.locator(".player-bar .now")).to_contain_text(re.compile(r"7:(2\d|3\d) / "))
     assert await page.evaluate(NEEDLE) == pytest.approx(0.75, abs=0.02)
