@@ -29,7 +29,7 @@ from config.settings import Settings, SiteSettings
 from media.transport.listening import bind_tcp
 from server import tls
 from server.alerts.service import AlertService
-from server.api import alerts, health, login, own, recordings, sites, telemetry, tokens, users
+from server.api import alerts, health, learning, login, own, recordings, sites, telemetry, tokens, users
 from server.api.audit import AuditDoor
 from server.api.cameras import CameraDoor
 from server.api.checks import CheckDoor
@@ -616,7 +616,9 @@ def application(parts: Parts) -> web.Application:
     sessions = SessionDoor(parts.sessions, parts.conductor, parts.posts)
     whip = WhipDoor(parts.conductor, parts.streams)
     fetched = CameraDoor(parts.ingest, parts.posts)
-    shared = (part.routes for part in (alerts, health, login, own, recordings, sites, telemetry, tokens, users))
+    shared = (
+        part.routes for part in (alerts, health, learning, login, own, recordings, sites, telemetry, tokens, users)
+    )
     registry = RegistryDoor(parts.registry)
     duty = (
         DutyDoor(parts.duty.escalations, parts.duty.challenges),

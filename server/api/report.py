@@ -183,20 +183,8 @@ class ReportDoor:
             "session": state.session, "site": state.site, "title": state.title, "by": visitor(request).user.user,
             "simulated": state.simulated, "audit_head": f"{head[0]}:{head[1]}",
         }  # fmt: skip
-        response = web.StreamResponse()
-        response.content_type = "application/zip"
-        response.headers["Content-Disposition"] = f'attachment; filename="case-{_file_name(state.session)}.zip"'
-        response.headers["Cache-Control"] = "private, no-store"
-        await response.prepare(request)
-        async with (
-            contextlib.aclosing(self._items(context, state, facts)) as items,
-            contextlib.aclosing(case.folder(items, manifest)) as pieces,
-        ):
-            async for piece in pieces:
-                if not await _taken(request, response.write(piece)):
-                    return response
-        await _taken(request, response.write_eof())
-        return response
+        name = f"case-{_file_name(state.session)}.zip"
+        return await send_folder(request, name, self._items(context, state, facts), manifest)
 
     async def _items(self, context: Context, state: State, facts: Facts) -> AsyncGenerator[case.Item, None]:
         at = facts.at
@@ -263,6 +251,23 @@ class ReportDoor:
                 connection, at=time.time(), actor=visitor(request).user.user, action=action, object=state.session,
                 site=state.site, address=request.remote or "", detail=detail,
             )  # fmt: skip
+
+
+async def send_folder(
+    request: web.Request, name: str, items: AsyncGenerator[case.Item, None], facts: dict[str, object]
+) -> web.StreamResponse:
+    """A ZIP file of these items, in pieces, for as long as they are taken."""
+    response = web.StreamResponse()
+    response.content_type = "application/zip"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["Cache-Control"] = "private, no-store"
+    await response.prepare(request)
+    async with contextlib.aclosing(items), contextlib.aclosing(case.folder(items, facts)) as pieces:
+        async for piece in pieces:
+            if not await _taken(request, response.write(piece)):
+                return response
+    await _taken(request, response.write_eof())
+    return response
 
 
 async def _taken(request: web.Request, sending: Awaitable[None]) -> bool:

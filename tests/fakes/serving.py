@@ -12,7 +12,7 @@ from argon2 import PasswordHasher
 
 from config.settings import AuthSettings, ServerSettings, Settings
 from server.alerts.service import AlertService
-from server.api import alerts, health, login, openapi, own, recordings, sites, telemetry, tokens, users
+from server.api import alerts, health, learning, login, openapi, own, recordings, sites, telemetry, tokens, users
 from server.api.context import Context
 from server.api.http import Routes, install
 from server.bus.memory import MemoryBus
@@ -40,7 +40,7 @@ CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 
 ROUTES = Routes.of(
     login.routes, sites.routes, tokens.routes, users.routes, alerts.routes, recordings.routes, telemetry.routes,
-    health.routes, own.routes,
+    health.routes, own.routes, learning.routes,
 )  # fmt: skip
 
 

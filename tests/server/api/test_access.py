@@ -58,6 +58,8 @@ ALLOWED: dict[str, str] = {
     "GET /api/cameras/diagnosis": PEOPLE,
     "GET /api/cameras/reference": PEOPLE,
     "GET /api/spots": PEOPLE,
+    "GET /api/vision/precision": PEOPLE,
+    "GET /api/vision/negatives": "admin engineer",
     "POST /api/cameras/reference": "admin engineer",
     "GET /api/posts": PEOPLE,
     "GET /api/alerts": PEOPLE,
