@@ -616,9 +616,8 @@ def application(parts: Parts) -> web.Application:
     sessions = SessionDoor(parts.sessions, parts.conductor, parts.posts)
     whip = WhipDoor(parts.conductor, parts.streams)
     fetched = CameraDoor(parts.ingest, parts.posts)
-    shared = (
-        part.routes for part in (alerts, health, learning, login, own, recordings, sites, telemetry, tokens, users)
-    )
+    files = (alerts, health, learning, login, own, recordings, sites, telemetry, tokens, users)
+    shared = (part.routes for part in files)
     registry = RegistryDoor(parts.registry)
     duty = (
         DutyDoor(parts.duty.escalations, parts.duty.challenges),

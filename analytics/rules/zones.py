@@ -18,14 +18,21 @@ SLOWEST = 0.02
 
 
 class Headcount:
-    """The median count of some seconds; more than the quota for a time is an alert."""
+    """The median count of some seconds; more than the quota for a time is an alert.
+
+    Tracks are counted, not detections: one that is missed in a picture or two is still there, and what was seen once
+    only is nobody.
+    """
 
     def __init__(self, settings: SpotSettings, rules: RuleSettings, board: Board) -> None:
         self._settings, self._rules, self._board = settings, rules, board
         self._counts: deque[tuple[float, int]] = deque()
+        self._tracker = Tracker()
 
     def look(self, things: Sequence[Moving], at: float) -> list[Finding]:
-        self._counts.append((at, sum(inside(self._settings.zone, one.box) for one in things)))
+        self._tracker.feed(things, at)
+        there = sum(one.sure and inside(self._settings.zone, one.box) for one in self._tracker.tracks)
+        self._counts.append((at, there))
         while self._counts[0][0] < at - self._rules.video_quota_window_s:
             self._counts.popleft()
         most = self._settings.most
@@ -40,6 +47,7 @@ class Headcount:
 
     def lost(self, at: float) -> list[Finding]:
         self._counts.clear()
+        self._tracker.forget()
         return self._board.silent("video_over_quota", self._settings.spot, at)
 
     @property

@@ -1,7 +1,7 @@
 """Detector `motion`: what moves, whatever it is, against a background that follows slowly. It needs no model.
 
 For danger zones and gates where nothing should move but what is looked for. It cannot tell a person from a cart, and
-sees nobody who stands still for long.
+sees nobody who stands still for some minutes.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,9 @@ LEAST_CELLS = 2
 EVERYTHING = 0.6
 """More of the picture than this: the light changed, and the background begins anew."""
 FOLLOW_S = 20.0
+STAYS_S = 180.0
+"""Where something has changed, the background follows so slowly: who stays is not taken for it soon, and leaves no
+ghost behind."""
 LONGEST_GAP_S = 5.0
 
 Bits = npt.NDArray[np.bool_]
@@ -53,7 +56,8 @@ class MotionDetector:
         if changed.mean() > EVERYTHING:
             self._background = grey.copy()
             return []
-        self._background += (grey - self._background) * np.float32(min(1.0, step / FOLLOW_S))
+        follow = np.where(changed, step / STAYS_S, step / FOLLOW_S).astype(np.float32)
+        self._background += (grey - self._background) * np.minimum(follow, np.float32(1.0))
         return [one for one in _boxes(changed) if one.score >= self._threshold]
 
 

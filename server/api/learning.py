@@ -1,4 +1,4 @@
-"""What people said about the eyes' alerts: how often they were right, by camera, and the pictures of where they were not.
+"""What people said about alerts of what was seen: how often they were right, by camera, and where they were not.
 
 The ZIP file of false alarms is for whoever trains the next model: hard negatives of this very site.
 """
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from config.settings import AnalyticsSettings
 from server.alerts import rows
-from server.alerts.machine import Alert, State
+from server.alerts.machine import OUTCOMES, Alert, State
 from server.api.context import Context
 from server.api.http import Output, Query, Routes, query, require
 from server.api.report import send_folder
@@ -131,9 +131,7 @@ def _name(alert: Alert, picture: str) -> str:
 
 
 def _figures(site: str, camera: str, rule: str, found: list[Alert]) -> CameraFigures:
-    said = {
-        outcome: sum(one.outcome == outcome for one in found) for outcome in ("confirmed", "false_alarm", "explained")
-    }
+    said = {outcome: sum(one.outcome == outcome for one in found) for outcome in OUTCOMES}
     reasons: dict[str, int] = {}
     for one in found:
         if one.outcome == "false_alarm" and one.closed is not None:
