@@ -97,6 +97,8 @@ class Observed(Message):
     """Width and height as decoded; 0 without a picture."""
     detections: tuple[Seen, ...] = ()
     inference_ms: float = 0.0
+    decode_ms: float = 0.0
+    """Spent on decoding since the last report."""
     skipped: int = 0
     """Frames decoded or dropped since the last report without being analysed."""
 

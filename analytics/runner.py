@@ -11,6 +11,7 @@ import contextlib
 import io
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -65,6 +66,7 @@ class CameraRunner:
         self._starved_at: float | None = None
         self._fed_at = 0.0
         self._skipped = 0
+        self._decode_s = 0.0
         self._seen: tuple[Seen, ...] = ()
 
     # --- main thread --------------------------------------------------------------------------------------------------
@@ -124,6 +126,7 @@ class CameraRunner:
             UndecodableTrack: the track's codec has no decoder.
         """
         count = 0
+        began = time.perf_counter()
         for unit in units:
             if self._decoder is None or self._decoder.codec != unit.codec:
                 self._decoder = TrackDecoder(unit.track, unit.codec)
@@ -140,6 +143,8 @@ class CameraRunner:
                 self._starved_at = unit.arrived_at
             with self._lock:
                 self._skipped += dropped
+        with self._lock:
+            self._decode_s += time.perf_counter() - began
         return count
 
     def _offer(self, decoded: Decoded) -> None:
@@ -243,6 +248,12 @@ class CameraRunner:
         """What was learned of the view since the last call."""
         lessons, self._view.lessons = self._view.lessons, []
         return lessons
+
+    def take_decode_ms(self) -> float:
+        """How long decoding has taken since the last call."""
+        with self._lock:
+            seconds, self._decode_s = self._decode_s, 0.0
+        return round(seconds * 1000, 2)
 
     def take_skipped(self) -> int:
         """How many were skipped since the last call."""

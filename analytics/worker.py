@@ -288,6 +288,7 @@ class Worker:
                 size=decoded.size,
                 detections=seen,
                 inference_ms=round((time.perf_counter() - started) * 1000, 2),
+                decode_ms=runner.take_decode_ms(),
                 skipped=runner.take_skipped(),
             )
         )

@@ -15,6 +15,14 @@ from server.supervise import Health
 from server.telemetry import TelemetryIngest
 from server.vision import VisionWorker
 
+_LOOKS = (
+    ("pictures", "Pictures looked at", "pictures"),
+    ("skipped", "Pictures decoded or dropped without a look", "skipped"),
+    ("inference_seconds", "Time of looking", "inference_s"),
+    ("decode_seconds", "Time of decoding", "decode_s"),
+)
+"""Of each camera and detector: name, meaning, field of `server.vision.Looks`."""
+
 
 class Measures(Collector):
     """Reads counters of the parts; computes nothing that is not asked for."""
@@ -92,6 +100,11 @@ class Measures(Collector):
             yield GaugeMetricFamily("lamproom_vision_rss_bytes", "Memory of the worker", self._vision.beat.rss_mb * 1e6)
             yield CounterMetricFamily("lamproom_vision_cpu_seconds", "Processor time", self._vision.beat.cpu_s)
             yield GaugeMetricFamily("lamproom_vision_cameras", "Cameras analysed", self._vision.beat.cameras)
+        for name, text, figure in _LOOKS:
+            family = CounterMetricFamily(f"lamproom_vision_{name}", text, labels=["camera", "detector"])
+            for labels, looks in self._vision.looks.items():
+                family.add_metric(list(labels), getattr(looks, figure))
+            yield family
 
     def _phone_worker(self, phones: PhoneMedia) -> Iterator[Metric]:
         yield GaugeMetricFamily("lamproom_phone_worker_up", "The phone worker serves", int(phones.ready.is_set()))

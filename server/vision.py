@@ -71,6 +71,16 @@ class VisionWorkerDied(Exception):
 
 
 @dataclass(slots=True)
+class Looks:
+    """What was looked at of one camera by one detector since the server started."""
+
+    pictures: int = 0
+    skipped: int = 0
+    inference_s: float = 0.0
+    decode_s: float = 0.0
+
+
+@dataclass(slots=True)
 class Backoff:
     """When to start again. `now` is monotonic seconds."""
 
@@ -116,6 +126,8 @@ class VisionWorker:
         self._link: Link[AnyAnswer] | None = None
         self._watches: dict[str, Watch] = {}
         self._stuck: Counter[str] = Counter()
+        self.looks: dict[tuple[str, str], Looks] = {}
+        """By camera and detector, of what is watched."""
         self._asked: dict[int, asyncio.Future[Picture]] = {}
         self._last_request = 0
         self.on_learned: Callable[[Learned], None] = lambda lesson: None
@@ -148,6 +160,9 @@ class VisionWorker:
         watch = Watch(
             camera=camera, track=track, detector=detector, zone=zone, references=encoded, frames_per_s=frames_per_s
         )  # fmt: skip
+        before = self._watches.get(camera)
+        if before is not None and before.detector != detector:
+            self.looks.pop((camera, before.detector), None)
         self._watches[camera] = watch
         del self._stuck[camera]
         if self._link is not None:
@@ -157,7 +172,10 @@ class VisionWorker:
 
     def unwatch(self, camera: str) -> None:
         """Stop; an unknown camera is no error."""
-        if self._watches.pop(camera, None) is not None and self._link is not None:
+        watch = self._watches.pop(camera, None)
+        if watch is not None:
+            self.looks.pop((camera, watch.detector), None)
+        if watch is not None and self._link is not None:
             self._send(self._link, Unwatch(camera=camera))
 
     async def picture(self, camera: str, max_width: int = 960, timeout: float = 2.0) -> Picture | None:
@@ -258,6 +276,7 @@ class VisionWorker:
         match message:
             case Observed():
                 if message.camera in self._watches:
+                    self._count(message)
                     self._on_observed(message)
             case Blind():
                 if message.reason.startswith("stuck"):
@@ -273,6 +292,15 @@ class VisionWorker:
                 self.beat = message
             case Ready():
                 raise VisionWorkerDied("The vision worker said twice that it is ready.")
+
+    def _count(self, seen: Observed) -> None:
+        if self._watches[seen.camera].detector != seen.detector:
+            return
+        looks = self.looks.setdefault((seen.camera, seen.detector), Looks())
+        looks.pictures += seen.picture != "none"
+        looks.skipped += seen.skipped
+        looks.inference_s += seen.inference_ms / 1000
+        looks.decode_s += seen.decode_ms / 1000
 
     def _send(self, link: Link[AnyAnswer], command: AnyCommand) -> None:
         """A worker that does not read is silent too, and is dealt with for that."""

@@ -22,18 +22,22 @@ from media.messages import GetStatistics
 from media.tap import AccessUnit
 from tests.fakes import onnxfile
 from tests.fakes.clips import scene
-from tests.fakes.plugins import install_strangers
+from tests.fakes.plugins import STRANGER_ENTRIES, STRANGERS, install_wheel, wheel_of
 from tests.fakes.visionprocess import Image, VisionProcess, play, vision_process, with_squares
 
 Start = Callable[..., AbstractAsyncContextManager[VisionProcess]]
 
 
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The strangers' detectors, installed from a wheel."""
+    folder = tmp_path_factory.mktemp("wheel")
+    return install_wheel(folder / "packages", wheel_of(folder, "strangers", STRANGERS, STRANGER_ENTRIES))
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Start:
+def start(tmp_path: Path, packages: Path) -> Start:
     """Starts a worker with the test model and the strangers' detectors installed."""
-    packages = tmp_path / "packages"
-    packages.mkdir()
-    install_strangers(packages)
     model = onnxfile.write(tmp_path)
 
     def start(**more: Any) -> AbstractAsyncContextManager[VisionProcess]:
@@ -290,7 +294,7 @@ async def test_a_detector_that_hangs_ends_the_worker_and_is_named(start: Start) 
 
 
 async def test_a_detector_that_eats_memory_ends_only_the_worker(start: Start) -> None:
-    async with start(worker_memory_mb=400) as worker:
+    async with start(worker_memory_mb=400, heartbeat_timeout_s=30) as worker:
         await worker.until(Ready)
         worker.watch("mine-1/bad", detector="leaks")
         assert await while_playing(play(worker.tap_address, room(10)), worker.end()) == 4

@@ -1,7 +1,10 @@
 """Other people's detectors, installed the way a package installer would: a module and its `dist-info` on the path."""
 
 import re
+import subprocess
+import sys
 import textwrap
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -119,6 +122,32 @@ def install(
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n", "utf-8")
     lines = [f"[{group}]", *(f"{name} = {target}" for name, target in entries.items())]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    return folder
+
+
+def wheel_of(folder: Path, module: str, code: str, entries: Mapping[str, str]) -> Path:
+    """A wheel as a packager would make it; its path."""
+    info = f"{module}-1.0.dist-info"
+    points = "\n".join(["[lamproom.detectors]", *(f"{name} = {target}" for name, target in entries.items())])
+    files = {
+        f"{module}.py": textwrap.dedent(code),
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: by-hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": points + "\n",
+    }
+    record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    path = folder / f"{module}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, text in {**files, f"{info}/RECORD": record}.items():
+            wheel.writestr(name, text)
+    return path
+
+
+def install_wheel(folder: Path, wheel: Path) -> Path:
+    """As an administrator would, into a folder of its own; the folder, to be put on the path."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile"]
+    command += ["--disable-pip-version-check", "--target", str(folder), str(wheel)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=120)
     return folder
 
 

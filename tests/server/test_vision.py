@@ -103,7 +103,12 @@ async def test_a_watched_camera_is_seen(begin: Begin, camera: Film) -> None:
     assert server.states[-1] == server.vision.state == "ready"
     assert server.vision.model.startswith("red-squares ")
     assert server.vision.trained_on == "rendered"
+    looks = server.vision.looks["mine-1/room", "absence"]
+    assert looks.pictures >= 1
+    assert looks.decode_s > 0
+    assert looks.inference_s > 0
     server.vision.unwatch("mine-1/room")
+    assert server.vision.looks == {}
     await asyncio.sleep(1.5)
     count = len(server.observed)
     await asyncio.sleep(1.5)
