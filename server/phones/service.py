@@ -80,6 +80,18 @@ REFRESH_S = 5.0
 FORGET_S = 3600.0
 MAX_BEGUN = 50
 """Rings of people that go on at once."""
+TURNED_AWAY = {
+    "media_refused": "Nothing in its offer could be agreed.",
+    "media_down": "The phone worker was not running.",
+    "no_session": "There is no consultation that it could be led into.",
+    "no_pin": "No number was entered.",
+    "wrong_pin": "No consultation has the number that was entered.",
+    "pin_locked": "Too many wrong numbers came from this caller.",
+    "locked": "Nobody let it into the locked consultation.",
+    "removed": "It was put out of this consultation before.",
+    "session_over": "The consultation ended while it was waiting.",
+}
+"""Results of calls that the gate let in and that came into no consultation all the same: rules as well."""
 DIGESTS: dict[str, tuple[Algorithm, ...]] = {"sha256": ("SHA-256",), "both": ("SHA-256", "MD5"), "md5": ("MD5",)}
 
 Mode = Literal["parallel", "sequential"]
@@ -649,6 +661,13 @@ class PhoneService:
 
     async def _written(self, leg: Leg) -> None:
         self.changed(leg, "ended")
+        if leg.direction == "in" and leg.client is None and leg.result in TURNED_AWAY:
+            self.refusals.remember(
+                RefusedCall(
+                    time.time(), leg.result, leg.reason or TURNED_AWAY[leg.result], leg.status, "INVITE",
+                    leg.profile.signalled_ip, "", leg.caller, leg.called,
+                )
+            )  # fmt: skip
         await self.book.ended(leg)
 
     def changed(self, leg: Leg, change: str) -> None:

@@ -90,6 +90,8 @@ class Phone:
     probe: bool
     socket: socket.socket
     sound: bytes
+    loud_above: int = 12_000
+    """What it takes for the loud packet; below that are nine others who speak at once."""
     remote: tuple[str, int] = ("", 0)
     sent: int = 0
     got: int = 0
@@ -117,7 +119,7 @@ class Phone:
                 self.got += 1
                 if self.probe:
                     size = np.abs(g711.ULAW_TO_LINEAR[np.frombuffer(data[12:], np.uint8)]).max()
-                    loud = bool(size > 12000)
+                    loud = bool(size > self.loud_above)
                     if loud and not self.was_loud:
                         self.loud_got.append(time.monotonic())
                     self.was_loud = loud
@@ -262,7 +264,8 @@ def phones_of(legs: int, rooms: int) -> list[Phone]:
         opened.bind(("127.0.0.1", 0))
         opened.setblocking(False)
         name = f"probe{'a' if number == 0 else 'b'}" if number in (0, rooms) else f"leg{number}"
-        made.append(Phone(name, number % rooms, number in (0, rooms), opened, speech(number)))
+        above = 12_000 if legs > 1 else 8_000
+        made.append(Phone(name, number % rooms, number in (0, rooms), opened, speech(number), above))
     return made
 
 

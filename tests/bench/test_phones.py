@@ -14,8 +14,8 @@ async def test_a_short_run_measures_cost_and_delay() -> None:
     names = [each["name"] for each in goals(run, run)]
     assert names[0] == "CPU of the phone worker"
     assert len(names) == 5
-    alone = await measure(legs=1, rooms=1, seconds=2.0)
-    assert alone["phone_to_door"]["count"] >= 1
+    alone = await measure(legs=1, rooms=1, seconds=1.5)
+    assert alone["to_phones_per_s"] > 20
     assert alone["phone_to_phone"]["count"] == 0
 
 

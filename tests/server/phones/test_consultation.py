@@ -96,8 +96,10 @@ async def test_a_desk_phone_with_nothing_to_join_is_told_so(make: Make) -> None:
         await desk.register()
         ended = await desk.ended(desk.dial("0"))
     assert ended.by == "them"
-    await until(lambda: world.service.recent)
+    await until(lambda: world.rules() == ["no_session"])
     assert world.service.recent[-1].result == "no_session"
+    (refused,) = world.service.refusals.items
+    assert (refused.caller, refused.called, refused.address) == ("desk", "0", "127.0.0.1")
 
 
 async def test_a_caller_by_the_trunk_enters_the_six_digits(make: Make) -> None:
@@ -184,6 +186,7 @@ async def test_three_wrong_numbers_end_the_call_and_lock_the_caller_out(make: Ma
         assert (await pbx.ended(again)).by == "them"
     await until(lambda: len(world.service.recent) == 2)
     assert [one.result for one in world.service.recent] == ["wrong_pin", "pin_locked"]
+    await until(lambda: world.rules() == ["wrong_pin", "pin_locked"])
 
 
 async def test_a_desk_phone_cannot_enter_a_consultation_that_its_site_has_no_part_in(make: Make) -> None:
@@ -240,6 +243,8 @@ async def test_media_that_cannot_be_had_refuses_the_call(make: Make, refusal: Ex
         assert (await desk.ended(desk.dial("0"))).status == status
     await until(lambda: world.service.recent)
     assert world.service.recent[-1].result in ("media_refused", "media_down")
+    await until(lambda: world.rules() == [world.service.recent[-1].result])
+    assert world.service.refusals.items[0].status == status
 
 
 async def test_a_call_ends_with_its_consultation_and_with_its_media(make: Make) -> None:

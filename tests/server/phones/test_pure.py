@@ -1,11 +1,18 @@
 """Rules, PINs and traces, without anything around them."""
 
+import inspect
+import json
+import re
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from config.settings import PhoneRuleSettings, PhonesSettings, TrunkSettings
 from server.phones import rules
+from server.phones.gate import PhoneGate
 from server.phones.pins import Lock, pin_of, session_of
+from server.phones.service import TURNED_AWAY, PhoneService
 from server.phones.trace import MAX_MESSAGES, MAX_STRANGERS, Trace
 from signaling.sip.uri import OtherUri, parse_uri
 from tests.server.phones.conftest import RULES, TRUNK
@@ -121,3 +128,17 @@ def test_no_secret_stays_in_a_trace() -> None:
     assert "abc" not in text
     assert "5" not in text.replace("AES", "")
     assert text.count("(hidden)") >= 5
+
+
+def test_every_rule_of_ours_has_words_in_both_languages() -> None:
+    """Those that the code names; rules of the settings are named by whoever writes them."""
+    named = set(TURNED_AWAY)
+    for written in (PhoneGate, PhoneService, rules):
+        text = Path(inspect.getfile(written)).read_text("utf-8")
+        named |= set(re.findall(r'(?:Turned|Outcome|_stranger)\(\s*(?:target, "refused", )?"([a-z_0-9]+)"', text))
+    assert {"scanner", "no_match", "trunk_busy", "daily_cap", "wrong_digest", "wrong_pin"} <= named
+    for language in ("zh", "en"):
+        words = json.loads(Path(f"web/static/i18n/{language}.json").read_text("utf-8"))
+        quiet = {"challenge", "sip_400"}
+        missing = {one for one in named - quiet if not {f"phones.rule.{one}", f"call.result.{one}"} & words.keys()}
+        assert missing == set(), language

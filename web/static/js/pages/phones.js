@@ -19,6 +19,7 @@ const named = (stem, name) => (name && has(`${stem}.${name}`) ? t(`${stem}.${nam
 /** What a rule says, in words: ours by their name, those of SIP as they are, those of the settings by theirs. @param {Body} one */
 function because(one) {
   if (has(`phones.rule.${one.rule}`)) return t(`phones.rule.${one.rule}`);
+  if (has(`call.result.${one.rule}`)) return t(`call.result.${one.rule}`);
   return one.rule.startsWith('sip_') ? one.why : t('phones.by_rule', { rule: one.rule });
 }
 
