@@ -42,6 +42,7 @@ from server.api.hazards import HazardDoor
 from server.api.http import Routes, install
 from server.api.incidents import IncidentDoor
 from server.api.muster import MusterDoor
+from server.api.onvif import OnvifDoor
 from server.api.openapi import routes_of
 from server.api.pages import Pages
 from server.api.phones import PhoneDoor
@@ -638,7 +639,7 @@ def application(parts: Parts) -> web.Application:
     hazards = HazardDoor(parts.hazards, parts.sessions, parts.duty.checks)
     consultations = (sessions, consultation, reports)
     doors = (*consultations, whip, registry, *duty, plan, fetched, rules, incidents, upwards, muster, phones, hazards)
-    office = (AuditDoor(parts.system.audit_check), SystemDoor(parts.system), sources, spots)
+    office = (AuditDoor(parts.system.audit_check), SystemDoor(parts.system), sources, spots, OnvifDoor(settings.ingest))
     kept = (SettingsDoor(parts.settings_file),)
     routes = Routes.of(*shared, *(one.routes() for one in (*doors, *office, *kept)))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)

@@ -38,6 +38,7 @@ SANS_IO = [
     "media/forwarder/shaping.py",
     "media/ingest/address.py",
     "media/ingest/messages.py",
+    "media/ingest/onvif.py",
     "media/ingest/patience.py",
     "media/ingest/timeline.py",
     "media/keyframes.py",

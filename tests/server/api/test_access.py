@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 
+from config.settings import IngestSettings
 from server.api.audit import AuditDoor
 from server.api.cameras import CameraDoor
 from server.api.checks import CheckDoor
@@ -19,6 +20,7 @@ from server.api.hazards import HazardDoor
 from server.api.http import Access, Route, Routes
 from server.api.incidents import IncidentDoor
 from server.api.muster import MusterDoor
+from server.api.onvif import OnvifDoor
 from server.api.openapi import document
 from server.api.phones import PhoneDoor
 from server.api.plan import PlanDoor
@@ -61,6 +63,8 @@ ALLOWED: dict[str, str] = {
     "GET /api/vision/precision": PEOPLE,
     "GET /api/vision/negatives": "admin engineer",
     "POST /api/cameras/reference": "admin engineer",
+    "POST /api/cameras/discover": "admin engineer",
+    "POST /api/cameras/probe": "admin engineer",
     "GET /api/posts": PEOPLE,
     "GET /api/alerts": PEOPLE,
     "GET /api/alerts/counts": PEOPLE,
@@ -236,6 +240,7 @@ DECLARED = Routes.of(
     DutyDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     PlanDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
     CameraDoor(NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
+    OnvifDoor(IngestSettings()).routes(),
     RotaDoor(NOTHING).routes(),  # type: ignore[arg-type]
     CheckDoor(NOTHING).routes(),  # type: ignore[arg-type]
     HandoverDoor(NOTHING).routes(),  # type: ignore[arg-type]
