@@ -187,14 +187,39 @@ class ModelStore:
 
     def __init__(self, wish: Wish = "cpu") -> None:
         self._models: dict[Path, Model] = {}
+        self._refused: dict[Path, tuple[tuple[int, ...], str, str]] = {}
+        """What its files were, reason and detail."""
         self._wish: Wish = wish
 
     def get(self, path: Path) -> Model:
         """A model; one that is not shipped with the program is tried apart first, which takes some seconds at most.
 
         Raises:
-            ModelRefused: see `load_tried`. The next call tries again.
+            ModelRefused: see `load_tried`. It is tried again when one of its two files has changed.
         """
-        if path not in self._models:
-            self._models[path] = load(path, wish=self._wish) if path == SHIPPED else load_tried(path, self._wish)
-        return self._models[path]
+        if path in self._models:
+            return self._models[path]
+        state = _state(path)
+        if path in self._refused and self._refused[path][0] == state:
+            _, reason, detail = self._refused[path]
+            raise ModelRefused(reason, detail)
+        try:
+            model = load(path, wish=self._wish) if path == SHIPPED else load_tried(path, self._wish)
+        except ModelRefused as error:
+            self._refused[path] = state, error.reason, str(error).partition(": ")[2]
+            raise
+        self._models[path] = model
+        return model
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Size and time of change of a model and its card; changes with them."""
+    found: list[int] = []
+    for one in (path, path.with_suffix(".json")):
+        try:
+            status = one.stat()
+        except OSError:
+            found += [0, 0]
+        else:
+            found += [status.st_size, status.st_mtime_ns]
+    return tuple(found)

@@ -29,6 +29,8 @@ SPECS: Mapping[str, Spec] = {
     "belt_disagrees": Spec((("warning", "belt_disagree_s"),), 10.0, ("belt_window_s", "belt_share", "belt_peak")),
 }
 LOST_AFTER_S = 10.0
+CLOCK_STEP_S = 5.0
+"""A picture that is older by more than this is not late: the clock was set."""
 SAY_EVERY_S = 60.0
 """Figures that do not change are said again this often."""
 
@@ -108,8 +110,12 @@ class Spot:
     def observe(self, at: float, picture: PictureState, things: Sequence[Moving]) -> Said:
         """A report of the vision worker."""
         self.picture = picture
-        if picture != "ok" or at < self.seen_at:
+        if picture != "ok" or self.seen_at - CLOCK_STEP_S <= at < self.seen_at:
             return Said()
+        if at < self.seen_at:  # the wall clock was set back: what was before belongs to another time
+            before = self.watching.lost(at)
+            self.seen_at = at
+            return Said(before)
         self.seen_at, self.lost = at, False
         wanted = [one for one in things if one.label in self.settings.looks_for] if self.judged else []
         return Said(self.watching.look(wanted, at), self._figures(at))

@@ -10,6 +10,7 @@ import pytest
 from analytics import onnx
 from analytics.errors import BrokenOutput, ModelRefused
 from analytics.modelfile import inspect
+from analytics.providers import Wish
 from tests.fakes import onnxfile
 from tests.fakes.onnxfile import blob, node, number, red_squares
 
@@ -31,6 +32,27 @@ def test_a_model_that_fits_its_card_is_taken(tmp_path: Path) -> None:
 def test_a_model_is_loaded_once_for_all_cameras(tmp_path: Path) -> None:
     path, store = onnxfile.write(tmp_path), onnx.ModelStore()
     assert store.get(path) is store.get(path)
+
+
+def test_a_refused_model_is_tried_again_only_when_it_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, store = onnxfile.write(tmp_path, onnxfile.nan_bias()), onnx.ModelStore()
+    tried = []
+    load_tried = onnx.load_tried
+
+    def counted(path: Path, wish: Wish) -> onnx.Model:
+        tried.append(path)
+        return load_tried(path, wish)
+
+    monkeypatch.setattr(onnx, "load_tried", counted)
+    for _ in range(3):
+        with pytest.raises(ModelRefused, match="bad_output"):
+            store.get(path)
+    assert len(tried) == 1
+    onnxfile.write(tmp_path, red_squares(bias=-3.5))
+    assert store.get(path).described.startswith("red-squares")
+    assert len(tried) == 2
 
 
 def test_a_missing_file_or_card_is_named(tmp_path: Path) -> None:

@@ -183,6 +183,16 @@ def test_no_pictures_for_ten_seconds_are_unknown_and_what_stood_is_marked() -> N
     assert log.spot.state()["state"] == "unknown"
 
 
+def test_a_clock_that_is_set_back_an_hour_blinds_nobody() -> None:
+    log = Log(kind="danger", zone=ZONE)
+    log.feed(seen([Walk(0, 9, (0.5, 0.8), (0.5, 0.8))], 5))
+    log.now -= 3600
+    log.feed(seen([], 6))
+    assert log.told[-1] == ("video_intrusion", "cleared")
+    log.feed(seen([Walk(0, 9, (0.5, 0.8), (0.5, 0.8))], 5))
+    assert log.told[-1] == ("video_intrusion", "raised")
+
+
 # --- belt -------------------------------------------------------------------------------------------------------------
 
 
