@@ -401,7 +401,7 @@ def _read_query(request: web.Request, kind: type[BaseModel]) -> BaseModel:
         raise _invalid(error) from error
 
 
-async def raw_body(request: web.Request, limit: int) -> bytes:
+async def raw_body(request: web.Request, limit: int, timeout_s: float | None = None) -> bytes:
     """The body as it was sent.
 
     Raises:
@@ -411,8 +411,8 @@ async def raw_body(request: web.Request, limit: int) -> bytes:
         raise ApiProblem("too_large", f"The body may have {limit} bytes.")
     raw = bytearray()
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            while chunk := await request.content.read(limit):
+        async with asyncio.timeout(timeout_s or BODY_TIMEOUT_S):
+            while chunk := await request.content.read(1 << 16):
                 raw += chunk
                 if len(raw) > limit:
                     raise ApiProblem("too_large", f"The body may have {limit} bytes.")
