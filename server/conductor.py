@@ -432,7 +432,7 @@ def for_eyes_of(grant: Grant, event: Event) -> Event:
 
 
 def _joined(client: Client, grant: Grant) -> Joined:
-    return Joined(client.client, actor(grant), needs_leave=grant.role == "guest")
+    return Joined(client.client, actor(grant), needs_leave=grant.role == "guest" and not grant.unasked)
 
 
 def actor(grant: Grant) -> Actor:

@@ -15,10 +15,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
-from sqlalchemy import delete, exists, func, or_, select
+from sqlalchemy import and_, delete, exists, func, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.settings import RetentionSettings
@@ -88,27 +87,22 @@ class Retention:
     async def kept(self, at: float) -> list[Kept]:
         """Consultations that are held, open or released only lately, and alerts that stand."""
         found = []
+        due = and_(sessions.c.open.is_(False), sessions.c.released_at < at - self._settings.released_days * DAY_S)
+        query = select(
+            sessions.c.session, sessions.c.site, sessions.c.started_at, sessions.c.ended_at, sessions.c.alerts,
+        ).where(or_(sessions.c.released_at.is_(None), not_(due)))  # fmt: skip
         async with self._database.reading() as connection:
-            for (state,) in await connection.execute(select(sessions.c.state)):
-                if not self._is_due(state, at):
-                    named = frozenset({*state.get("alerts", {}), *([state["alert"]] if state["alert"] else [])})
-                    start = float(state["started_at"]) - BEFORE_INCIDENT_S
-                    if named:
-                        first = select(func.min(alerts.c.opened_at)).where(alerts.c.alert.in_(named))
-                        opened = await connection.scalar(first)
-                        start = min(start, float(opened) - BEFORE_INCIDENT_S) if opened is not None else start
-                    found.append(Kept(state["site"], start, state["ended_at"] or at, state["session"], named))
+            for row in (await connection.execute(query)).all():
+                named, start = frozenset(row.alerts), row.started_at - BEFORE_INCIDENT_S
+                if named:
+                    first = select(func.min(alerts.c.opened_at)).where(alerts.c.alert.in_(named))
+                    opened = await connection.scalar(first)
+                    start = min(start, float(opened) - BEFORE_INCIDENT_S) if opened is not None else start
+                found.append(Kept(row.site, start, row.ended_at or at, row.session, named))
             standing = select(alerts.c.site, alerts.c.opened_at, alerts.c.alert).where(alerts.c.state.in_(STANDING))
-            for row in await connection.execute(standing):
-                found.append(Kept(row.site, row.opened_at - BEFORE_INCIDENT_S, at, alerts=frozenset({row.alert})))
+            for one in await connection.execute(standing):
+                found.append(Kept(one.site, one.opened_at - BEFORE_INCIDENT_S, at, alerts=frozenset({one.alert})))
         return found
-
-    def _is_due(self, state: dict[str, Any], at: float) -> bool:
-        """Whether a consultation ended, and was released, long enough ago."""
-        if state["ended_at"] is None or state.get("held", True):
-            return False
-        since = max(float(state["ended_at"]), float(state.get("released_at") or 0.0))
-        return since < at - self._settings.released_days * DAY_S
 
     # --- log-ins, pictures ---
 
@@ -150,9 +144,9 @@ class Retention:
     async def _sessions(self, at: float) -> int:
         """Recordings, guests and the whole timeline of consultations that ended, and were released, long ago; once."""
         before = at - self._settings.released_days * DAY_S
-        query = select(sessions.c.state).where(
+        query = select(sessions.c.session).where(
             sessions.c.open.is_(False),
-            sessions.c.ended_at < before,
+            sessions.c.released_at < before,
             or_(
                 exists().where(entries.c.room == "session:" + sessions.c.session),
                 exists().where(guests.c.session == sessions.c.session),
@@ -164,15 +158,14 @@ class Retention:
             ),
         )
         async with self._database.reading() as connection:
-            states = [state for (state,) in await connection.execute(query)]
+            due = (await connection.execute(query)).scalars().all()
         gone = 0
-        for state in states:
-            if self._is_due(state, at):
-                gone += await self._forget_recordings(state["session"], at)
-                async with self._database.transaction() as connection:
-                    await connection.execute(delete(guests).where(guests.c.session == state["session"]))
-                gone += await self._prune(f"session:{state['session']}", at, before=at, kept=())
-                await asyncio.sleep(PAUSE_S)
+        for session in due:
+            gone += await self._forget_recordings(session, at)
+            async with self._database.transaction() as connection:
+                await connection.execute(delete(guests).where(guests.c.session == session))
+            gone += await self._prune(f"session:{session}", at, before=at, kept=())
+            await asyncio.sleep(PAUSE_S)
         return gone
 
     async def _entries(self, at: float, kept: Sequence[Kept]) -> int:

@@ -120,7 +120,7 @@ class Guests:
     @staticmethod
     def grants(guest: Guest) -> Grants:
         sources = GUEST_SOURCES if guest.speaks else ()
-        return Grants(publish=guest.speaks, subscribe=True, sources=sources)
+        return Grants(publish=guest.speaks, subscribe=True, sources=sources, unasked=not guest.waits)
 
     async def verify(self, grant: Grant) -> None:
         """Hold a guest's token against the row.
@@ -130,7 +130,7 @@ class Guests:
         """
         async with self._database.reading() as connection:
             guest = await rows.get(connection, grant.user)
-        if guest is None or grant.room != f"{SESSION_PREFIX}{guest.session}" or grant.moderate:
+        if guest is None or grant.moderate or (grant.room, grant.unasked) != _of(guest):
             raise TokenError("token_invalid", "A guest takes part in one consultation and does no more.")
         if not guest.lives(self._clock()) or not self.is_open(guest.session):
             raise TokenError("revoked", "The guest's link has ended.")
@@ -148,3 +148,8 @@ class Guests:
                     connection, at=at, actor=by, action="guest.revoke", object=guest.guest, site=guest.site,
                     detail={"session": guest.session},
                 )  # fmt: skip
+
+
+def _of(guest: Guest) -> tuple[str, bool]:
+    """What a token of this guest says of the room, and of whether somebody lets him in."""
+    return f"{SESSION_PREFIX}{guest.session}", not guest.waits

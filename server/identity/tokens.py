@@ -50,6 +50,8 @@ class Grants(BaseModel):
     subscribe: bool = False
     sources: tuple[Source, ...] = Field(default=(), max_length=4)
     moderate: bool = False
+    unasked: bool = False
+    """A guest whose link needs nobody to let him in; a lock holds him back all the same."""
     hidden: Literal[False] = False
     """Nobody watches unseen: a token that says otherwise is neither issued nor taken."""
 
@@ -94,6 +96,7 @@ class Grant:
     login: str | None
     issued_at: float
     expires_at: float
+    unasked: bool = False
 
     def person(self) -> Person:
         """How the others in the room see this person."""
@@ -198,6 +201,7 @@ class Tokens:
         return Grant(
             claims.sub, claims.name, claims.role, claims.site, claims.level, claims.room, grants.publish,
             grants.subscribe, grants.sources, grants.moderate, claims.jti, claims.login, claims.iat, claims.exp,
+            grants.unasked,
         )  # fmt: skip
 
     @staticmethod

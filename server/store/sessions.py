@@ -13,7 +13,7 @@ from server.store.upsert import insert_into
 async def save(
     connection: AsyncConnection,
     session: str,
-    state: Mapping[str, object],
+    state: Mapping[str, Any],
     *,
     open: bool,
     site: str,
@@ -28,9 +28,23 @@ async def save(
         "site": site,
         "started_at": started_at,
         "ended_at": ended_at,
+        "released_at": released(state),
+        "alerts": alerts_of(state),
     }
     upsert = insert_into(connection, sessions).values(values)
     await connection.execute(upsert.on_conflict_do_update(index_elements=[sessions.c.session], set_=values))
+
+
+def released(state: Mapping[str, Any]) -> float | None:
+    """From when on nothing of a consultation is held: its end, or the release after it. None: it is open or held."""
+    if state.get("ended_at") is None or state.get("held", True):
+        return None
+    return max(float(state["ended_at"]), float(state.get("released_at") or 0.0))
+
+
+def alerts_of(state: Mapping[str, Any]) -> list[str]:
+    """The alerts that it names."""
+    return sorted({*(state.get("alerts") or {}), *([state["alert"]] if state.get("alert") else [])})
 
 
 async def get(connection: AsyncConnection, session: str) -> dict[str, Any] | None:

@@ -166,9 +166,13 @@ sessions = Table(
     Column("site", Text, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double, nullable=True),
+    Column("released_at", Double, nullable=True),
+    Column("alerts", Json, nullable=False),
     Index("ix_sessions_site_started_at", "site", "started_at"),
     Index("ix_sessions_open", "started_at", sqlite_where=text("open"), postgresql_where=text("open")),
 )
+"""Consultations. For retention: `released_at`, from when on nothing of it is held (its end, or the release after it;
+NULL while it is open or held); and `alerts`, the ids of those that it names."""
 
 idempotency = Table(
     "idempotency",

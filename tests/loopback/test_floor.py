@@ -320,3 +320,23 @@ async def test_an_end_says_what_came_of_it_and_a_template_gives_title_and_first_
     ended = await call(http, f"{one}/summary", text="水位已下降，人员全部升井。")
     assert ended["summary"] == "水位已下降，人员全部升井。"
     assert (await call(http, f"{one}/end"))["summary"] == ended["summary"]
+
+
+async def test_a_guest_by_a_link_without_lobby_comes_in_at_once_unless_it_is_locked(
+    people: People, server: Instance
+) -> None:
+    room = await consultation(people)
+    county = await people.enter("county", room)
+    county_http, path = await people.http("county"), f"/api/sessions/{room.removeprefix('session:')}/guests"
+    for locked in (False, True):
+        if locked:
+            assert await floor(county, room, "lock") == ""
+        link = await call(county_http, path, 201, name="专家", role="speaker", lobby=False)
+        http, _ = await guest_client(server, link["url"], "专家")
+        async with http:
+            guest = GuestClient(http)
+            await guest.connect(room)
+            if locked:
+                assert (await guest.hear(m.Problem)).error == "locked"
+            else:
+                assert (await guest.hear(m.Joined)).snapshot is not None

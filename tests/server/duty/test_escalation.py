@@ -400,6 +400,50 @@ def test_left_alone_with_pages_everywhere_it_reaches_every_level(
     assert set(one.state.reached) == set(SITES)
 
 
+@given(CHAINS, st.sampled_from(RED), MOVES)
+def test_replayed_with_a_restart_after_every_step_it_does_the_same(
+    chain: Chain, severity: Severity, moves: list[tuple[str, int, float]]
+) -> None:
+    way_up = way(chain, SITES, LEVELS.__getitem__)
+    straight, said = Escalation.begin("a1", "mine-a", severity, "x", way_up, 0.0, EPOCH, able_by(15), offset_h=8.0)
+    stopping, again = Escalation.begin("a1", "mine-a", severity, "x", way_up, 0.0, EPOCH, able_by(15), offset_h=8.0)
+    assert again == said
+    now = 0.0
+    for move, bits, wait in moves:
+        kept = State.from_dict(json.loads(json.dumps(stopping.state.as_dict())))
+        stopping = Escalation.take_up(kept, way_up, now, EPOCH + now, offset_h=8.0)
+        now = max(now + wait, straight.due or 0.0)
+        events: dict[str, Event] = {"answer": Answered("王", "liulin"), "decline": Declined(kept.ring, "李")}
+        event = events.get(move, Due())
+        found = straight.handle(event, now, EPOCH + now, able_by(bits))
+        assert stopping.handle(event, now, EPOCH + now, able_by(bits)) == found
+        assert stopping.state == straight.state
+
+
+@given(CHAINS, MOVES)
+def test_nothing_is_dropped_in_silence(chain: Chain, moves: list[tuple[str, int, float]]) -> None:
+    """What changes the status, rings or stops ringing is told; whom a step names is rung, or it is told why not."""
+    way_up = way(chain, SITES, LEVELS.__getitem__)
+    one, _ = Escalation.begin("a1", "mine-a", "alarm", "x", way_up, 0.0, EPOCH, able_by(1), offset_h=8.0)
+    now = 0.0
+    for move, bits, wait in moves:
+        before, ring = one.state.status, one.state.ring
+        now = max(now + wait, one.due or 0.0)
+        events: dict[str, Event] = {
+            "answer": Answered("王", "liulin"), "act": Acted("王", "liulin"), "decline": Declined(ring, "李"),
+            "rise": Risen("critical", way_up),
+        }  # fmt: skip
+        found = one.handle(events.get(move, Due()), now, EPOCH + now, able_by(bits))
+        told = [action for action in found if isinstance(action, Tell)]
+        assert told or one.state.status is before
+        assert told or one.state.ring == ring or not one.state.ring
+        for tell in told:
+            if tell.change == "skipped":
+                reasons = tell.more["reasons"]
+                assert isinstance(reasons, dict)
+                assert set(reasons.values()) == {"away"}
+
+
 def test_an_event_that_does_not_fit_changes_nothing() -> None:
     run = Run()
     run.give(Stopped("cleared"))

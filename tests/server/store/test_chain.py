@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from random import Random
 
 import pytest
 from alembic import command
@@ -15,7 +16,7 @@ from server.store.database import Database, sqlite_url
 from server.store.errors import StoreUnavailable
 from server.store.migrations import configuration
 from server.store.tables import audit as audit_rows
-from server.store.tables import chain_spans, entries, rooms
+from server.store.tables import chain_spans, entries, rooms, sessions
 
 KINDS = (
     "alert", "duty", "session", "track", "chat", "order", "reading", "position", "member", "link",
@@ -114,6 +115,37 @@ async def test_altered_removed_and_swapped_audit_rows_are_found(database: Databa
         (fault,) = await found_after(database, *steps)
         assert (fault.chain, fault.seq) == ("audit", 4)
     assert (await report(database)).holds
+
+
+async def test_whatever_is_altered_removed_or_reordered_anywhere_is_found(database: Database) -> None:
+    """By lot, always the same one: rows of the audit or of a timeline are altered, removed or put in another order."""
+    await fill(database, 3)
+    chance = Random(7)
+    sizes = {"audit": 31, ROOM: 30, "session:x": 30}
+    for _ in range(60):
+        name = chance.choice(list(sizes))
+        seqs = sorted(chance.sample(range(1, sizes[name]), chance.randint(1, 4)))  # the last row: see the cut-off tests
+        kind = chance.choice(["alter", "remove", "reorder"])
+        found = await found_after(database, *tampering(chance, name, kind, seqs))
+        assert found, (name, kind, seqs)
+        assert (found[0].chain, found[0].seq) == (name, seqs[0]), (name, kind, seqs)
+    assert (await report(database)).holds
+
+
+def tampering(chance: Random, name: str, kind: str, seqs: list[int]) -> list[Executable]:
+    """What does it to these rows of a chain."""
+    table = audit_rows if name == "audit" else entries
+    of = () if name == "audit" else (entries.c.room == name,)
+    if kind == "remove":
+        return [delete(table).where(*of, table.c.seq.in_(seqs))]
+    if kind == "alter":
+        column = chance.choice(["at", "sha256", "actor", "detail"] if name == "audit" else ["at", "kind", "sha256"])
+        value = 7.5 if column == "at" else "7"
+        return [update(table).where(*of, table.c.seq == seq).values({column: value}) for seq in seqs]
+    moved = sorted({*seqs, seqs[0] + 1})
+    turned = zip(moved, [*moved[1:], moved[0]], strict=True)
+    away = [update(table).where(*of, table.c.seq == seq).values(seq=-seq) for seq in moved]
+    return [*away, *(update(table).where(*of, table.c.seq == -seq).values(seq=to) for seq, to in turned)]
 
 
 async def test_a_timeline_that_was_cut_off_is_found(database: Database) -> None:
@@ -251,6 +283,37 @@ def _as_of_0003(connection: Connection) -> None:
                 text("INSERT INTO entries (room, seq, at, kind, body) VALUES (:room, :seq, :at, 'chat', :body)"),
                 {"room": room, "seq": seq, "at": 1000.5 + seq, "body": body},
             )
+
+
+async def test_consultations_of_before_get_what_retention_asks_for(database_url: str) -> None:
+    states = {
+        "open": {"ended_at": None, "held": True, "alert": "a1", "alerts": {"a2": "open", "a1": "open"}},
+        "held": {"ended_at": 50.0, "held": True, "alert": None, "alerts": {}},
+        "old": {"ended_at": 50.0, "alert": None},
+        "released": {"ended_at": 50.0, "held": False, "released_at": 70.0, "alert": None, "alerts": {}},
+        "later": {"ended_at": 90.0, "held": False, "released_at": 70.0, "alert": None, "alerts": {"a3": "closed"}},
+    }
+
+    def as_of_0020(connection: Connection) -> None:
+        command.upgrade(configuration(connection), "0020")
+        for name, state in states.items():
+            connection.execute(
+                text("INSERT INTO sessions (session, state, open, site, started_at) VALUES (:n, :s, :o, 'm', 1)"),
+                {"n": name, "s": json.dumps(state), "o": name == "open"},
+            )
+
+    engine = create_async_engine(database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(as_of_0020)
+    await engine.dispose()
+    async with Database.open(database_url) as database, database.reading() as connection:
+        found = {
+            row.session: (row.released_at, row.alerts) for row in await connection.execute(select(sessions))
+        }  # fmt: skip
+    assert found == {
+        "open": (None, ["a1", "a2"]), "held": (None, []), "old": (None, []), "released": (70.0, []),
+        "later": (90.0, ["a3"]),
+    }  # fmt: skip
 
 
 async def test_looking_at_a_database_makes_none(tmp_path: Path) -> None:
