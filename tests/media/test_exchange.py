@@ -62,3 +62,19 @@ def test_a_key_frame_wished_for_before_the_publisher_is_there_is_asked_for_as_so
     publisher.transport.state = "connected"
     board.exchange.tick()
     assert board.forwarder.counters.keyframe_requests == 1
+
+
+@pytest.mark.parametrize(("watchers", "calls"), [(0, []), (3, [(0, 1)]), (60, [(turn, 10) for turn in range(10)])])
+def test_sender_reports_to_many_are_spread_over_a_second(
+    board: Board, monkeypatch: pytest.MonkeyPatch, watchers: int, calls: list[tuple[int, int]]
+) -> None:
+    (info,) = board.exchange.publish_plain(1, "camera", [board.plain("VP8")], "").tracks
+    encoding = board.exchange._track(info.track)[1].encodings[0]
+    encoding.time.reported(7 << 32, 1234, 100.0)
+    told: list[tuple[object, ...]] = []
+    monkeypatch.setattr(board.exchange._router, "watched", lambda track: watchers)
+    monkeypatch.setattr(board.forwarder, "send_reports", lambda *what: told.append(what))
+    for _ in range(10):
+        board.exchange.tick()
+    assert sorted(each[3:] for each in told) == calls
+    assert all(each[:3] == (encoding.source, 7 << 32, 1234) for each in told)
