@@ -32,6 +32,7 @@ from server.alerts.service import AlertService
 from server.api import alerts, health, learning, login, own, recordings, sites, telemetry, tokens, users
 from server.api.audit import AuditDoor
 from server.api.cameras import CameraDoor
+from server.api.camerasetup import CameraSetupDoor
 from server.api.checks import CheckDoor
 from server.api.consultation import ConsultationDoor
 from server.api.context import Check, Context
@@ -62,6 +63,7 @@ from server.api.whip import WhipDoor
 from server.auditcheck import AuditCheck
 from server.bus import Bus
 from server.bus.start import open_bus
+from server.cameraprobe import CameraProbe
 from server.clients import Client
 from server.conductor import Conductor
 from server.duty.office import DutyOffice
@@ -410,6 +412,7 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         "recorder": parts.recordings.run,
         "audit_check": parts.system.audit_check.run,
         "system": parts.system.watch.run,
+        "ingest": parts.ingest.run,
         "rules": parts.rules.run,
         "incidents": parts.incidents.run,
         "retrospect": parts.retrospect.run,
@@ -420,8 +423,6 @@ def units(parts: Parts) -> dict[str, Callable[[], Awaitable[None]]]:
         running["files"] = parts.mine_files.run
     if parts.settings.phones.enabled:
         running |= {"phones": parts.phones.run, "phone_media": parts.phone_media.run}
-    if parts.settings.cameras:
-        running["ingest"] = parts.ingest.run
     if parts.settings.uplinks:
         running["uplinks"] = parts.uplinks.run
     if parts.settings.analytics.posts or parts.settings.analytics.spots:
@@ -640,7 +641,8 @@ def application(parts: Parts) -> web.Application:
     consultations = (sessions, consultation, reports)
     doors = (*consultations, whip, registry, *duty, plan, fetched, rules, incidents, upwards, muster, phones, hazards)
     office = (AuditDoor(parts.system.audit_check), SystemDoor(parts.system), sources, spots, OnvifDoor(settings.ingest))
-    kept = (SettingsDoor(parts.settings_file),)
+    setup = CameraSetupDoor(parts.settings_file, parts.ingest, CameraProbe(settings.ingest))
+    kept = (SettingsDoor(parts.settings_file), setup)
     routes = Routes.of(*shared, *(one.routes() for one in (*doors, *office, *kept)))
     Routes.of(routes, routes_of(routes, VERSION)).mount(app)
     door = RoomDoor(

@@ -27,6 +27,7 @@ from media.ingest.messages import (
     Facts,
     Opened,
     Ready,
+    Remove,
     Stream,
     Target,
 )
@@ -113,7 +114,12 @@ class Ingest:
         self._tree = tree
         self._conductor = conductor
         self._streams = streams
+        self.settings = settings.cameras
+        """What is fetched; changed by `add` and `remove`."""
         self._cameras = wanted(settings.cameras)
+        self._some = asyncio.Event()
+        if self._cameras:
+            self._some.set()
         self._link: Link[AnyAnswer] | None = None
         self._wake = asyncio.Event()
         self.beat: Beat | None = None
@@ -122,11 +128,12 @@ class Ingest:
     # --- the life of the process --------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Start the process and keep its cameras published until it ends.
+        """Start the process once there is a camera, and keep its cameras published until it ends.
 
         Raises:
             IngestDied, LinkError, OSError: to be run again.
         """
+        await self._some.wait()
         try:
             async with worker_process("media.ingest.worker") as process:
                 self.pid = process.pid
@@ -150,11 +157,7 @@ class Ingest:
         self._link = link
         log.info("ingest_ready", pid=self.pid, cameras=len(self._cameras))
         for fetched in self._cameras.values():
-            if fetched.site not in self._tree:
-                log.error("camera_of_no_site", camera=fetched.camera)
-                continue
-            camera = fetched.settings
-            link.send(Add(camera=fetched.camera, url=fetched.url, transport=camera.transport, audio=camera.audio))
+            self._fetch(link, fetched)
         tasks = [asyncio.create_task(self._publish_all(link)), asyncio.create_task(self._read(link))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -164,6 +167,44 @@ class Ingest:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+
+    def _fetch(self, link: Link[AnyAnswer], fetched: Fetched) -> None:
+        if fetched.site not in self._tree:
+            log.error("camera_of_no_site", camera=fetched.camera)
+            return
+        camera = fetched.settings
+        link.send(Add(camera=fetched.camera, url=fetched.url, transport=camera.transport, audio=camera.audio))
+
+    # --- cameras that come and go -------------------------------------------------------------------------------------
+
+    def fetches(self, site: str, name: str) -> bool:
+        """Whether a camera of this name is fetched."""
+        return f"{site}/{name}" in self._cameras
+
+    def add(self, camera: CameraSettings) -> None:
+        """Fetch one more camera from now on."""
+        self.settings = (*self.settings, camera)
+        for key, fetched in wanted((camera,)).items():
+            self._cameras[key] = fetched
+            if self._link is not None:
+                self._fetch(self._link, fetched)
+        self._some.set()
+
+    async def remove(self, site: str, name: str) -> None:
+        """Fetch a camera no more, its smaller stream neither; its pictures leave the rooms."""
+        gone = [one for one in self.settings if (one.site, one.name) == (site, name)]
+        self.settings = tuple(one for one in self.settings if one not in gone)
+        for key in wanted(tuple(gone)):
+            fetched = self._cameras.pop(key, None)
+            if fetched is not None:
+                if self._link is not None:
+                    self._link.send(Remove(camera=key))
+                await self._leave(fetched)
+
+    async def _leave(self, fetched: Fetched) -> None:
+        client, fetched.client = fetched.client, None
+        if client is not None:
+            await self._conductor.remove(client)
 
     @staticmethod
     async def _receive(link: Link[AnyAnswer], timeout_s: float) -> AnyAnswer:
@@ -214,11 +255,13 @@ class Ingest:
 
     async def _publish_all(self, link: Link[AnyAnswer]) -> None:
         while True:
-            for fetched in self._cameras.values():
+            for fetched in list(self._cameras.values()):
                 try:
                     await self._publish(link, fetched)
                 except (StreamError, SessionError, StoreError) as error:
                     log.debug("camera_not_published", camera=fetched.camera, reason=str(error))
+                if self._cameras.get(fetched.camera) is not fetched:  # removed meanwhile
+                    await self._leave(fetched)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._wake.wait()

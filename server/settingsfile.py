@@ -13,7 +13,7 @@ from typing import Any
 from config import edit, forms
 from config.edit import Change
 from config.load import Mistake, SettingsError, load, overridden, plain_tree
-from config.settings import Settings
+from config.settings import CameraSettings, Settings
 from server import tls
 from server.store.sites import SiteTree
 
@@ -74,6 +74,10 @@ class SettingsFile:
         expect = edit.fingerprint(path) if expect is None else expect
         self._try(changes, expect)
         return edit.replace(path, edit.edited(path, changes, self._environment), expect, self._environment)
+
+    def runs_with(self, *, cameras: tuple[CameraSettings, ...]) -> None:
+        """This server took up other cameras without a restart."""
+        self.running = self.running.model_copy(update={"cameras": cameras})
 
     def _there(self) -> Path:
         if self.path is None:

@@ -20,7 +20,7 @@ LANGUAGES = ("zh", "en")
 MODULE_PAGES = frozenset(
     {
         "login", "dispatch", "supervisor", "check", "guest", "duty", "plan", "muster", "registry", "phones", "review",
-        "alerts", "users", "audit", "system", "settings",
+        "alerts", "users", "audit", "system", "settings", "cameras",
     }
 )  # fmt: skip
 """Pages that need the vendor folder; without it they say so instead of staying blank."""

@@ -45,6 +45,7 @@ class Pages:
         app.router.add_get("/audit", self.audit)
         app.router.add_get("/system", self.system)
         app.router.add_get("/settings", self.settings)
+        app.router.add_get("/cameras", self.cameras)
         app.router.add_static("/static", STATIC)
 
     async def home(self, request: web.Request) -> web.StreamResponse:
@@ -151,6 +152,9 @@ class Pages:
 
     async def settings(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "settings")
+
+    async def cameras(self, request: web.Request) -> web.StreamResponse:
+        return await self._for_people(request, "cameras")
 
     async def review(self, request: web.Request) -> web.StreamResponse:
         return await self._for_people(request, "review")

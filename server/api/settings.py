@@ -127,10 +127,7 @@ class SettingsDoor:
         return SettingsChanged(fingerprint=fingerprint, differences=differences, restart_needed=restart)
 
     async def _before(self) -> Settings:
-        try:
-            return (await self.file.read())[2]
-        except SettingsError as error:
-            raise _invalid(error) from error
+        return (await readable(self.file))[2]
 
 
 def _changes(body: SettingsWish) -> list[Change]:
@@ -161,6 +158,14 @@ def _list_of(change: Change, was: dict[str, Any]) -> str:
             if whole:
                 return here
     return change.path
+
+
+async def readable(file: SettingsFile) -> tuple[list[dict[str, Any]], str, Settings]:
+    """As `SettingsFile.read`; a file that is broken by now as a problem."""
+    try:
+        return await file.read()
+    except SettingsError as error:
+        raise _invalid(error) from error
 
 
 async def refused(work: Any) -> Settings:

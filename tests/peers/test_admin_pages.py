@@ -3,6 +3,7 @@
 import re
 import zipfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -10,6 +11,7 @@ from playwright.async_api import expect
 
 from tests.fakes.instance import PASSWORD
 from tests.fakes.office import Office, office
+from tests.fakes.rtspcamera import clip, free_port, need_gstreamer, rtsp_server, served
 from tests.web.checkers import install
 from tests.web.test_every_page import stumbling_blocks
 
@@ -25,7 +27,11 @@ LOOKS = [
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
-    async with office(tmp_path_factory.mktemp("office"), duty={"sms": {"headers": {"X-Key": "hush-hush"}}}) as made:
+    async with office(
+        tmp_path_factory.mktemp("office"),
+        duty={"sms": {"headers": {"X-Key": "hush-hush"}}},
+        ingest={"allow_networks": ["127.0.0.0/8"]},
+    ) as made:
         yield made
 
 
@@ -123,7 +129,7 @@ async def test_the_chain_is_checked_and_the_audit_taken_away(room: Office) -> No
 @pytest.mark.parametrize("look", LOOKS, ids=str)
 async def test_pages_fit_every_screen_in_both_languages(room: Office, look: dict[str, object]) -> None:
     page = await room.open("admin", "/users", **look)  # type: ignore[arg-type]
-    for path in ("/users", "/audit", "/system", "/settings"):
+    for path in ("/users", "/audit", "/system", "/settings", "/cameras"):
         await page.goto(room.server.url + path)
         await expect(page.locator("main.admin .panel").first).to_be_visible()
         await expect(page.locator(".admin-nav a[aria-current=page]")).to_have_attribute("href", path)
@@ -199,3 +205,38 @@ async def test_an_item_is_added_to_a_list_of_the_settings(room: Office) -> None:
     await page.get_by_role("button", name="Discard all").click()
     await expect(item).to_have_count(0)
     await room.sound(page)
+
+
+async def test_a_camera_is_looked_at_added_and_seen_without_a_restart(room: Office, tmp_path: Path) -> None:
+    need_gstreamer()
+    port = free_port()
+    mounts = {"/gate": served(clip(tmp_path / "clip.mkv", seconds=25, key_every=15))}
+    async with rtsp_server(mounts, port=port, password="topsecret"):
+        page = await room.open("admin", "/cameras")
+        await page.get_by_role("button", name="Add a camera").click()
+        await page.get_by_label("Maker").select_option("own")
+        await page.get_by_label("RTSP address").fill(f"rtsp://127.0.0.1:{port}/gate")
+        await page.get_by_label("User name").fill("admin")
+        await page.get_by_label("Password").fill("wrong")
+        await page.get_by_role("button", name="Look at it").click()
+        await expect(page.locator("[data-look=false]")).to_contain_text("refuses the name or password")
+        await expect(page.get_by_role("button", name="Next")).to_be_disabled()
+        await page.get_by_role("button", name="Back").click()
+        await page.get_by_label("Password").fill("topsecret")
+        await page.get_by_role("button", name="Look at it").click()
+        await expect(page.locator("[data-look=true] img")).to_be_visible()
+        await expect(page.locator("[data-look=true]")).to_contain_text("320×180")
+        await room.sound(page)
+        await page.get_by_role("button", name="Next").click()
+        await page.locator(".wizard input[name=name]").fill("gate")
+        await page.get_by_role("button", name="Add it").click()
+        await expect(page.locator(".done-line")).to_contain_text("gate")
+        row = page.locator("[data-camera='hongqi/gate']")
+        await expect(row).to_contain_text("picture on")
+        await expect(row).not_to_contain_text("topsecret")
+        assert [one.url for one in room.server.settings.cameras] == [f"rtsp://admin:topsecret@127.0.0.1:{port}/gate"]
+        await room.sound(page)
+        page.on("dialog", lambda dialog: dialog.accept())
+        await row.get_by_role("button").click()
+        await expect(row).to_have_count(0)
+        assert room.server.settings.cameras == ()

@@ -42,7 +42,7 @@ AXE = """async (rules) => {
     one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 160)} | ${node.failureSummary.split('\\n')[1] ?? ''}`));
 }"""
 ALL = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
-ADMINISTRATION = {"users", "audit", "system", "settings"}
+ADMINISTRATION = {"users", "audit", "system", "settings", "cameras"}
 """Looked at in the same way on a real server: tests/peers/test_admin_pages.py."""
 COLOURS = {"type": "rule", "values": ["color-contrast"]}
 """What depends on the theme."""

@@ -10,6 +10,7 @@ from aiohttp import ClientSession, web
 from config.settings import IngestSettings
 from server.api.audit import AuditDoor
 from server.api.cameras import CameraDoor
+from server.api.camerasetup import CameraSetupDoor
 from server.api.checks import CheckDoor
 from server.api.consultation import ConsultationDoor
 from server.api.context import Context
@@ -178,6 +179,10 @@ ALLOWED: dict[str, str] = {
     "POST /api/users/{id}/logins/{login}/revoke": "admin",
     "GET /api/roles": PEOPLE,
     "GET /api/audit": "admin",
+    "POST /api/cameras/probe": "admin engineer",
+    "GET /api/cameras/settings": "admin engineer",
+    "POST /api/cameras/settings": "admin engineer",
+    "DELETE /api/cameras/settings/{site}/{name}": "admin engineer",
     "GET /api/settings": "admin",
     "POST /api/settings": "admin",
     "POST /api/settings/try": "admin",
@@ -250,6 +255,7 @@ DECLARED = Routes.of(
     AuditDoor(NOTHING).routes(),  # type: ignore[arg-type]
     SystemDoor(NOTHING).routes(),  # type: ignore[arg-type]
     SettingsDoor(NOTHING).routes(),  # type: ignore[arg-type]
+    CameraSetupDoor(NOTHING, NOTHING, NOTHING).routes(),  # type: ignore[arg-type]
 )
 
 

@@ -3,6 +3,7 @@ import { pick, t } from './i18n.js';
 
 const TIMEOUT_MS = 10_000;
 const UPLOAD_TIMEOUT_MS = 60_000;
+const LOOK_TIMEOUT_MS = 45_000;
 
 export class ApiError extends Error {
   /** @param {number} status 0 when the server was not reached @param {string} error stable id @param {{zh: string, en: string} | null} text @param {any[]} [fields] which values are not valid */
@@ -26,15 +27,16 @@ export class ApiError extends Error {
  * @param {string} path
  * @param {unknown} [body]
  * @param {Record<string, string>} [headers]
+ * @param {number} [timeout] milliseconds
  * @returns {Promise<any>}
  */
-async function call(method, path, body, headers = {}) {
+async function call(method, path, body, headers = {}, timeout = body instanceof Blob ? UPLOAD_TIMEOUT_MS : TIMEOUT_MS) {
   let answer;
   try {
     answer = await fetch(path, {
       method,
       credentials: 'same-origin',
-      signal: AbortSignal.timeout(body instanceof Blob ? UPLOAD_TIMEOUT_MS : TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeout),
       headers: {
         Accept: 'application/json',
         ...(method === 'GET' ? {} : { 'X-Lamproom': '1' }),
@@ -249,6 +251,14 @@ export const api = {
   trySettings: (wanted) => call('POST', '/api/settings/try', wanted),
   /** @param {object} wanted */
   changeSettings: (wanted) => call('POST', '/api/settings', wanted),
+  /** @param {string} site @returns {Promise<{items: any[], writable: boolean}>} */
+  cameraSettings: (site) => call('GET', `/api/cameras/settings${query({ site })}`),
+  /** A look at a camera lasts some seconds. @param {{site: string, url: string, transport: string}} wanted */
+  probeCamera: (wanted) => call('POST', '/api/cameras/probe', wanted, {}, LOOK_TIMEOUT_MS),
+  /** @param {object} camera */
+  addCamera: (camera) => call('POST', '/api/cameras/settings', camera),
+  /** @param {string} site @param {string} name */
+  removeCamera: (site, name) => call('DELETE', `/api/cameras/settings/${id(site)}/${id(name)}`),
   auditKinds: () => call('GET', '/api/audit/kinds'),
   /** An address to download from. @param {Record<string, string | number | undefined>} wanted */
   auditExport: (wanted) => `/api/audit/export${query(wanted)}`,

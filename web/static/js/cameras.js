@@ -32,6 +32,12 @@ export function followCameras(wanted) {
   ask();
 }
 
+/** Ask now: cameras came or went. */
+export function askForCameras() {
+  clearTimeout(timer);
+  ask();
+}
+
 async function ask() {
   if (!document.hidden) {
     try {

@@ -9,6 +9,7 @@ const PAGES = /** @type {const} */ ([
   ['audit', 'administer', 'clipboard-check'],
   ['system', 'configure', 'activity'],
   ['settings', 'administer', 'gear'],
+  ['cameras', 'configure', 'video'],
   ['phones', 'configure', 'phone'],
   ['registry', 'configure', 'map-pin'],
 ]);
