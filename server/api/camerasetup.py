@@ -109,7 +109,7 @@ class CameraSetupDoor:
         routes = Routes()
         declare = routes.route
         base = "/api/cameras/settings"
-        declare("POST", "/api/cameras/probe", access="configure", body=ProbeWish, ok=Probed,
+        declare("POST", "/api/cameras/look", access="configure", body=ProbeWish, ok=Probed,
                 summary="Look at a camera that is not set up yet: how far it comes, and a picture",
                 errors=("not_found", "capacity"))(self.looked)  # fmt: skip
         declare("GET", base, access="configure", query=SetupQuery, ok=CameraRows, errors=("not_found",),

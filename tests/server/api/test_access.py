@@ -179,7 +179,7 @@ ALLOWED: dict[str, str] = {
     "POST /api/users/{id}/logins/{login}/revoke": "admin",
     "GET /api/roles": PEOPLE,
     "GET /api/audit": "admin",
-    "POST /api/cameras/probe": "admin engineer",
+    "POST /api/cameras/look": "admin engineer",
     "GET /api/cameras/settings": "admin engineer",
     "POST /api/cameras/settings": "admin engineer",
     "DELETE /api/cameras/settings/{site}/{name}": "admin engineer",

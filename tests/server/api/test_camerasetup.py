@@ -92,7 +92,7 @@ async def test_cameras_elsewhere_are_neither_seen_nor_touched(served: Served, tm
             assert response.status == 404
         async with session.get("/api/cameras/settings?site=mine-c") as response:
             assert response.status == 404
-        async with session.post("/api/cameras/probe", json={"site": "mine-c", "url": "rtsp://10.0.0.9/1"}) as response:
+        async with session.post("/api/cameras/look", json={"site": "mine-c", "url": "rtsp://10.0.0.9/1"}) as response:
             assert response.status == 404
     assert (tmp_path / "lamproom.yaml").read_text() == FILE
 
@@ -100,7 +100,7 @@ async def test_cameras_elsewhere_are_neither_seen_nor_touched(served: Served, tm
 async def test_a_look_says_how_far_it_came_and_is_written_down(served: Served) -> None:
     async with served.browser("tech") as session:
         wish = {"site": "mine-a", "url": "rtsp://u:hush@127.0.0.1:1/x"}
-        async with session.post("/api/cameras/probe", json=wish) as response:
+        async with session.post("/api/cameras/look", json=wish) as response:
             found = await response.json()
     assert (found["well"], found["picture"]) == (False, "")
     assert (found["steps"][0]["step"], found["steps"][0]["light"]) == ("address", "failed")

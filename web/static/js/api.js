@@ -254,7 +254,7 @@ export const api = {
   /** @param {string} site @returns {Promise<{items: any[], writable: boolean}>} */
   cameraSettings: (site) => call('GET', `/api/cameras/settings${query({ site })}`),
   /** A look at a camera lasts some seconds. @param {{site: string, url: string, transport: string}} wanted */
-  probeCamera: (wanted) => call('POST', '/api/cameras/probe', wanted, {}, LOOK_TIMEOUT_MS),
+  probeCamera: (wanted) => call('POST', '/api/cameras/look', wanted, {}, LOOK_TIMEOUT_MS),
   /** @param {object} camera */
   addCamera: (camera) => call('POST', '/api/cameras/settings', camera),
   /** @param {string} site @param {string} name */
