@@ -74,7 +74,9 @@ class Exchange:
         max_peers: int,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        place: str = "",
     ) -> None:
+        """`place`: what our ufrags begin with."""
         self._forwarder = forwarder
         self._mux = make_mux(self._state_changed)
         self._emit = emit
@@ -83,6 +85,7 @@ class Exchange:
         self._max_peers = max_peers
         self._clock = clock
         self._wall_clock = wall_clock
+        self._place = place
         self._numbers = itertools.count(1)
         self._router = Router()
         self._publishers: dict[str, Publisher] = {}
@@ -120,7 +123,7 @@ class Exchange:
             local = self._mux.local(transport.ice.credentials)
             answer = _translated(lambda: answer_publisher(sdp, local, allow))
             if transport.restarts(answer.remote):
-                self._mux.restart(transport, new_credentials())
+                self._mux.restart(transport, new_credentials(self._place))
                 answer = answer_publisher(sdp, self._mux.local(transport.ice.credentials), allow)
         tracks = self._agree(publisher, answer.media, now)
         assert isinstance(transport, PeerTransport)
@@ -179,7 +182,7 @@ class Exchange:
         self, peer: str, sdp: str, allow: Sequence[TrackKind], now: float
     ) -> tuple[Publisher, PublisherAnswer]:
         self._check_new(peer)
-        credentials = new_credentials()
+        credentials = new_credentials(self._place)
         answer = _translated(lambda: answer_publisher(sdp, self._mux.local(credentials), allow))
         transport = self._mux.open(peer, credentials, now)
         publisher = Publisher(transport, self._forwarder, self._numbers, self._keyframe_interval_s)
@@ -194,7 +197,7 @@ class Exchange:
         subscriber = self._subscribers.get(peer)
         if subscriber is None:
             self._check_new(peer)
-            credentials = new_credentials()
+            credentials = new_credentials(self._place)
             negotiation = SubscriberNegotiation(self._mux.local(credentials))
             subscriber = self._new_subscriber(peer, credentials, negotiation)
         if subscriber.negotiation is None:
@@ -203,7 +206,7 @@ class Exchange:
         self._apply(changes)
         restart = None
         if ice_restart:
-            self._mux.restart(subscriber.transport, new_credentials())
+            self._mux.restart(subscriber.transport, new_credentials(self._place))
             restart = self._local(subscriber)
         wanted = subscriber.wanted([self._tracks[track][1] for track in here])
         offer = subscriber.negotiation.offer(wanted, restart)
@@ -252,7 +255,7 @@ class Exchange:
         player, now = self._subscribers.get(peer), self._clock()
         if player is None:
             self._check_new(peer)
-            credentials = new_credentials()
+            credentials = new_credentials(self._place)
             known = [self._tracks[track][1] for track in tracks if track in self._tracks]
             # Answered once only to learn whether it can be: nothing is opened for an offer that is refused.
             probe = [new_wanted(track, "") for track in known]
@@ -264,7 +267,7 @@ class Exchange:
         wanted = player.wanted([self._tracks[track][1] for track in here])
         answer = _translated(lambda: answer_player(sdp, self._local(player), wanted))
         if player.transport.restarts(answer.remote):
-            self._mux.restart(player.transport, new_credentials())
+            self._mux.restart(player.transport, new_credentials(self._place))
             answer = answer_player(sdp, self._local(player), wanted)
         self._apply(changes)
         player.mids = {media.mid: media.track for media in answer.sending}

@@ -51,6 +51,10 @@ class Configure(Command):
     """Where other processes of this machine hand in packets: a socket in a folder of the server's; "" = nowhere."""
     tcp_intake: str = ""
     """Where the server hands in TCP connections, because it takes HTTP on the same port number; "" = listen oneself."""
+    tcp_port: int = 0
+    """The number on which the server takes them; 0 = that of the UDP port."""
+    place: str = ""
+    """What ufrags begin with, so that the server can tell whose a connection is: a letter where there are several."""
 
 
 class Publish(Command):

@@ -156,7 +156,9 @@ class MediaWorker:
         if self._running is None:
             try:
                 settings = MediaSettings.model_validate(command.settings)
-                self._running = _Running(settings, self._send, command.door, command.tcp_intake)
+                self._running = _Running(
+                    settings, self._send, command.door, command.tcp_intake, command.tcp_port, command.place
+                )
             except (ValidationError, PortError) as error:
                 raise CommandRefused("invalid", str(error)) from error
         return Reply(request=command.request, started=self._running.started)
@@ -187,7 +189,15 @@ class MediaWorker:
 class _Running:
     """A configured worker: the socket, the forwarder and the exchange."""
 
-    def __init__(self, settings: MediaSettings, send: Callable[[Message], None], door: str, tcp_intake: str) -> None:
+    def __init__(
+        self,
+        settings: MediaSettings,
+        send: Callable[[Message], None],
+        door: str,
+        tcp_intake: str,
+        tcp_port: int = 0,
+        place: str = "",
+    ) -> None:
         """Raises:
         PortError: the UDP port or the door cannot be had.
         """
@@ -209,7 +219,7 @@ class _Running:
                 tuple((address, port) for address in addresses),
                 StrangerGuard(settings.stranger_packets_per_s),
                 listener,
-                tcp=tuple((address, port) for address in told_tcp),
+                tcp=tuple((address, tcp_port or port) for address in told_tcp),
             ),
             send,
             keyframe_interval_s=settings.keyframe_interval_s,
@@ -217,6 +227,7 @@ class _Running:
             max_peers=settings.max_peers,
             clock=time.monotonic,
             wall_clock=time.time,
+            place=place,
         )
         self._door = self._open_door(door) if door else None
         self._repair: asyncio.TimerHandle | None = None

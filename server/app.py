@@ -702,7 +702,7 @@ async def _listen(
         return runner.addresses[0][1], site.stop
     assert runner.server is not None
     listener = bind_tcp(settings.listen_host, settings.listen_port)
-    door = FrontDoor(listener, runner.server, secure, Handoff(parts.media.tcp_intake))
+    door = FrontDoor(listener, runner.server, secure, [Handoff(one) for one in parts.media.tcp_intakes])
     door.open()
     return listener.getsockname()[1], door.close
 

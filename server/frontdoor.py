@@ -9,14 +9,17 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Literal
 
 import structlog
 
 from config.settings import Settings
+from media.errors import PacketError
+from media.transport import stun
 from media.transport.listening import Listening
+from server.mediapool import PLACES
 
 log = structlog.get_logger()
 
@@ -25,6 +28,9 @@ HANDSHAKE_S = 10.0
 MAX_UNSORTED = 512
 """Connections that have said nothing yet; the newest beyond that are closed."""
 _LARGEST_FIRST_BYTE_OF_MEDIA = 5
+_LONGEST_FIRST = 1500
+PIECES_S = 0.02
+"""Between looks at a first packet that comes in pieces."""
 
 
 class FrontDoor:
@@ -35,8 +41,9 @@ class FrontDoor:
         listener: socket.socket,
         http: Callable[[], asyncio.Protocol],
         secure: ssl.SSLContext | None,
-        media: Callable[[socket.socket], None],
+        media: Sequence[Callable[[socket.socket], None]],
     ) -> None:
+        """`media`: for each media worker; where there are several, the first packet says whose a connection is."""
         self._listener = listener
         self._http = http
         self._secure = secure
@@ -73,11 +80,11 @@ class FrontDoor:
     async def _sort(self, connection: socket.socket) -> None:
         handed_on = False
         try:
-            first = await self._first_byte(connection)
+            first = await self._first(connection)
             if not first:
                 return
             if first[0] <= _LARGEST_FIRST_BYTE_OF_MEDIA:
-                self._media(connection)
+                self._media[place_of(first, len(self._media))](connection)
                 return
             # A slow TLS handshake is bounded by its own time limit, and no longer counted here.
             handshake_s = HANDSHAKE_S if self._secure is not None else None
@@ -91,8 +98,24 @@ class FrontDoor:
             if not handed_on:
                 connection.close()
 
+    async def _first(self, connection: socket.socket) -> bytes:
+        """What came first, without taking it: a byte, or the whole first packet of media where it is needed. Empty when
+        the other side closed or said nothing."""
+        try:
+            async with asyncio.timeout(FIRST_BYTE_S):
+                first = await self._first_byte(connection)
+                while first and first[0] <= _LARGEST_FIRST_BYTE_OF_MEDIA and len(self._media) > 1:
+                    first = connection.recv(_LONGEST_FIRST, socket.MSG_PEEK)
+                    if len(first) >= min(2 + int.from_bytes(first[:2], "big"), _LONGEST_FIRST):
+                        break
+                    await asyncio.sleep(PIECES_S)  # it stays readable, so there is nothing else to wait for
+            return first
+        except (TimeoutError, BlockingIOError):
+            return b""
+        finally:
+            self._unsorted -= 1
+
     async def _first_byte(self, connection: socket.socket) -> bytes:
-        """Without taking it; empty when the other side closed or said nothing."""
         readable: asyncio.Future[None] = self._loop.create_future()
 
         def ready() -> None:
@@ -101,14 +124,23 @@ class FrontDoor:
 
         self._loop.add_reader(connection, ready)
         try:
-            async with asyncio.timeout(FIRST_BYTE_S):
-                await readable
+            await readable
             return connection.recv(1, socket.MSG_PEEK)
-        except (TimeoutError, BlockingIOError):
-            return b""
         finally:
             self._loop.remove_reader(connection)
-            self._unsorted -= 1
+
+
+def place_of(first: bytes, places: int) -> int:
+    """Which worker a connection is for, by its first packet (RFC 4571, STUN). 0 where that cannot be told: that worker
+    counts what is no media."""
+    if places == 1 or len(first) < 2:
+        return 0
+    try:
+        ours = stun.parse(first[2 : 2 + int.from_bytes(first[:2], "big")]).username[:1]
+    except PacketError:
+        return 0
+    place = PLACES.find(ours) if ours else 0
+    return place if 0 <= place < places else 0
 
 
 class Handoff:

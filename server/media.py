@@ -100,9 +100,14 @@ class Media(Protocol):
 class MediaClient:
     """One media worker process."""
 
-    def __init__(self, settings: MediaSettings, *, shares_port: bool = False) -> None:
-        """`shares_port`: the server takes HTTP on the same TCP port, and hands connections of media to `handoff`."""
+    def __init__(
+        self, settings: MediaSettings, *, shares_port: bool = False, tcp_port: int = 0, place: str = ""
+    ) -> None:
+        """`shares_port`: the server takes HTTP on the same TCP port, and hands connections of media to the intake.
+        `tcp_port` and `place`: as in `Configure`."""
         self._settings = settings
+        self._tcp_port = tcp_port
+        self._place = place
         self._shares_port = shares_port
         self.listener: MediaListener | None = None
         self._link: Link[AnyAnswer] | None = None
@@ -128,9 +133,9 @@ class MediaClient:
         return self._generation
 
     @property
-    def tcp_intake(self) -> str:
-        """Where connections are handed in that are media's."""
-        return str(self._folder / "tcp")
+    def tcp_intakes(self) -> tuple[str, ...]:
+        """Where connections are handed in that are media's, for each worker."""
+        return (str(self._folder / "tcp"),)
 
     async def run(self) -> None:
         """Start the worker and serve it until it ends.
@@ -191,8 +196,11 @@ class MediaClient:
         settings = self._settings.model_copy(update={"udp_port": self._udp_port})
         intake = str(self._folder / "tcp") if self._shares_port else ""
         link.send(
-            Configure(settings=settings.model_dump(mode="json"), door=str(self._folder / "door"), tcp_intake=intake)
-        )
+            Configure(
+                settings=settings.model_dump(mode="json"), door=str(self._folder / "door"), tcp_intake=intake,
+                tcp_port=self._tcp_port, place=self._place,
+            )
+        )  # fmt: skip
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 message = await link.receive()

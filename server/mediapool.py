@@ -108,6 +108,10 @@ class _Ear:
         self._pool.died(self._index)
 
 
+PLACES = "0123456789abcdef"
+"""By number of the worker: what its ufrags begin with."""
+
+
 class Ready:
     """All workers serve."""
 
@@ -130,9 +134,12 @@ class MediaPool:
         self.workers: list[MediaClient] = []
         for index, port in enumerate(settings.udp_ports):
             changed: dict[str, object] = {"udp_port": port, "workers": 1}
-            if index:
-                changed["tcp"] = False  # the one TCP port leads to the first worker
-            worker = MediaClient(settings.model_copy(update=changed), shares_port=shares_port and index == 0)
+            worker = MediaClient(
+                settings.model_copy(update=changed),
+                shares_port=shares_port,
+                tcp_port=settings.udp_port if shares_port else 0,
+                place=PLACES[index],
+            )
             worker.listener = _Ear(self, index)
             worker.on_keyframe_needed = partial(self._keyframe_needed, index)
             self.workers.append(worker)
@@ -158,8 +165,8 @@ class MediaPool:
         return self.ready.is_set()
 
     @property
-    def tcp_intake(self) -> str:
-        return self.workers[0].tcp_intake
+    def tcp_intakes(self) -> tuple[str, ...]:
+        return tuple(intake for worker in self.workers for intake in worker.tcp_intakes)
 
     @property
     def beat(self) -> Beat | None:

@@ -26,9 +26,9 @@ class Credentials:
     password: str
 
 
-def new_credentials() -> Credentials:
-    """48 and 144 random bits (RFC 8445 5.3 asks for 24 and 128)."""
-    return Credentials(secrets.token_hex(6), secrets.token_hex(18))
+def new_credentials(place: str = "") -> Credentials:
+    """48 and 144 random bits (RFC 8445 5.3 asks for 24 and 128), behind the worker's name where there are several."""
+    return Credentials(place + secrets.token_hex(6), secrets.token_hex(18))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,11 @@ import pytest
 from aiohttp import web
 
 from config.settings import ServerSettings, Settings
+from media.transport import stun
 from media.transport.listening import bind_tcp
 from server import frontdoor, tls
-from server.frontdoor import FrontDoor, media_tcp
+from server.frontdoor import FrontDoor, media_tcp, place_of
+from server.mediapool import PLACES
 
 STUN = b"\x00\x14" + b"\x00\x01\x00\x00" + bytes(16)
 
@@ -47,7 +49,7 @@ async def opened(folder: Path, *, secure: bool) -> AsyncIterator[Open]:
     assert secure == isinstance(context, ssl.SSLContext)
     listener = bind_tcp("127.0.0.1", 0)
     found: list[socket.socket] = []
-    door = FrontDoor(listener, runner.server, context, lambda one: found.append(one.dup()))
+    door = FrontDoor(listener, runner.server, context, [lambda one: found.append(one.dup())])
     door.open()
     try:
         yield Open(listener.getsockname()[1], door, secure, found)
@@ -130,3 +132,35 @@ def test_who_takes_media_by_tcp(http: tuple[str, int], media: tuple[str, int], w
     assert media_tcp(settings) == who
     off = settings.model_copy(update={"media": settings.media.model_copy(update={"tcp": False})})
     assert media_tcp(off) == "off"
+
+
+def first_packet(ufrag: str) -> bytes:
+    request = stun.build(stun.BINDING_REQUEST, bytes(12), [(stun.USERNAME, f"{ufrag}:theirs".encode())], "password")
+    return len(request).to_bytes(2, "big") + request
+
+
+def test_the_first_packet_says_which_worker_a_connection_is_for() -> None:
+    assert [place_of(first_packet(f"{PLACES[index]}abcdef"), 16) for index in range(16)] == list(range(16))
+    assert place_of(first_packet("2abcdef"), 1) == 0
+    assert place_of(first_packet("9abcdef"), 3) == 0
+    for strange in (b"", b"\0", b"\0\x05hello", first_packet("2a")[:-1], first_packet(""), first_packet("x")):
+        assert place_of(strange, 3) == 0
+
+
+async def test_a_first_packet_in_pieces_reaches_its_worker_whole(tmp_path: Path) -> None:
+    async with opened(tmp_path, secure=False) as one:
+        second: list[socket.socket] = []
+        one.door._media = [*one.door._media, lambda each: second.append(each.dup())]
+        packet = first_packet("1abcdef")
+        _, writer = await asyncio.open_connection("127.0.0.1", one.port)
+        for piece in (packet[:1], packet[1:20], packet[20:]):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        async with asyncio.timeout(20):
+            while not second:
+                await asyncio.sleep(0.01)
+        assert second[0].recv(1000) == packet
+        second[0].close()
+        writer.close()
+        assert one.media == []

@@ -114,10 +114,13 @@ async def scene() -> AsyncIterator[Scene]:
     await asyncio.gather(running, return_exceptions=True)
 
 
-def test_each_worker_has_its_own_neighbouring_port_and_the_first_has_tcp() -> None:
+def test_each_worker_has_its_own_neighbouring_port_and_a_name() -> None:
     settings = [worker._settings for worker in MediaPool(MediaSettings(workers=3, udp_port=9000)).workers]
     assert [one.udp_port for one in settings] == [9000, 9001, 9002]
-    assert [one.tcp for one in settings] == [True, False, False]
+    assert [one.tcp for one in settings] == [True, True, True]
+    shared = MediaPool(MediaSettings(workers=3, udp_port=9000), shares_port=True)
+    assert [(one._place, one._tcp_port) for one in shared.workers] == [("0", 9000), ("1", 9000), ("2", 9000)]
+    assert len(set(shared.tcp_intakes)) == 3
     assert MediaSettings(workers=3, udp_port=0).udp_ports == (0, 0, 0)
     with pytest.raises(ValueError, match="no room"):
         MediaSettings(workers=3, udp_port=65_534)
