@@ -61,7 +61,7 @@ def examine(settings: Settings) -> list[Result]:
         _mqtt,
         _clock,
     ]
-    return [*(one(settings) for one in examined), *_phones(settings)]
+    return [*(one(settings) for one in examined), *_main_streams(settings), *_phones(settings)]
 
 
 def examine_running(settings: Settings) -> list[Result]:
@@ -266,6 +266,18 @@ def _model(settings: Settings) -> Result:
     if wish not in ("auto", model.provider):
         state, words = "warn", f"{words}; {wish} is asked for and not usable"
     return Result(state, "vision model", f"{card.name}: {words}; carried out by {model.provider} (installed: {there})")
+
+
+def _main_streams(settings: Settings) -> list[Result]:
+    """Posts and spots that look through a main stream although the camera has a smaller one."""
+    smaller = {(one.site, one.name) for one in settings.cameras if one.sub_url}
+    lookers = [(one.post, one.site, one.camera) for one in settings.analytics.posts]
+    lookers += [(one.spot, one.site, one.camera) for one in settings.analytics.spots]
+    return [
+        Result("warn", "main stream", f"{name} looks through {site}/{camera}: {camera}-sub costs a tenth to decode")
+        for name, site, camera in lookers
+        if (site, camera) in smaller
+    ]
 
 
 def _font(settings: Settings) -> Result:
