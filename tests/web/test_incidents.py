@@ -98,3 +98,13 @@ async def test_a_dispatcher_merges_two_of_the_mine_and_may_end_none(screens: Scr
     await cards.nth(1).locator("select").select_option("i1")
     await expect(cards).to_have_count(1)
     assert screens.server.asked[-1] == ("merge", "i2", {"into": "i1"})
+
+
+async def test_an_incident_of_which_nothing_stands_says_that_it_can_be_closed(screens: Screens) -> None:
+    screens.server.incidents = [incident(1), incident(2, standing=0)]
+    page = await screens.open("supervisor", locale="en-GB")
+    cards = page.locator("[data-incident]")
+    await expect(cards).to_have_count(2)
+    await expect(page.locator("[data-incident] [data-over]")).to_have_text(
+        ["No alert of it stands any more: it can be closed"]
+    )

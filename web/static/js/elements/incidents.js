@@ -107,7 +107,8 @@ class Incidents extends Part {
       <p class="title">${pick(one.title)}</p>
       <p class="facts">
         <span>${t('incident.alerts', { n: one.alerts, standing: one.standing })}</span>
-        <span class="mono">${timer(app.now() - one.opened_at)}</span>
+        <span class="mono" title=${t('incident.age')}>${timer(app.now() - one.opened_at)}</span>
+        ${one.standing ? nothing : html`<span class="badge ok" data-over>${icon('circle-check')} ${t(app.mayClose ? 'incident.over_close' : 'incident.over')}</span>`}
         <span>${Object.keys(one.sources).map((name) => t(`incident.source.${name}`)).join(t('comma'))}</span>
         ${one.zones.length ? html`<span>${icon('map-pin')} ${one.zones.slice(0, 4).map(zoneName).join(t('comma'))}</span>` : nothing}
       </p>
