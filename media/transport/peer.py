@@ -22,6 +22,8 @@ from media.transport.stun import Address
 
 CONNECT_S = 15.0
 """From the remote description to keys."""
+DESCRIBE_S = 60.0
+"""An offer of ours that nobody has answered by then is not going to be answered."""
 DISCONNECTED_S = 8.0
 """Nothing authentic from the peer for this long; browsers check every 2.5 s, other agents every 5 to 6 s."""
 
@@ -53,6 +55,7 @@ class PeerTransport:
         self.state: State = "connecting"
         self.reason = ""
         self.remote: RemoteTransport | None = None
+        self._made_at = now
         self._described_at: float | None = None
         self._connected_before = False
         self.last_heard = now
@@ -126,6 +129,8 @@ class PeerTransport:
             if self.ice.selected is not None:
                 self._send_dtls(self.ice.selected)
         if not self._connected_before:
+            if self._described_at is None and now - self._made_at >= DESCRIBE_S:
+                raise _Timeout("ice_timeout", f"The offer was not answered within {DESCRIBE_S:.0f} s.")
             if self._described_at is not None and now - self._described_at >= CONNECT_S:
                 raise _Timeout("ice_timeout", self._why_not_connected())
         elif not self.ice.has_consent(now):

@@ -13,7 +13,7 @@ from media.transport.dtls import new_identity
 from media.transport.guard import StrangerGuard
 from media.transport.icelite import CONSENT_S, Credentials
 from media.transport.mux import Mux
-from media.transport.peer import CONNECT_S, DISCONNECTED_S, PeerTransport
+from media.transport.peer import CONNECT_S, DESCRIBE_S, DISCONNECTED_S, PeerTransport
 from media.transport.stun import Address
 
 IDENTITY = new_identity(datetime.datetime.now(datetime.UTC))
@@ -68,12 +68,19 @@ def fixture() -> Fixture:
 
 
 def test_a_peer_that_never_connects_is_given_up_after_its_description(fixture: Fixture) -> None:
-    fixture.tick(100)
+    fixture.tick(DESCRIBE_S - 1)
     assert fixture.states == []
-    fixture.transport.describe(REMOTE, now=100)
-    fixture.tick(100 + CONNECT_S - 0.1)
+    fixture.transport.describe(REMOTE, now=DESCRIBE_S - 1)
+    fixture.tick(DESCRIBE_S - 1 + CONNECT_S - 0.1)
     assert fixture.states == []
-    fixture.tick(100 + CONNECT_S)
+    fixture.tick(DESCRIBE_S - 1 + CONNECT_S)
+    assert fixture.states == [("closed", "ice_timeout")]
+
+
+def test_a_peer_that_nobody_describes_is_given_up(fixture: Fixture) -> None:
+    fixture.tick(DESCRIBE_S - 0.1)
+    assert fixture.states == []
+    fixture.tick(DESCRIBE_S)
     assert fixture.states == [("closed", "ice_timeout")]
     assert len(fixture.mux) == 0
     assert len(fixture.forwarder.named("close_peer")) == 1
