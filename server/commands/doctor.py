@@ -133,10 +133,6 @@ def _phones(settings: Settings) -> list[Result]:
     ]
     if phones.tls_port is not None:
         found.append(_port(phones.listen_host, phones.tls_port, socket.SOCK_STREAM, "SIP port with TLS"))
-    if phones.listen_host == "0.0.0.0" and phones.advertise is None:
-        found.append(
-            Result("warn", "phones", "phones.advertise is not set: phones are told 0.0.0.0 and cannot call back")
-        )
     room = (media.rtp_port_max - media.rtp_port_min + 1) // 2
     if room < phones.max_calls:
         words = f"{room} calls fit into the RTP ports, phones.max_calls is {phones.max_calls}"

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from ipaddress import ip_address
 from typing import Any, Literal
 
 import structlog
@@ -31,6 +32,7 @@ from media.phone.messages import (
     Profile,
     Started,
 )
+from media.phone.ports import told as own_address
 from server.conductor import Conductor
 from server.phones import flows, ringing, rules
 from server.phones.callbook import CallBook
@@ -210,8 +212,10 @@ class PhoneService:
         if isinstance(goals, Outcome):
             raise PhoneError("not_allowed", f"The rule {goals.reason} refuses this target.", goals.status)
         if target.startswith("tel:"):
-            domain = self.settings.advertise or self.settings.listen_host
-            self.command(call, Transfer(SipUri(host_of(domain), goals[0].called)))
+            leg = self.legs.get(call)
+            within = self.agent.calls.get(leg.call) if leg is not None else None
+            flow = within.flow if within is not None else Flow("", 0)
+            self.command(call, Transfer(SipUri(self.agent.place.address(flow), goals[0].called)))
         else:
             self.command(call, Transfer(goals[0].uri))
 
@@ -428,7 +432,8 @@ class PhoneService:
         gate = PhoneGate(
             self.settings, registrar, digest, self.phones.secret, self.phones.get, self.rates, self._calls_of
         )
-        place = Place(host, ports)
+        wildcard = ip_address(host).is_unspecified
+        place = Place(host, ports, toward=partial(own_address, host) if wildcard else None)
         agent = UserAgent(place, gate, token, random.random, registrar, self.settings.max_calls)
         await self._remember(agent)
         tls = self._tls() if self._tls is not None and self.settings.tls_port is not None else None

@@ -47,17 +47,23 @@ class Place:
     ports: Mapping[str, int]
     """By transport in upper case."""
     user: str = "lamproom"
+    toward: Callable[[str], str] | None = None
+    """Where `host` is a wildcard: our address on the way to this one."""
+
+    def address(self, flow: Flow) -> str:
+        """Ours, as it stands in a URI."""
+        return host_of(self.host if self.toward is None else self.toward(flow.host))
 
     def via(self, flow: Flow, branch: str) -> str:
         transport = flow.transport
         port = self.ports.get(transport, self.ports.get("UDP", 5060))
-        return f"SIP/2.0/{transport} {host_of(self.host)}:{port};rport;branch={MAGIC}{branch}"
+        return f"SIP/2.0/{transport} {self.address(flow)}:{port};rport;branch={MAGIC}{branch}"
 
     def contact(self, flow: Flow) -> Address:
         transport = flow.transport
         port = self.ports.get(transport, self.ports.get("UDP", 5060))
         parameters = () if transport == "UDP" else (("transport", transport.lower()),)
-        return Address(SipUri(host_of(self.host), self.user, port, parameters))
+        return Address(SipUri(self.address(flow), self.user, port, parameters))
 
 
 @dataclass(slots=True)

@@ -35,7 +35,10 @@ async def test_a_desk_phone_registers_calls_and_is_rung(make: Make, listen: str,
         await until(lambda: not world.service.legs)
         phone.on_call = phone.reject(486)
         assert (await world.service.ring("phone:desk", timeout_s=20)).result == "busy"
-        assert len(phone.of(Incoming)) == 1
+        (rung,) = phone.of(Incoming)
+        (contact,) = rung.request.contacts
+        assert isinstance(contact.uri, SipUri)
+        assert contact.uri.host == ("[::1]" if ":" in host else "127.0.0.1"), "a phone is told an address that it has"
 
 
 async def test_a_number_is_dialled_over_a_trunk_on_ipv6(make: Make) -> None:
