@@ -34,25 +34,30 @@ COMPACT = {
 }
 """One-letter names (RFC 3261 section 7.3.3 and the IANA registry)."""
 
-_LONG = {
-    name.lower(): name
-    for name in (
-        *COMPACT.values(),
-        *("Accept", "Accept-Encoding", "Accept-Language", "Allow", "Authentication-Info", "Authorization", "CSeq"),
-        *("Content-Disposition", "Date", "Expires", "Max-Forwards", "MIME-Version", "Min-Expires", "Min-SE", "Path"),
-        *("Organization", "Priority", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Require", "RAck", "RSeq"),
-        *("Record-Route", "Reply-To", "Require", "Retry-After", "Route", "Server", "Service-Route", "Timestamp"),
-        *("Unsupported", "User-Agent", "Warning", "WWW-Authenticate", "Replaces", "Reason", "Subscription-State"),
-        *("P-Asserted-Identity", "Privacy", "Flow-Timer", "Content-Language", "Call-Info", "Alert-Info", "Error-Info"),
-    )
+_NAMES = (
+    *COMPACT.values(),
+    *("Accept", "Accept-Encoding", "Accept-Language", "Allow", "Authentication-Info", "Authorization", "CSeq"),
+    *("Content-Disposition", "Date", "Expires", "Max-Forwards", "MIME-Version", "Min-Expires", "Min-SE", "Path"),
+    *("Organization", "Priority", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Require", "RAck", "RSeq"),
+    *("Record-Route", "Reply-To", "Require", "Retry-After", "Route", "Server", "Service-Route", "Timestamp"),
+    *("Unsupported", "User-Agent", "Warning", "WWW-Authenticate", "Replaces", "Reason", "Subscription-State"),
+    *("P-Asserted-Identity", "Privacy", "Flow-Timer", "Content-Language", "Call-Info", "Alert-Info", "Error-Info"),
+)
+_KNOWN = {spelling: name for name in _NAMES for spelling in (name, name.lower())} | {
+    spelling: name for letter, name in COMPACT.items() for spelling in (letter, letter.upper())
 }
+"""What a name is usually written as, and its lower case, to the usual spelling."""
 _BREAK = re.compile(r"[\r\n]")
 
 
 def long_name(name: str) -> str:
     """The usual spelling; a name that is not known keeps its own."""
-    lower = name.lower()
-    return COMPACT.get(lower) or _LONG.get(lower) or name
+    return _KNOWN.get(name) or _KNOWN.get(name.lower(), name)
+
+
+def _key(name: str) -> str:
+    """Under which a field is found: its usual spelling, or the lower case of a name that is not known."""
+    return _KNOWN.get(name) or _KNOWN.get(lower := name.lower(), lower)
 
 
 class Headers:
@@ -64,7 +69,7 @@ class Headers:
         self._fields = tuple((long_name(name), value) for name, value in fields)
         self._where: dict[str, list[str]] = {}
         for name, value in self._fields:
-            self._where.setdefault(name.lower(), []).append(value)
+            self._where.setdefault(_key(name), []).append(value)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._fields)
@@ -73,7 +78,7 @@ class Headers:
         return len(self._fields)
 
     def __contains__(self, name: str) -> bool:
-        return long_name(name).lower() in self._where
+        return _key(name) in self._where
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Headers) and self._fields == other._fields
@@ -86,15 +91,15 @@ class Headers:
 
     def lines(self, name: str) -> list[str]:
         """The values as they stand, one for each line."""
-        return list(self._where.get(long_name(name).lower(), ()))
+        return list(self._where.get(_key(name), ()))
 
     def first(self, name: str) -> str | None:
-        found = self._where.get(long_name(name).lower())
+        found = self._where.get(_key(name))
         return found[0] if found else None
 
     def values(self, name: str) -> list[str]:
         """The values of a list, over all lines and commas. Raises MessageError when a quote is not closed."""
-        return [part.strip() for line in self._where.get(long_name(name).lower(), ()) for part in split(line, ",")]
+        return [part.strip() for line in self._where.get(_key(name), ()) for part in split(line, ",")]
 
     def tokens(self, name: str) -> frozenset[str]:
         """A list of option tags, methods or types, in lower case, without parameters and empty places."""
@@ -103,12 +108,11 @@ class Headers:
 
     def with_(self, name: str, value: str) -> "Headers":
         """This value in the place of all old ones."""
-        kept = [(key, old) for key, old in self._fields if key.lower() != long_name(name).lower()]
-        return Headers([*kept, (name, value)])
+        return Headers([*self.without(name), (name, value)])
 
     def without(self, *names: str) -> "Headers":
-        gone = {long_name(name).lower() for name in names}
-        return Headers((key, value) for key, value in self._fields if key.lower() not in gone)
+        gone = {_key(name) for name in names}
+        return Headers((name, value) for name, value in self._fields if _key(name) not in gone)
 
     def added(self, *fields: tuple[str, str]) -> "Headers":
         return Headers([*self._fields, *fields])

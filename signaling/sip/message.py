@@ -88,6 +88,8 @@ REASONS = {
 
 
 _NOWHERE = SipUri("invalid")
+_READ = ("from_", "to", "call_id", "cseq", "contacts")
+"""What a message keeps once it was read."""
 
 
 class CSeq(NamedTuple):
@@ -184,6 +186,14 @@ class Request(_Message):
         """70 where there is none (RFC 2543 had none)."""
         value = self.headers.first("Max-Forwards")
         return 70 if value is None else number(value, 255, "Max-Forwards")
+
+    def stamped(self, via: Via) -> "Request":
+        """With another topmost Via; what was read of the other fields is kept."""
+        values = [str(via), *self.headers.values("Via")[1:]]
+        headers = Headers([*(("Via", value) for value in values), *self.headers.without("Via")])
+        made = replace(self, headers=headers)
+        vars(made).update({name: value for name, value in vars(self).items() if name in _READ}, via=via)
+        return made
 
     def reply(
         self, status: int, *fields: tuple[str, str], tag: str = "", body: bytes = b"", reason: str = ""
@@ -294,7 +304,7 @@ def _check(message: Message) -> None:
     vias = headers.values("Via")
     if len(vias) > MAX_VIAS:
         raise MessageError(f"There are more than {MAX_VIAS} Vias.", 483)
-    for via in vias:
+    for via in vias[1:]:
         parse_via(via)
     _ = message.via, message.from_, message.to, message.call_id, message.contacts
     cseq = message.cseq

@@ -97,8 +97,7 @@ Effect: TypeAlias = Send | Received | Answered | Canceled | TimedOut
 
 def stamped(request: Request, flow: Flow) -> Request:
     """With `received` and `rport` in the topmost Via (18.2.1)."""
-    via = request.via.received_from(flow.host, flow.port)
-    return replace(request, headers=_with_top_via(request.headers, str(via)))
+    return request.stamped(request.via.received_from(flow.host, flow.port))
 
 
 def answer_flow(request: Request, flow: Flow) -> Flow:
@@ -352,9 +351,3 @@ def _client_effects(action: Action, key: Key, client: _Client, response: Respons
     if response is not None and action in (Action.DELIVER, Action.ACK_AND_DELIVER):
         effects.append(Answered(key, response))
     return effects
-
-
-def _with_top_via(headers: Headers, via: str) -> Headers:
-    """The first value of the first Via replaced, the others in their places."""
-    values = [via, *headers.values("Via")[1:]]
-    return Headers([*(("Via", value) for value in values), *headers.without("Via")])

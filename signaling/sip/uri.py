@@ -18,6 +18,8 @@ _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._\-]*[A-Za-z0-9.])?")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+\-.]*")
 _OPAQUE = re.compile(r"[!-;=?-~]+")
 """Visible ASCII without `<` and `>`."""
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _THREE_COLONS = re.compile(r"\[[0-9A-Fa-f:]{0,30}:::[0-9]{1,3}(?:\.[0-9]{1,3}){3}\]")
 _MUST_MATCH = {"user", "ttl", "method", "maddr", "transport"}
 """Parameters that count in a comparison even when only one side has them (19.1.4)."""
@@ -90,11 +92,8 @@ def parse_host(text: str) -> str:
         return text
     if not _HOST.fullmatch(text) or ".." in text or len(text) > 253:
         raise MessageError("A host name is malformed.")
-    if text.count(".") == 3 and text.replace(".", "").isdigit():
-        try:
-            ipaddress.IPv4Address(text)
-        except ValueError as problem:
-            raise MessageError("An IPv4 address is malformed.") from problem
+    if text[-1].isdigit() and text.count(".") == 3 and text.replace(".", "").isdigit() and not _IPV4.fullmatch(text):
+        raise MessageError("An IPv4 address is malformed.")
     return text
 
 

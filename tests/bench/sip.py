@@ -1,10 +1,12 @@
 """What SIP costs on this machine: single messages, registrations, hostile messages, and whole calls.
 
-    python tests/bench/sip.py [--messages 5000] [--rate 200] [--seconds 60] [--json]
+    python tests/bench/sip.py [--messages 5000] [--rate 200] [--seconds 60] [--legs 100] [--json]
 
 Messages are measured in one thread without sockets. Calls are made by Debian's sipp over UDP on loopback against a
 process of ours on one core: the user agent and its socket, which rings and answers each with a description (INVITE,
-100, 180, 200, ACK, BYE, 200), without store, rules and media. `--seconds 0` leaves them out. `--json` prints
+100, 180, 200, ACK, BYE, 200), without store, rules and media. A fiftieth more than `--rate` is offered, so that sipp's
+own beginning and end do not count. `--seconds 0` leaves them out. `--legs` is how many G.711 calls are mixed in a tenth
+as many rooms, without a clock, in processor time (as `tests.bench.phones`); 0 leaves them out. `--json` prints
 {run, figures, goals}.
 """
 
@@ -37,6 +39,7 @@ from signaling.sip.message import Request, parse
 from signaling.sip.registrar import Registrar
 from signaling.sip.transactionlayer import Flow, Received, TransactionLayer
 from signaling.sip.useragent import UserAgent
+from tests.bench.phones import ticked
 from tests.fakes.siphostile import hostile
 from tests.fakes.sipmessages import request
 from tests.fakes.sipp import recv, scenario, send
@@ -45,8 +48,11 @@ GOALS: dict[str, tuple[float, str]] = {
     "hostile_32k_worst_ms": (20, "ms"),
     "register_us": (5000, "us"),
     "calls_failed": (0, "calls"),
+    "calls_core_share": (1.0, "cores"),
+    "legs_mixed_cores": (1.0, "cores"),
 }
 """At most. No datagram may hold up the others; 6,800 devices in five minutes below a fifth of one core."""
+OFFERED = 1.02
 FLOW = Flow("192.0.2.7", 5060)
 SDP = b"v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8 101\r\n"
 
@@ -178,10 +184,11 @@ def calls(rate: int, seconds: int) -> dict[str, float]:
             file = Path(folder) / "calls.xml"
             file.write_text(SCENARIO)
             before, began = cpu_s(server.pid), time.monotonic()
+            offered = round(rate * OFFERED)
             sipp = [
                 "sipp", f"127.0.0.1:{port}", "-sf", str(file), "-s", "1", "-i", "127.0.0.1", "-t", "u1", "-r",
-                str(rate),
-                "-m", str(rate * seconds), "-l", "5000", "-nostdin", "-timeout", str(seconds * 3 + 60),
+                str(offered),
+                "-m", str(offered * seconds), "-l", "5000", "-nostdin", "-timeout", str(seconds * 3 + 60),
                 "-trace_stat", "-stf", str(Path(folder) / "stat"), "-fd", "1",
             ]  # fmt: skip
             others = sorted(os.sched_getaffinity(0) - {0}) or [0]
@@ -195,7 +202,7 @@ def calls(rate: int, seconds: int) -> dict[str, float]:
             total = dict(zip(names, last, strict=False))
         good, failed = float(total["SuccessfulCall(C)"]), float(total["FailedCall(C)"])
         return {
-            "calls": good + failed, "calls_failed": failed + rate * seconds - good - failed,
+            "calls": good + failed, "calls_cpu_seconds": used, "calls_failed": offered * seconds - good,
             "calls_per_s": good / took, "retransmissions": float(total["Retransmissions(C)"]),
             "call_us": used / max(1.0, good) * 1e6, "calls_core_share": used / took,
         }  # fmt: skip
@@ -213,8 +220,7 @@ def goals(figures: dict[str, float], rate: int) -> list[dict[str, object]]:
     if "calls_per_s" in figures:
         value = figures["calls_per_s"]
         found.append(
-            {"name": "calls_per_s", "value": value, "unit": "1/s", "goal": f"at least {rate} (less 2 %)",
-             "ok": value >= 0.98 * rate}
+            {"name": "calls_per_s", "value": value, "unit": "1/s", "goal": f"at least {rate}", "ok": value >= rate}
         )  # fmt: skip
     return found
 
@@ -224,6 +230,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=5000)
     parser.add_argument("--rate", type=int, default=200, help="calls a second")
     parser.add_argument("--seconds", type=int, default=60, help="0 = no calls")
+    parser.add_argument("--legs", type=int, default=100, help="calls that are mixed; 0 = none")
     parser.add_argument("--answer", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -243,7 +250,10 @@ def main() -> None:
     }
     if options.seconds and shutil.which("sipp") is not None:
         figures |= calls(options.rate, options.seconds)
+    if options.legs:
+        figures["legs_mixed_cores"] = asyncio.run(ticked(options.legs, max(1, options.legs // 10)))
     run = {
+        "legs": options.legs,
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
