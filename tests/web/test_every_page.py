@@ -57,7 +57,7 @@ async def prepare(server: DevServer) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def checkers() -> None:
-    if not install.is_ready():
+    if not install.is_ready(install.HERE):
         pytest.skip("axe-core is not installed: python -m tests.web.checkers.install")
 
 

@@ -93,3 +93,16 @@ async def test_a_house_without_consultations_says_so_once(screens: Screens) -> N
     await expect(page.get_by_text("There are no consultations.")).to_have_count(1)
     await expect(page.get_by_text("After a consultation")).to_be_visible()
     await expect(page.locator(".topbar .who")).to_contain_text("王建国")
+
+
+@pytest.mark.parametrize("path", ["/review", "/plan", "/muster"])
+async def test_paper_is_white_shows_all_and_has_nothing_to_press(screens: Screens, path: str) -> None:
+    await recorded(screens)
+    screens.server.mine.begin()
+    page = await screens.open("dispatcher", path, locale="en-GB")
+    await expect(page.locator(".panel, .map .zone").first).to_be_visible(timeout=20_000)
+    await page.emulate_media(media="print")
+    await expect(page.locator("button:visible, select:visible, .light:visible")).to_have_count(0)
+    assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    cut = "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollHeight > one.clientHeight + 1).length"
+    assert await page.evaluate(cut) == 0

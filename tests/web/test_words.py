@@ -71,3 +71,13 @@ def test_tables_are_plain_json_objects_of_text() -> None:
     for path in (STATIC / "i18n").glob("*.json"):
         table = json.loads(path.read_text("utf-8"))
         assert all(isinstance(value, str) for value in table.values())
+
+
+def test_every_rule_has_a_name() -> None:
+    text = (STATIC.parents[1] / "docs" / "rules.md").read_text("utf-8")
+    cells = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+)", text, re.MULTILINE)
+    rules = {name for cell in cells for name in re.findall(r"`([a-z_]+)`", cell)}
+    assert "main_fan_stop" in rules
+    assert len(rules) > 15
+    for language in ("zh", "en"):
+        assert not {name for name in rules if f"rule.{name}" not in words(language)}

@@ -104,7 +104,7 @@ class AlertCard extends Part {
     const facts = Object.entries({ ...given, ...explain }).filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value));
     if (!facts.length) return nothing;
     return html`${this.#evidenceOf(given.evidence)}<dl class="explain">${facts.slice(0, 12).map(
-      ([key, value]) => html`<dt>${has(`explain.${key}`) ? t(`explain.${key}`) : key}</dt><dd class="mono">${this.#fact(key, value)}</dd>`,
+      ([key, value]) => html`<dt>${has(`explain.${key}`) ? t(`explain.${key}`) : has(`quantity.${key}`) ? t(`quantity.${key}`) : key}</dt><dd class="mono">${this.#fact(key, value)}</dd>`,
     )}</dl>`;
   }
 

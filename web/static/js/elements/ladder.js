@@ -47,7 +47,7 @@ class Ladder extends Part {
     event.preventDefault();
     const number = String(new FormData(/** @type {HTMLFormElement} */ (event.target)).get('number') ?? '').replace(/[ -]/g, '');
     try {
-      await api.ringPhone(String(app.session.value), number ? `tel:${number}` : `site:${app.me.site}`);
+      await api.ringPhones(String(app.session.value), { targets: [number ? `tel:${number}` : `site:${app.me.site}`], mode: 'sequential', timeout_s: null });
       this.rang = number || app.siteName(app.me.site);
       this.requestUpdate();
     } catch (error) {

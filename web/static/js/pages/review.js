@@ -15,6 +15,8 @@ import '../elements/topbar.js';
 import '../elements/toasts.js';
 
 const MAX_ENTRIES = 5000;
+/** Mines that are looked at for one with consultations. */
+const MOST_LOOKED_AT = 12;
 /** Lengths of a stretch of time that is looked at without a consultation, minutes. */
 const STRETCH_MIN = [10, 30, 60, 240];
 
@@ -61,6 +63,9 @@ class Review extends Part {
       else if (asked.has('start')) await this.#stretch(asked.get('site') || app.me.site, Number(asked.get('start')), Number(asked.get('end')));
       const below = app.below(app.me.site).filter((one) => one.level === 'mine');
       await this.#list(asked.get('site') || this.chosen?.session.site || (below[0]?.site ?? app.me.site));
+      // Nothing asked for: the first of the mines below where there is something.
+      const others = asked.has('site') || this.chosen ? [] : below.slice(1, MOST_LOOKED_AT);
+      for (const one of others) if (!this.list.length) await this.#list(one.site);
       if (!session && !this.chosen && this.list.length) await this.#choose(this.list[0].session);
     } catch (error) {
       app.report(error);
