@@ -463,7 +463,7 @@ class PhoneMedia:
     async def _publish(self, joined: _Joined) -> None:
         """Its sound as a track of the room."""
         joined.ssrc = joined.ssrc or secrets.randbits(32) | 1
-        joined.video_ssrc = _another(joined.ssrc) if self._may_show(joined) else 0
+        video_ssrc = _another(joined.ssrc) if self._may_show(joined) else 0
         tracks = [
             PlainTrack(
                 mid=MID, kind="audio", codec="opus", clock_rate=48000, channels=2, payload_type=111, ssrc=joined.ssrc,
@@ -471,13 +471,14 @@ class PhoneMedia:
             )
         ]  # fmt: skip
         publications = {MID: Publication(source="microphone", name=joined.name, rooms=(joined.room,))}
-        if joined.video_ssrc:
-            tracks.append(self._pictures(joined))
+        if video_ssrc:
+            tracks.append(self._pictures(joined, video_ssrc))
             publications[VIDEO_MID] = Publication(source="camera", name=joined.name, rooms=(joined.room,))
         door = await self._streams.publish_plain(joined.client, tuple(tracks), publications, asks=True)
         if self._joined.get(joined.leg) is not joined:
             await self._unpublish(joined)
             return
+        joined.video_ssrc = video_ssrc
         joined.track = next((each.track for each in joined.client.tracks.values() if each.kind == "audio"), "")
         await self._request(
             Join(
@@ -493,11 +494,11 @@ class PhoneMedia:
             agreed is not None and agreed.receives and membership is not None and "camera" in membership.grant.sources
         )
 
-    def _pictures(self, joined: _Joined) -> PlainTrack:
+    def _pictures(self, joined: _Joined, ssrc: int) -> PlainTrack:
         profile = ("profile-level-id", self._video[joined.leg].profile_level_id)
         return PlainTrack(
             mid=VIDEO_MID, kind="video", codec="H264", clock_rate=90000, channels=1, payload_type=VIDEO_PAYLOAD_TYPE,
-            ssrc=joined.video_ssrc, parameters=(profile, ("packetization-mode", "1"), ("level-asymmetry-allowed", "1")),
+            ssrc=ssrc, parameters=(profile, ("packetization-mode", "1"), ("level-asymmetry-allowed", "1")),
         )  # fmt: skip
 
     async def _unpublish(self, joined: _Joined) -> None:

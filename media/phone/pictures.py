@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from media import rtp
 from media.errors import RtpError
-from media.packetize import h264_payloads, nal_type, split_annex_b
+from media.keyframes import STAP_A
+from media.packetize import MAX_PAYLOAD_BYTES, h264_payloads, nal_type, split_annex_b
 from media.phone.videodescription import CLOCK_RATE
 from media.tap import AccessUnit
 
@@ -27,23 +28,37 @@ class Relay:
         self.payload_type = payload_type
         self._theirs: int | None = None
         self._shift = 0
+        self._split = False
         self._last = secrets.randbits(15)
 
-    def packet(self, packet: bytes) -> bytes | None:
-        """None for one that is no RTP. A sender that began anew goes on in the same count."""
+    def packets(self, packet: bytes) -> list[bytes]:
+        """None for one that is no RTP. A sender that began anew goes on in the same count. A unit too large for the
+        door (packetization mode 0 has no other way) goes in pieces, and what comes later is counted on from there."""
         try:
             start, end = rtp.payload_range(packet)
         except RtpError:
-            return None
+            return []
         _, second, sequence, timestamp, ssrc = rtp.HEADER.unpack_from(packet)
         if ssrc != self._theirs:
             self._theirs = ssrc
             self._shift = self._last + 1 - sequence & 0xFFFF
         number = sequence + self._shift & 0xFFFF
-        if number - self._last & 0xFFFF < 0x8000:
-            self._last = number
-        header = rtp.HEADER.pack(0x80, second & 0x80 | self.payload_type, number, timestamp, self.ssrc)
-        return header + packet[start:end]
+        late = number - self._last & 0xFFFF >= 0x8000
+        payload = packet[start:end]
+        whole = len(payload) <= MAX_PAYLOAD_BYTES or not 0 < nal_type(payload) < STAP_A
+        if late and (self._split or not whole):
+            return []  # its number is another packet's by now
+        pieces = [payload] if whole else list(h264_payloads([payload]))
+        made = []
+        for index, piece in enumerate(pieces):
+            marker = second & 0x80 if index == len(pieces) - 1 else 0
+            header = rtp.HEADER.pack(0x80, marker | self.payload_type, number + index & 0xFFFF, timestamp, self.ssrc)
+            made.append(header + piece)
+        if pieces and not late:
+            self._last = number + len(pieces) - 1 & 0xFFFF
+            self._shift = self._shift + len(pieces) - 1 & 0xFFFF
+            self._split = self._split or len(pieces) > 1
+        return made
 
 
 class Show:

@@ -77,16 +77,18 @@ def take(pool: PortPool, host: str) -> PortPair:
     raise NoPort(f"{TRIES} ports of the range are used by other programs.")
 
 
-def receive(opened: socket.socket, most: int) -> list[Datagram]:
-    """What the socket holds, up to a bound."""
+def receive(opened: socket.socket, most: int, size: int = MAX_PACKET_BYTES) -> list[Datagram]:
+    """What the socket holds, up to a bound. What is larger than `size` is dropped."""
     taken: list[Datagram] = []
     for _ in range(most):
         try:
-            data, ancillary, _, address = opened.recvmsg(MAX_PACKET_BYTES, socket.CMSG_SPACE(_TIMESPEC.size))
+            data, ancillary, flags, address = opened.recvmsg(size, socket.CMSG_SPACE(_TIMESPEC.size))
         except BlockingIOError:
             break
         except OSError:
             continue  # an ICMP error of something we sent
+        if flags & socket.MSG_TRUNC:
+            continue
         taken.append(Datagram(data, (address[0].removeprefix(MAPPED), address[1]), _arrival(ancillary)))
     return taken
 

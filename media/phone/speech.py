@@ -104,8 +104,8 @@ def folder_of(cache: Path) -> Path:
 
 
 def render(cache: Path, budget_s: float = BUDGET_S) -> Path | None:
-    """Speak what is not in the cache yet; the folder with `{language}/{name}.wav`. None: nothing can be kept there, or
-    the machine cannot speak and never did. Blocks."""
+    """Speak what is not in the cache yet, and take out what other versions left; the folder with
+    `{language}/{name}.wav`. None: nothing can be kept there, or the machine cannot speak and never did. Blocks."""
     folder, deadline = folder_of(cache), time.monotonic() + budget_s
     if not available():
         return folder if folder.is_dir() else None
@@ -121,6 +121,9 @@ def render(cache: Path, budget_s: float = BUDGET_S) -> Path | None:
                     log.warning("Prompts are not all spoken yet: the machine is too busy.")
                     return folder
                 _write(path, spoken(words.said(language), language))  # type: ignore[arg-type]
+        for other in cache.iterdir():
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
     except (OSError, subprocess.SubprocessError, ValueError, EOFError, wave.Error) as error:
         log.warning("Prompts are signals, %s did not speak them: %s", PROGRAM, error)
         return folder if folder.is_dir() else None

@@ -15,6 +15,7 @@ from tests.fakes.instance import free_port
 from tests.fakes.sound import tone
 
 MODULES = "g711 g722 opus aufile alsa srtp sndfile".split()
+STARTS = 5
 RATES = {"pcma": 8000, "pcmu": 8000, "g722": 16000, "opus": 48000}
 
 
@@ -30,14 +31,17 @@ class Baresip:
         self._news = asyncio.Event()
         self._writer: asyncio.StreamWriter | None = None
 
-    async def connect(self, port: int) -> "asyncio.Task[None]":
+    async def connect(self, port: int, process: asyncio.subprocess.Process) -> "asyncio.Task[None] | None":
+        """None: it has ended."""
         async with asyncio.timeout(30):
-            while True:
+            while process.returncode is None:
                 try:
                     reader, self._writer = await asyncio.open_connection("127.0.0.1", port)
                     break
                 except OSError:
                     await asyncio.sleep(0.1)
+            else:
+                return None
         return asyncio.create_task(self._read(reader))
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
@@ -99,7 +103,7 @@ def _configure(
     answers: bool,
 ) -> None:
     """`account`: user, secret, domain, server (host:port)."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     name = codec.split("/")[0]
     rate, channels = RATES[name], 2 if name == "opus" else 1
     sound = np.repeat(np.rint(tone(440, 30.0, rate)).astype("<i2"), channels)
@@ -108,7 +112,7 @@ def _configure(
         file.setsampwidth(2)
         file.setframerate(rate)
         file.writeframes(sound.tobytes())
-    (folder / "rec").mkdir()
+    (folder / "rec").mkdir(exist_ok=True)
     lines = [
         "poll_method epoll", f"sip_listen 127.0.0.1:{free_port()}", "net_interface 127.0.0.1", "rtp_ports 30000-34000",
         "audio_player alsa,null", f"audio_source aufile,{folder / 'tone.wav'}", "audio_alert alsa,null",
@@ -138,28 +142,31 @@ async def baresip(
     answers: bool = False,
 ) -> AsyncIterator[Baresip]:  # fmt: skip
     """Registered, until the block ends. `answers`: it picks up by itself."""
-    control = free_port()
-    _configure(folder, codec, transport, encryption, account, control, answers)
     name = codec.split("/")[0]
     made = Baresip(folder, RATES[name], 2 if name == "opus" else 1)
-    with made.log.open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            "baresip", "-f", str(folder), "-4", stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
-        )
-        reading = None
-        try:
-            reading = await made.connect(control)
-            await made.logged("200 OK ()")
-            yield made
-        finally:
-            if reading is not None:
-                reading.cancel()
-                if made._writer is not None:
-                    made._writer.close()
+    for _ in range(STARTS):  # it ends at once where somebody took one of its ports meanwhile
+        control = free_port()
+        _configure(folder, codec, transport, encryption, account, control, answers)
+        with made.log.open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                "baresip", "-f", str(folder), "-4", stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        if (reading := await made.connect(control, process)) is not None:
+            break
+    else:
+        raise AssertionError(f"it does not start: {made.log.read_text(errors='replace')[-3000:]}")
+    try:
+        await made.logged("200 OK ()")
+        yield made
+    finally:
+        reading.cancel()
+        if made._writer is not None:
+            made._writer.close()
+        if process.returncode is None:
             process.terminate()
-            try:
-                async with asyncio.timeout(5):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
+        try:
+            async with asyncio.timeout(5):
                 await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()

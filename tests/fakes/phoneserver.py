@@ -75,7 +75,7 @@ async def phone_server(folder: Path, **phone_media: object) -> AsyncIterator[Pho
         parts.media.on_keyframe_needed = phones.keyframe_needed
         task = asyncio.create_task(phones.run())
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 await phones.ready.wait()
                 await parts.media.ready.wait()
             yield PhoneServer(server.url, parts, phones)
@@ -100,7 +100,7 @@ async def sip_server(folder: Path, prompts: Path | None = None, **phones: object
     )
     async with running(settings) as server:
         parts = server.parts
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await parts.phone_media.ready.wait()
             await parts.media.ready.wait()
             while parts.phones.endpoint is None:

@@ -15,7 +15,7 @@ from tests.fakes.phoneserver import PhoneServer, sip_server
 from tests.fakes.sound import dominant, level, tone
 from tests.fakes.voicepage import RATE, VoicePage
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.peer, pytest.mark.timeout(400)]
 
 FROM_PHONE, FROM_PAGE = 440.0, 1000.0
 PHONE_LEVEL, PAGE_LEVEL = level(tone(FROM_PHONE, 1, 8000)), -15.05

@@ -17,7 +17,7 @@ from tests.fakes.softphone import Softphone, softphone, until
 from tests.fakes.videophone import HEIGHT, WIDTH, VideoPhone
 from tests.fakes.voicepage import VoicePage
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.peer, pytest.mark.timeout(400)]
 
 
 @contextlib.asynccontextmanager
@@ -26,7 +26,7 @@ async def calling(
 ) -> AsyncIterator[str]:  # fmt: skip
     """In the consultation; gives the call."""
     call = desk.dial("0", offer=telephone.sdp(further=camera.lines()).encode())
-    await until(lambda: [one for one in desk.of(Answered) if one.call == call], 30)
+    await until(lambda: [one for one in desk.of(Answered) if one.call == call], 60)
     answer = next(one for one in desk.of(Answered) if one.call == call).answer.decode()
     telephone.take(answer)
     found = re.search(r"m=video (\d+) RTP/AVP (\d+)", answer)
@@ -47,7 +47,7 @@ async def calling(
 
 async def picture_of(server: PhoneServer, room: str) -> str:
     """The phone's picture, once it is a live track of the room."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             for client, own in server.parts.conductor.tracks_in(room):
                 if client.kind == "phone" and own.kind == "video" and own.state == "live":
@@ -58,7 +58,7 @@ async def picture_of(server: PhoneServer, room: str) -> str:
 async def seen(page: VoicePage, more: int) -> None:
     """So many further pictures of the phone, decoded by the browser."""
     begun = (await page.pictures())[0]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (found := await page.pictures())[0] < begun + more:
             await asyncio.sleep(0.1)
     assert found[1] == WIDTH
@@ -86,8 +86,8 @@ async def test_pictures_of_a_phone_and_of_pages_arrive_both_ways(tmp_path: Path)
                         await page.watch(await picture_of(server, room))
                         await seen(page, 20)
                         assert camera.asked, "a browser that begins to watch needs a whole picture"
-                        await until(lambda camera=camera: len(camera.decoded) >= 20, 30)  # type: ignore[misc]
+                        await until(lambda camera=camera: len(camera.decoded) >= 20, 60)  # type: ignore[misc]
                         assert set(camera.decoded) <= {(WIDTH, HEIGHT), (WIDTH // 2, HEIGHT // 2)}
                         again = len(camera.decoded)
                         camera.ask()
-                        await until(lambda camera=camera, again=again: len(camera.decoded) >= again + 20, 30)  # type: ignore[misc]
+                        await until(lambda camera=camera, again=again: len(camera.decoded) >= again + 20, 60)  # type: ignore[misc]

@@ -28,14 +28,29 @@ def test_a_phones_packets_get_numbers_of_ours_and_keep_their_order() -> None:
     made = []
     for sequence, ssrc in ((65534, 1), (65535, 1), (0, 1), (2, 1), (1, 1), (500, 2), (501, 2)):
         packet = rtp.pack(b"\x41abc", payload_type=99, sequence=sequence, timestamp=90, ssrc=ssrc, marker=True)
-        found = relay.packet(packet)
-        assert found is not None
+        (found,) = relay.packets(packet)
         made.append(HEADER.unpack_from(found))
         assert found[12:] == b"\x41abc"
     first = made[0][2]
     assert [one[2] - first & 0xFFFF for one in made] == [0, 1, 2, 4, 3, 5, 6]
     assert {(one[1], one[3], one[4]) for one in made} == {(0x80 | 102, 90, 7)}
-    assert relay.packet(b"\x80short") is None
+    assert relay.packets(b"\x80short") == []
+
+
+def test_a_unit_too_large_for_the_door_goes_in_pieces_and_the_count_goes_on() -> None:
+    relay = Relay(7, 102)
+
+    def handed(sequence: int, payload: bytes) -> list[bytes]:
+        packet = rtp.pack(payload, payload_type=99, sequence=sequence, timestamp=90, ssrc=1, marker=True)
+        return relay.packets(packet)
+
+    made = [packet for number, payload in ((10, SLICE), (11, IDR), (12, SLICE)) for packet in handed(number, payload)]
+    first = HEADER.unpack_from(made[0])[2]
+    assert [HEADER.unpack_from(one)[2] - first & 0xFFFF for one in made] == list(range(6))
+    assert [one[1] >> 7 for one in made] == [1, 0, 0, 0, 1, 1]
+    assert [nal_type(one[12:]) for one in made] == [1, 28, 28, 28, 28, 1]
+    assert b"".join(one[14:] for one in made[1:5]) == IDR[1:]
+    assert handed(9, SLICE) == [], "a late one would take the number of another"
 
 
 def test_nothing_is_shown_before_a_key_frame() -> None:
