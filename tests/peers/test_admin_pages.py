@@ -134,7 +134,7 @@ async def test_pages_fit_every_screen_in_both_languages(room: Office, look: dict
         await expect(page.locator("main.admin .panel").first).to_be_visible()
         await expect(page.locator(".admin-nav a[aria-current=page]")).to_have_attribute("href", path)
         await room.sound(page)
-        if install.is_ready():
+        if install.is_ready() and look["locale"] == "zh-CN":  # what axe finds is the same in both languages
             assert await stumbling_blocks(page, str(look["color_scheme"]), "contrast") == []
 
 

@@ -253,6 +253,10 @@ export const api = {
   changeSettings: (wanted) => call('POST', '/api/settings', wanted),
   /** @param {string} site @returns {Promise<{items: any[], writable: boolean}>} */
   cameraSettings: (site) => call('GET', `/api/cameras/settings${query({ site })}`),
+  /** Cameras that answer in the network; a search lasts some seconds. @param {string} site @returns {Promise<any[]>} */
+  discoverCameras: async (site) => items(await call('POST', '/api/cameras/discover', { site }, {}, LOOK_TIMEOUT_MS)),
+  /** A camera's streams, by ONVIF. @param {{site: string, address: string, user: string, password: string}} wanted */
+  askCamera: (wanted) => call('POST', '/api/cameras/probe', wanted, {}, LOOK_TIMEOUT_MS),
   /** A look at a camera lasts some seconds. @param {{site: string, url: string, transport: string}} wanted */
   probeCamera: (wanted) => call('POST', '/api/cameras/look', wanted, {}, LOOK_TIMEOUT_MS),
   /** @param {object} camera */

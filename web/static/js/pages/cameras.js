@@ -25,7 +25,7 @@ const fresh = () => ({ maker: 'hikvision', host: '', port: '554', channel: '1', 
 
 class CamerasPage extends AdminPage {
   static properties = {
-    ...AdminPage.properties, items: { state: true }, writable: { state: true }, step: { state: true }, camera: { state: true }, main: { state: true }, sub: { state: true }, looking: { state: true }, problem: { state: true }, restart: { state: true }, useSub: { state: true },
+    ...AdminPage.properties, items: { state: true }, writable: { state: true }, step: { state: true }, camera: { state: true }, main: { state: true }, sub: { state: true }, looking: { state: true }, problem: { state: true }, restart: { state: true }, useSub: { state: true }, found: { state: true }, searching: { state: true },
   };
   page = 'cameras';
   verb = 'configure';
@@ -47,6 +47,9 @@ class CamerasPage extends AdminPage {
     this.problem = '';
     this.restart = false;
     this.useSub = true;
+    /** Cameras that answered a search of the network. @type {Body[] | null} */
+    this.found = null;
+    this.searching = false;
   }
 
   watches() {
@@ -108,7 +111,7 @@ class CamerasPage extends AdminPage {
   /** @param {Body} known */
   #begin(known) {
     this.camera = { ...fresh(), site: mines()[0]?.site ?? app.me.site, ...known, ...(known.url ? { maker: 'own', own_url: known.url, own_sub: known.sub_url ?? '' } : {}) };
-    this.main = this.sub = null;
+    this.main = this.sub = this.found = null;
     this.#go(0);
   }
 
@@ -132,27 +135,68 @@ class CamerasPage extends AdminPage {
   #address() {
     const camera = this.camera;
     const own = camera.maker === 'own';
-    return html`<form class="fields columns" @submit=${this.#addressed}>
-      <label>${t('cams.maker')} <select name="maker" @change=${(/** @type {Event} */ event) => (this.camera = { ...camera, maker: /** @type {HTMLSelectElement} */ (event.target).value })}>${[...Object.keys(MAKERS), 'own'].map((one) => html`<option value=${one} ?selected=${one === camera.maker}>${t(`cams.maker.${one}`)}</option>`)}</select></label>
+    return html`<div class="search-line"><button type="button" ?disabled=${this.searching} @click=${this.#search}>${icon('search')} ${this.searching ? t('cams.searching') : t('cams.search')}</button>
+        <span role="status">${this.found && !this.found.length ? t('cams.none_found') : nothing}</span>
+        ${this.found?.map((one) => html`<button type="button" class="small" data-found=${one.addresses[0]} aria-pressed=${camera.host === one.addresses[0]} @click=${() => (this.camera = { ...camera, maker: 'onvif', host: one.addresses[0] })}><span class="mono">${one.addresses[0]}</span> ${one.name} <span class="faint">${one.hardware}</span></button>`)}</div>
+      <form class="fields columns" @submit=${this.#addressed}>
+      <label>${t('cams.maker')} <select name="maker" @change=${(/** @type {Event} */ event) => (this.camera = { ...camera, maker: /** @type {HTMLSelectElement} */ (event.target).value })}>${[...Object.keys(MAKERS), 'onvif', 'own'].map((one) => html`<option value=${one} ?selected=${one === camera.maker}>${t(`cams.maker.${one}`)}</option>`)}</select></label>
       ${own
         ? html`<label class="wide">${t('cams.own_url')} <input name="own_url" required pattern="rtsps?://.+" maxlength="1024" placeholder="rtsp://10.20.1.31/stream1" autocomplete="off" spellcheck="false" .value=${camera.own_url} /></label>
             <label class="wide">${t('cams.own_sub')} <input name="own_sub" pattern="rtsps?://.+" maxlength="1024" autocomplete="off" spellcheck="false" .value=${camera.own_sub} /></label>`
-        : html`<label>${t('cams.host')} <input name="host" required maxlength="253" pattern="[^\\s/@:]+" placeholder="10.20.1.31" autocomplete="off" spellcheck="false" .value=${camera.host} /></label>
-            <label>${t('cams.port')} <input name="port" type="number" min="1" max="65535" required .value=${camera.port} /></label>
-            ${MAKERS[camera.maker][0].includes('{n}') ? html`<label>${t('cams.channel')} <input name="channel" type="number" min="1" max="999" required .value=${camera.channel} /></label>` : nothing}`}
+        : html`<label>${t('cams.host')} <input name="host" required maxlength="253" pattern="[^\\s\\/@:]+" placeholder="10.20.1.31" autocomplete="off" spellcheck="false" .value=${camera.host} /></label>
+            <label ?hidden=${camera.maker === 'onvif'}>${t('cams.port')} <input name="port" type="number" min="1" max="65535" required .value=${camera.port} /></label>
+            ${MAKERS[camera.maker]?.[0].includes('{n}') ? html`<label>${t('cams.channel')} <input name="channel" type="number" min="1" max="999" required .value=${camera.channel} /></label>` : nothing}`}
       <label>${t('cams.user')} <input name="user" maxlength="100" autocomplete="off" spellcheck="false" .value=${camera.user} /></label>
       <label>${t('cams.password')} <input name="password" type="password" maxlength="200" autocomplete="new-password" .value=${camera.password} /></label>
       <label>${t('cams.transport')} <select name="transport"><option value="tcp" ?selected=${camera.transport === 'tcp'}>TCP</option><option value="udp" ?selected=${camera.transport === 'udp'}>UDP</option></select></label>
       <p class="hint wide">${t('cams.address_hint')}</p>
-      <div class="acts wide"><button class="primary" type="submit">${t('cams.look')}</button></div></form>`;
+      <div class="acts wide"><button class="primary" type="submit" ?disabled=${this.searching}>${t('cams.look')}</button></div></form>`;
   }
 
   /** @param {SubmitEvent} event */
   #addressed(event) {
     const field = fieldsOf(event);
     this.camera = { ...this.camera, ...Object.fromEntries(['host', 'port', 'channel', 'own_url', 'own_sub', 'user', 'password', 'transport'].map((name) => [name, field(name)]).filter(([name, value]) => value !== '' || ['user', 'password', 'own_sub'].includes(name))) };
+    this.#onwards();
+  }
+
+  async #onwards() {
+    if (this.camera.maker === 'onvif' && !(await this.#askStreams())) return;
     this.#go(1);
     this.#probe();
+  }
+
+  async #search() {
+    this.searching = true;
+    this.problem = '';
+    try {
+      this.found = await api.discoverCameras(this.camera.site);
+    } catch (error) {
+      this.problem = error instanceof ApiError ? error.words : t('error.unknown');
+    } finally {
+      this.searching = false;
+    }
+  }
+
+  /** Ask the camera itself for its streams; whether it named one that fits. */
+  async #askStreams() {
+    const { site, host, user, password } = this.camera;
+    this.problem = '';
+    this.searching = true;
+    try {
+      const answer = await api.askCamera({ site, address: host, user, password });
+      const url = (/** @type {string} */ use) => answer.streams.find((/** @type {Body} */ one) => one.use === use && one.url)?.url ?? '';
+      if (url('main')) {
+        this.camera = { ...this.camera, maker: 'own', own_url: url('main'), own_sub: url('sub') };
+        return true;
+      }
+      this.problem = `${t(answer.state === 'ok' ? 'cams.onvif.no_stream' : `cams.onvif.${answer.state}`)} ${answer.detail}`;
+    } catch (error) {
+      this.problem = error instanceof ApiError ? error.words : t('error.unknown');
+    } finally {
+      this.searching = false;
+    }
+    return false;
   }
 
   /** Addresses of the main and the smaller stream, with name and password. @returns {[string, string]} */
