@@ -28,8 +28,10 @@ Plain = dict[str, Any]
 
 
 def is_dangerous(path: str) -> bool:
-    """Whether a change of this needs the password again. Secrets do, wherever they are."""
-    return any(path == one or path.startswith(f"{one}.") for one in DANGEROUS) or is_secret(path)
+    """Whether a change of this needs the password again: it is dangerous, in something that is, or holds something
+    that is. Secrets are, wherever they are."""
+    around = any(f"{path}.".startswith(f"{one}.") or one.startswith(f"{path}.") for one in DANGEROUS)
+    return around or is_secret(path)
 
 
 @lru_cache(maxsize=1)

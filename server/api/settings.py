@@ -143,8 +143,9 @@ def _differences(before: Settings, after: Settings, changes: list[Change]) -> li
         old, new = at(was, path), at(will, path)
         if old != new:
             found[path] = SettingDifference(
-                path=path, before=shown(path, old), after=shown(path, new), dangerous=is_dangerous(path)
-            )
+                path=path, before=shown(path, old), after=shown(path, new),
+                dangerous=is_dangerous(path) or shown(path, old) != old or shown(path, new) != new,
+            )  # fmt: skip
     return list(found.values())
 
 

@@ -71,7 +71,7 @@ def test_secrets_are_not_in_the_forms(tmp_path: Path) -> None:
 
 def test_what_opens_a_door_is_dangerous() -> None:
     for path in ("server.listen_host", "auth.login_days", "ingest.allow_networks", "duty.webhooks.0.url",
-                 "mqtt.password", "phones.rules.0.action", "retention.audit_days"):  # fmt: skip
+                 "mqtt.password", "phones.rules.0.action", "retention.audit_days", "server", "mqtt"):  # fmt: skip
         assert is_dangerous(path), path
     for path in ("server.listen_port", "rules.fan_stop_s", "analytics.posts.0.zone", "cameras.0.name"):
         assert not is_dangerous(path), path

@@ -82,6 +82,25 @@ async def test_a_dangerous_change_needs_the_password_and_shows_no_secret(served:
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"path": "mqtt", "op": "set", "value": {"host": "elsewhere", "password": "hush-3"}},
+        {"path": "mqtt", "op": "remove"},
+        {"path": "server", "op": "set", "value": {"listen_host": "0.0.0.0"}},
+        {"path": "cameras.0", "op": "set", "value": {"site": "a", "name": "b", "url": "rtsp://u:hush-3@h/1"}},
+    ],
+    ids=lambda change: change["path"] + change["op"],
+)
+async def test_what_is_dangerous_stays_so_inside_of_something_larger(
+    served: Served, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    async with served.browser("top") as session:
+        status, body = await send(session, [change])
+    assert (status, body["error"]) == (401, "wrong_login")
+    assert (tmp_path / "lamproom.yaml").read_text() == FILE
+
+
+@pytest.mark.parametrize(
     ("change", "where"),
     [
         ({"path": "media.udp_port", "op": "set", "value": 70000}, "media.udp_port"),
