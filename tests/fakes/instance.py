@@ -39,7 +39,7 @@ ACCOUNTS: dict[str, tuple[str, Role, str]] = {
 }
 PASSWORD = "correct horse battery"
 READY = re.compile(rb"Lamproom is ready at (\S+)")
-START_TIMEOUT_S = 40.0
+START_TIMEOUT_S = 90.0
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -84,7 +84,11 @@ class Instance:
             for login, (name, role, site) in ACCOUNTS.items():
                 user = await identity.add_user(login, PASSWORD, name=name, role=role, site=site)
                 self._users[login] = user.user
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -1,7 +1,6 @@
 """What the fuzzer begins with and what it has found is fed again, whole, cut and with bits turned."""
 
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +11,7 @@ from media.transport import stun
 from tests.fuzz.targets import HERE, TARGETS, VECTORS
 
 CHANGED = 40
-"""Changed copies of each seed."""
-LONGEST_S = 2.0
-"""For one input; none takes a thousandth of it, so that only one that hangs is found."""
+"""Changed copies of each seed. One that hangs meets the time limit of all tests."""
 
 
 def _made(target: str) -> Iterator[bytes]:
@@ -84,9 +81,7 @@ def test_only_documented_errors_come_out_and_nothing_hangs(target: str) -> None:
     assert found
     for seed in found:
         for data in (seed, b"", *(changed(seed, dice) for _ in range(CHANGED))):
-            began = time.monotonic()
             TARGETS[target](data)
-            assert time.monotonic() - began < LONGEST_S, data
 
 
 def test_every_kept_input_belongs_to_a_target() -> None:
