@@ -84,8 +84,9 @@ class Looking:
                 key = self._to_choose.pop()
                 try:
                     await self._renew(key)
-                except StreamError as error:
-                    log.warning("camera_not_tapped", camera="/".join(key), reason=error.error)
+                except (StreamError, OSError) as error:
+                    reason = error.error if isinstance(error, StreamError) else str(error)
+                    log.warning("camera_not_tapped", camera="/".join(key), reason=reason)
                     self._to_choose.add(key)
                     await asyncio.sleep(RETRY_S)
 
@@ -102,8 +103,8 @@ class Looking:
             self._cameras[key] = now
         for looker in list(lookers):
             if looker.camera != now:
-                looker.camera = now
                 await looker.changed(now)
+                looker.camera = now  # not before: what failed is tried again
         tapped = self._tapped.get(key)
         if tapped != now and tapped is not None:
             del self._tapped[key]

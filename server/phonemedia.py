@@ -478,14 +478,14 @@ class PhoneMedia:
         if self._joined.get(joined.leg) is not joined:
             await self._unpublish(joined)
             return
-        joined.video_ssrc = video_ssrc
-        joined.track = next((each.track for each in joined.client.tracks.values() if each.kind == "audio"), "")
         await self._request(
             Join(
                 leg=joined.leg, room=joined.room, door=door.address, token=door.token, ssrc=joined.ssrc,
-                payload_type=111, video_ssrc=joined.video_ssrc, video_payload_type=VIDEO_PAYLOAD_TYPE,
+                payload_type=111, video_ssrc=video_ssrc, video_payload_type=VIDEO_PAYLOAD_TYPE,
             )
         )  # fmt: skip
+        joined.video_ssrc = video_ssrc  # not before it is answered: else it would not be tried again
+        joined.track = next((each.track for each in joined.client.tracks.values() if each.kind == "audio"), "")
 
     def _may_show(self, joined: _Joined) -> bool:
         """Whether the phone's pictures are a track of the room: both the call and the grant say so."""

@@ -53,7 +53,8 @@ log = structlog.get_logger()
 
 State = Literal["starting", "ready", "blind"]
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
+"""More than the worker allows itself to try a model of somebody else's and to load it (`LOAD_TIMEOUT_S`)."""
 BLIND_AFTER_S = 8.0
 """A worker that takes longer than this to get ready leaves its cameras blind."""
 FIRST_DELAY_S = 1.0

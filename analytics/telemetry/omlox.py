@@ -83,7 +83,7 @@ def _point(location: dict[str, object]) -> tuple[float, float, float]:
     for one in numbers:
         if isinstance(one, bool) or not isinstance(one, int | float):
             raise Rejected(Reason.WRONG_TYPE, "A coordinate must be a number.")
-        if not math.isfinite(one):
+        if isinstance(one, float) and not math.isfinite(one):  # an integer of JSON has no end, and no float
             raise Rejected(Reason.NOT_FINITE, "A coordinate is not finite.")
         if abs(one) > MAX_METRES * 100:  # projected coordinates have millions of metres before the origin is taken off
             raise Rejected(Reason.OUT_OF_RANGE, "A coordinate is out of range.")

@@ -124,7 +124,7 @@ class OpcUaSource:
         async with client:
             subscription = await client.create_subscription(server.publish_ms, changes)
             nodes = [client.get_node(one.node) for one in server.nodes]
-            await subscription.subscribe_data_change(nodes)
+            _all_told(server, await subscription.subscribe_data_change(nodes))
             self.counters.connections += 1
             self.links.up(link)
             patience.well()
@@ -151,6 +151,17 @@ class OpcUaSource:
                 parsed.reject(error)
         self.counters.take(link.name, parsed, now)
         await into.put(parsed)
+
+
+def _all_told(server: OpcUaServerSettings, results: Any) -> None:
+    """
+    Raises:
+        OSError: the server refuses a variable; one that is missing in silence would look like one that never changes.
+    """
+    answers = results if isinstance(results, list) else [results]
+    refused = [one.node for one, answer in zip(server.nodes, answers, strict=False) if not isinstance(answer, int)]
+    if refused:
+        raise OSError(f"the server has no {', '.join(refused[:5])}")
 
 
 class _Changes:

@@ -39,7 +39,8 @@ NO_VALUE = -9999
 CHINA = timezone(timedelta(hours=8))
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}")
-_EARLIEST = 946_684_800.0  # 2000-01-01
+EARLIEST_S = 946_684_800.0
+"""2000-01-01: a device that says less has no clock."""
 LATEST_S = 4_102_444_800.0
 """2100-01-01: no sample is from after it."""
 _MILLISECONDS_FROM = 1e11  # as seconds this is the year 5138; as milliseconds 1973
@@ -366,7 +367,7 @@ def time_of(value: object) -> float:
         seconds = value / 1000.0 if value >= _MILLISECONDS_FROM else float(value)
     else:
         raise Rejected(Reason.BAD_TIME, f"A time must be a string or a number, not a {type(value).__name__}.")
-    if not _EARLIEST <= seconds <= LATEST_S:
+    if not EARLIEST_S <= seconds <= LATEST_S:
         raise Rejected(Reason.BAD_TIME, "The time is no time of this century.")
     return seconds
 

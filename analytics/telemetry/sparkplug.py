@@ -18,6 +18,7 @@ from typing import NamedTuple
 from analytics.errors import SourceRefused
 from analytics.plugin import Reading
 from analytics.telemetry.payload import (
+    EARLIEST_S,
     LATEST_S,
     MAX_PAYLOAD_BYTES,
     QUANTITIES,
@@ -33,6 +34,8 @@ from config.settings import SparkplugMetricSettings, SparkplugNodeSettings
 NAMESPACE = "spBv1.0"
 MAX_METRICS = 2000
 """In one message, and in one birth."""
+MAX_DEVICES = 200
+"""Behind one node."""
 MAX_NAME = 200
 REBIRTH_METRIC = "Node Control/Rebirth"
 REBIRTH_EVERY_S = 10.0
@@ -208,8 +211,8 @@ class _Node:
     born: bool = False
     seq: int | None = None
     asked_at: float = -math.inf
-    names: dict[tuple[str, int], str] = field(default_factory=dict)
-    """(device, alias) → name."""
+    names: dict[str, dict[int, str]] = field(default_factory=dict)
+    """Device → alias → name."""
 
 
 @dataclass(slots=True)
@@ -310,9 +313,10 @@ def _step(node: _Node, seq: int | None) -> int:
 
 
 def _remember(node: _Node, device: str, payload: Payload) -> None:
-    for metric in payload.metrics:
-        if metric.name and metric.alias is not None and len(node.names) < MAX_METRICS:
-            node.names[device, metric.alias] = metric.name
+    """A birth names all metrics of its device: what the one before said counts no more."""
+    node.names.pop(device, None)
+    if len(node.names) < MAX_DEVICES:
+        node.names[device] = {one.alias: one.name for one in payload.metrics if one.name and one.alias is not None}
 
 
 def _reading(node: _Node, device: str, metric: Metric, at: float | None, now: float) -> Reading | None:
@@ -323,8 +327,7 @@ def _reading(node: _Node, device: str, metric: Metric, at: float | None, now: fl
     """
     name = metric.name
     if not name and metric.alias is not None:
-        # Aliases are the node's own, whichever device a birth named them for.
-        name = node.names.get((device, metric.alias), "")
+        name = node.names.get(device, {}).get(metric.alias, "")
         if not name:
             raise Rejected(Reason.UNKNOWN_FIELD, f"The alias {metric.alias} is known from no birth.")
     row = node.wanted.get((device, name))
@@ -338,7 +341,7 @@ def _reading(node: _Node, device: str, metric: Metric, at: float | None, now: fl
         raise Rejected(Reason.NO_VALUE, f"{name[:40]} has no value.")
     unit, value = QUANTITIES[quantity_name].unit, measured(quantity_name, metric.value, scale, name)
     source_at = metric.at if metric.at is not None else at
-    if source_at is None or not 0 < source_at < LATEST_S:
+    if source_at is None or not EARLIEST_S <= source_at < LATEST_S:
         raise Rejected(Reason.BAD_TIME, f"{name[:40]} has no time of this century.")
     believed = "good" if metric.historical else clock_quality(source_at, now)
     return Reading(node.settings.site, ours, quantity_name, value, unit, source_at, now, 0, believed)

@@ -10,6 +10,7 @@ import calendar
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element, ParseError
 from xml.sax.saxutils import escape
@@ -19,6 +20,10 @@ from defusedxml.ElementTree import fromstring
 
 MAX_ANSWER_BYTES = 512 * 1024
 MAX_PROFILES = 16
+MAX_ELEMENTS = 5000
+"""In one answer: each question walks the tree, some of them its branches anew."""
+MAX_MATCHES = 16
+"""In one answer to a probe; a device answers for itself."""
 MAX_TEXT = 256
 DISCOVERY = ("239.255.255.250", 3702)
 _DEVICE, _MEDIA = "http://www.onvif.org/ver10/device/wsdl", "http://www.onvif.org/ver10/media/wsdl"
@@ -82,7 +87,7 @@ def matches(data: bytes, message: str) -> tuple[Match, ...]:
     root = _read(data)
     if message not in _text(root, "RelatesTo"):
         raise OnvifError("The answer is to another question.")
-    return tuple(_match(each) for each in _all(root, "ProbeMatch"))
+    return tuple(_match(each) for each in islice(_all(root, "ProbeMatch"), MAX_MATCHES))
 
 
 def _match(element: Element) -> Match:
@@ -157,7 +162,8 @@ def clock(data: bytes) -> float:
             year, month, day, hour, minute, second = map(int, parts)
         except ValueError as error:
             raise OnvifError(f"The camera's clock says {parts}.") from error
-        if not (1970 <= year < 2200 and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60):
+        of_day = 0 <= hour < 24 and 0 <= minute < 60 and 0 <= second <= 60
+        if not (1970 <= year < 2200 and 1 <= month <= 12 and 1 <= day <= 31 and of_day):
             raise OnvifError(f"The camera's clock says {parts}.")
         return float(calendar.timegm((year, month, day, hour, minute, min(second, 59))))
     raise OnvifError("The camera tells no time.")
@@ -180,7 +186,7 @@ def media_service(data: bytes) -> str:
     Raises:
         OnvifError: there is none.
     """
-    for media in _all(_answer(data), "Media"):
+    for media in islice(_all(_answer(data), "Media"), MAX_PROFILES):
         address = _text(media, "XAddr")
         if address:
             return address
@@ -245,6 +251,8 @@ def _read(data: bytes) -> Element:
         root: Element = fromstring(data, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise OnvifError(f"The answer is no XML that is read here: {error}.") from error
+    if next(islice(root.iter(), MAX_ELEMENTS, None), None) is not None:
+        raise OnvifError(f"The answer has more than {MAX_ELEMENTS} elements.")
     return root
 
 

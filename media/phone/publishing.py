@@ -21,8 +21,7 @@ class OpusTrack:
 
     def __init__(self, rate: int, ssrc: int, payload_type: int) -> None:
         self.rate = rate
-        self._ssrc = ssrc
-        self._payload_type = payload_type
+        self.source = (ssrc, payload_type)
         self._encoder = opus_encoder(rate)
         self._sequence = secrets.randbits(15)
         self._timestamp = secrets.randbits(31)
@@ -46,5 +45,6 @@ class OpusTrack:
             payload = self._encoder.encode(np.zeros(self.rate // 50, np.float32) if sound is None else sound)
         self._sequence = self._sequence + 1 & 0xFFFF
         self._timestamp += TICKS
-        header = rtp.HEADER.pack(0x80, self._payload_type, self._sequence, self._timestamp & 0xFFFFFFFF, self._ssrc)
+        ssrc, payload_type = self.source
+        header = rtp.HEADER.pack(0x80, payload_type, self._sequence, self._timestamp & 0xFFFFFFFF, ssrc)
         return header + payload

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from media import rtcp, rtp
+from media.errors import RtpError
 from media.feedback import Reception
 from media.keyframes import is_keyframe_start
 from media.phone import ports
@@ -84,7 +85,12 @@ class VideoLeg:
             if opened is None or not self.receives:
                 continue
             at = now if datagram.arrived_at is None else min(now, max(now - 1.0, datagram.arrived_at + wall_to_now))
-            self._count(opened[0], at)
+            try:
+                start, end = rtp.payload_range(opened[0])
+            except RtpError:
+                self._wire.dropped["malformed"] += 1
+                continue
+            self._count(opened[0], opened[0][start:end], at)
             if self.relay is not None and hand_in is not None:
                 for packet in self.relay.packets(opened[0]):
                     hand_in(packet)
@@ -96,14 +102,13 @@ class VideoLeg:
     def _knows(self, payload_type: int) -> bool:
         return self.agreement is not None and any(each.payload_type == payload_type for each in self.agreement.formats)
 
-    def _count(self, packet: bytes, at: float) -> None:
+    def _count(self, packet: bytes, payload: bytes, at: float) -> None:
         self.packets += 1
         _, _, sequence, timestamp, ssrc = rtp.HEADER.unpack_from(packet)
         if ssrc != self._ssrc:
             self._ssrc, self._reception = ssrc, Reception(CLOCK_RATE)
         self._reception.arrived(sequence, timestamp, at)
-        start, end = rtp.payload_range(packet)
-        if is_keyframe_start("H264", packet[start:end]):
+        if is_keyframe_start("H264", payload):
             self.keyframes += 1
             self._asking, self._asked = False, 0
 

@@ -284,6 +284,7 @@ class PhoneWorker:
             leg.stop()
 
     def _join(self, leg: Leg, command: Join) -> None:
+        before = self._published.get(leg.leg)
         self._unpublish(leg)
         self._rooms.join(leg, command.room)
         if not command.door:
@@ -293,7 +294,11 @@ class PhoneWorker:
         except ValueError as error:
             raise LegRefused("invalid", "The token is not hexadecimal.") from error
         door = self._doors.setdefault(command.door, DoorSender(command.door))
-        track = OpusTrack(leg.rate, command.ssrc, command.payload_type)
+        if before is not None and before[0].source == (command.ssrc, command.payload_type):
+            track = before[0]  # a source that goes on keeps its numbers, or browsers are silent until they catch up
+            track.change(leg.rate)
+        else:
+            track = OpusTrack(leg.rate, command.ssrc, command.payload_type)
         self._published[leg.leg] = track, door, token
         if leg.video is not None and command.video_ssrc:
             leg.video.relay = Relay(command.video_ssrc, command.video_payload_type)

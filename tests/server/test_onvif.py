@@ -133,3 +133,17 @@ def test_any_bytes_give_an_answer_or_the_one_error(data: bytes) -> None:
     bomb = b'<!DOCTYPE a [<!ENTITY b "cccc">]><a>&b;</a>'
     with pytest.raises(OnvifError):
         onvif.device(bomb)
+
+
+def test_answer_of_many_elements_is_refused_before_it_is_searched() -> None:
+    nested = b"<a>" + b"<Media>" * 6000 + b"</Media>" * 6000 + b"</a>"
+    with pytest.raises(OnvifError, match="elements"):
+        onvif.media_service(nested)
+
+
+@pytest.mark.parametrize(("hour", "second"), [("-9999999999999", "0"), ("3", "-1"), ("24", "0"), ("3", "61")])
+def test_clock_that_cannot_be_is_refused(hour: str, second: str) -> None:
+    parts = {"Year": "2026", "Month": "11", "Day": "25", "Hour": hour, "Minute": "0", "Second": second}
+    inside = "".join(f"<{name}>{value}</{name}>" for name, value in parts.items())
+    with pytest.raises(OnvifError, match="clock"):
+        onvif.clock(f"<a><UTCDateTime>{inside}</UTCDateTime></a>".encode())

@@ -15,8 +15,10 @@ import pytest
 from PIL import Image as Pillow
 
 from analytics.messages import Blind, Observed
+from analytics.modeltrial import Ceilings
+from analytics.worker import LOAD_TIMEOUT_S
 from config.settings import AnalyticsSettings
-from server.vision import BREAKER_ENDS, LONGEST_DELAY_S, Backoff, State, VisionWorker
+from server.vision import BREAKER_ENDS, LONGEST_DELAY_S, START_TIMEOUT_S, Backoff, State, VisionWorker
 from tests.fakes import onnxfile
 from tests.fakes.plugins import install_strangers
 from tests.fakes.visionprocess import play, with_squares
@@ -272,3 +274,7 @@ def test_five_ends_in_a_minute_open_the_breaker() -> None:
     backoff = Backoff()
     delays = [backoff.ended(10.0 * n, 0.5) for n in range(BREAKER_ENDS)]
     assert delays == [1, 2, 4, 8, LONGEST_DELAY_S]
+
+
+def test_worker_may_take_its_whole_time_to_load_a_model_before_it_is_given_up() -> None:
+    assert START_TIMEOUT_S > LOAD_TIMEOUT_S + Ceilings().wall_s

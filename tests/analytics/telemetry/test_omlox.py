@@ -51,6 +51,7 @@ def test_projected_coordinates_lose_the_origin_and_vehicles_are_known_by_their_n
         (location(1.0), Reason.WRONG_SHAPE),
         (location(float("nan"), 1.0), Reason.NOT_FINITE),
         (location(1e12, 1.0), Reason.OUT_OF_RANGE),
+        (location(10**400, 1.0), Reason.OUT_OF_RANGE),
         (location(1.0, 2.0, provider_id="", trackables=[]), Reason.BAD_NAME),
         (location(1.0, 2.0, timestamp_generated="soon"), Reason.BAD_TIME),
         (location(1.0, 2.0) | {"position": {"type": "Polygon", "coordinates": []}}, Reason.WRONG_SHAPE),

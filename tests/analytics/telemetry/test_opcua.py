@@ -53,6 +53,10 @@ async def test_changes_are_told_with_the_time_and_status_of_the_server_also_afte
     port, told = free_port(), list[bool]()
     hour_ago = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=1)
     async with plant(port) as server, Relay(port) as way:
+        strange = {"node": "ns=2;s=Nobody", "device": "belt", "quantity": "current_b"}
+        refused = OpcUaSource((settings(port, nodes=[strange]),), jitter=lambda low, high: 0.1)
+        async with TelemetryReader(refused):
+            await until(lambda: "Nobody" in next(iter(refused.links)).reason)
         source = OpcUaSource(
             (settings(way.port),), on_link=lambda link: told.append(link.up), jitter=lambda low, high: 0.1
         )

@@ -93,6 +93,7 @@ def test_numbers_of_every_type_are_read(metric: dict[str, object], value: float 
         ({"float_value": -9999.0}, Reason.NO_VALUE),
         ({"float_value": 1e9}, Reason.OUT_OF_RANGE),
         ({"float_value": 1.0, "timestamp": 2**62}, Reason.BAD_TIME),
+        ({"float_value": 1.0, "timestamp": 86_400_000}, Reason.BAD_TIME),
     ],
 )
 def test_no_value_is_made_up(metric: dict[str, object], reason: Reason) -> None:
@@ -125,6 +126,15 @@ def test_gap_in_the_count_is_told_and_asks_for_a_birth_now_and_then() -> None:
     assert (again.missing, again.rebirth) == (3, None)
     later = plant.take(topic("NDATA"), theirs.payload(AT, 12), AT + REBIRTH_EVERY_S)
     assert later.rebirth is not None
+
+
+def test_new_birth_of_a_device_names_its_metrics_anew() -> None:
+    plant = Sparkplug(nodes())
+    births(plant)
+    again = theirs.payload(AT, 2, {"name": "Voltage", "alias": 2, "datatype": 9, "float_value": 10_000.0})
+    plant.take(topic("DBIRTH", "Belt"), again, AT)
+    outcome = plant.take(topic("DDATA", "Belt"), theirs.payload(AT, 3, {"alias": 2, "float_value": 10_000.0}), AT)
+    assert (outcome.parsed.readings, outcome.parsed.rejected) == ([], {})  # it is no current any more
 
 
 def test_count_goes_around_and_a_birth_begins_it_anew() -> None:
