@@ -81,3 +81,15 @@ def test_every_rule_has_a_name() -> None:
     assert len(rules) > 15
     for language in ("zh", "en"):
         assert not {name for name in rules if f"rule.{name}" not in words(language)}
+
+
+RULE_NAMES = (r'judge\(\s*"([a-z_]+)"', r'\brule="([a-z_]+)"', r'Watch\(\s*"([a-z_]+)"', r'^RULE = "([a-z_]+)"')
+"""How code names a rule."""
+
+
+def test_every_rule_that_code_names_is_called_something_in_both_languages() -> None:
+    sources = [path for folder in ("analytics", "server") for path in (STATIC.parent.parent / folder).rglob("*.py")]
+    code = "\n".join(path.read_text("utf-8") for path in sources)
+    rules = {name for pattern in RULE_NAMES for name in re.findall(pattern, code, re.MULTILINE)}
+    assert len(rules) > 40
+    assert {name for name in rules if f"rule.{name}" not in words("zh")} == set()
