@@ -17,11 +17,13 @@ async def test_five_percent_lost_costs_few_pictures(burst: float) -> None:
         line.way.down.loss, line.way.down.burst = 0.05, burst
         before = await line.inbound()
         await asyncio.sleep(6)
+        async with asyncio.timeout(40):
+            while line.way.down.lost <= 5:  # packets are few, and bursts of them rare
+                await asyncio.sleep(0.5)
         after = await line.inbound()
         line.way.down.loss = 0.0
         await asyncio.sleep(0.5)
         settled = await line.inbound()
-        assert line.way.down.lost > 5
         assert after["framesReceived"] - before["framesReceived"] > 10
         lost = settled["packetsLost"] - before["packetsLost"]
         arrived = settled["packetsReceived"] - before["packetsReceived"]
