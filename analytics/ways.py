@@ -91,17 +91,25 @@ class Ways:
             for j in range(*_cells(y0, y0 + dy)):
                 self._grid.setdefault((i, j), []).append((drift, piece))
 
-    def _nearest(self, place: Place, reach_m: float, but: str = "") -> tuple[str, float] | None:
+    def _nearest(self, place: Place, reach_m: float) -> tuple[str, float] | None:
         """The nearest roadway and the chainage there; None: none within `reach_m` (at most `EXIT_REACH_M`)."""
-        best: tuple[float, str, float] | None = None
+        near = self._offs(place, reach_m)
+        best = min(near, key=lambda drift: near[drift][0], default=None)
+        return None if best is None else (best, near[best][1])
+
+    def _near(self, place: Place, reach_m: float, but: str) -> dict[str, float]:
+        """All roadways but one within `reach_m`, and the chainage of each there."""
+        return {drift: chainage for drift, (_, chainage) in self._offs(place, reach_m).items() if drift != but}
+
+    def _offs(self, place: Place, reach_m: float) -> dict[str, tuple[float, float]]:
+        """Roadway → (metres off, chainage), at its nearest point."""
+        near: dict[str, tuple[float, float]] = {}
         for drift, piece in self._grid.get((math.floor(place[0] / CELL_M), math.floor(place[1] / CELL_M)), ()):
-            if drift == but:
-                continue
             found = along((piece,), *place)
             off = math.hypot(found.off_m, found.drop_m)
-            if off <= reach_m and (best is None or off < best[0]):
-                best = (off, drift, found.chainage_m)
-        return None if best is None else best[1:]
+            if off <= reach_m and (drift not in near or off < near[drift][0]):
+                near[drift] = (off, found.chainage_m)
+        return near
 
     def _node(self, drift: str, chainage: float) -> int:
         way = self._ways[drift]
@@ -115,8 +123,7 @@ class Ways:
     def _join(self, ends: Iterable[tuple[str, Place]]) -> None:
         for drift, place in ends:
             here = self._node(drift, along(self._ways[drift].line, *place).chainage_m)
-            other = self._nearest(place, JOIN_M, but=drift)
-            if other is not None:
+            for other in self._near(place, JOIN_M, but=drift).items():
                 self._link(here, self._node(*other), 0.0)
 
     def _string(self) -> None:

@@ -22,13 +22,14 @@ def is_secret(path: str) -> bool:
 
 def without_credentials(url: str) -> str:
     """An address without password and without query, which may hold a key."""
+    scheme, found, rest = url.partition("://")
+    if found and "@" in rest:  # a password may hold any character but the last "@": what stands before it is all hidden
+        who, _, where = rest.rpartition("@")
+        name, colon, _ = who.partition(":")
+        url = f"{scheme}://{name}{':' + HIDDEN if colon else ''}@{where}"
     try:
         parts = urlsplit(url)
         where = parts.netloc
-        if "@" in where:
-            who, _, host = where.rpartition("@")
-            name, found, _ = who.partition(":")
-            where = f"{name}{':' + HIDDEN if found else ''}@{host}"
         return urlunsplit((parts.scheme, where, parts.path, HIDDEN if parts.query else "", ""))
     except ValueError:
         return HIDDEN

@@ -439,6 +439,9 @@ class OpcUaServerSettings(Section):
     username: str | None = None
     password: str | None = None
     publish_ms: float = Field(default=500.0, ge=50, le=60_000, description="how often it tells what changed")
+    repeat_s: float = Field(
+        default=1.0, ge=0.1, le=60, description="what did not change is repeated so often while the server answers"
+    )
     nodes: tuple[OpcUaNodeSettings, ...] = Field(min_length=1, max_length=1000)
 
 

@@ -157,7 +157,7 @@ class HomeAssistant:
                 for topic, said in discovery(settings.home_assistant or "", settings.topic_prefix, site, name).items():
                     await client.publish(topic, json.dumps(said, ensure_ascii=False), qos=1, retain=True)
                 described.add(site)
-            standing = [one for one in await self._alerts.open_for(site) if one.site == site]
+            standing = [one for one in await self._alerts.open_for(site) if one.site == site and not one.drill]
             told = json.dumps(state(standing), ensure_ascii=False)
             await client.publish(state_topic(settings.topic_prefix, site), told, qos=1, retain=True)
         if everything:

@@ -9,11 +9,11 @@ time, becomes an entry `retrospective` in the timelines of the mine and of those
 
 import asyncio
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -27,6 +27,7 @@ from server.store.database import Database
 from server.store.errors import StoreError
 from server.store.sites import SiteTree
 from server.store.tables import alerts, late_windows
+from server.store.tables import entries as table
 from server.store.upsert import insert_into
 
 log = structlog.get_logger()
@@ -41,6 +42,12 @@ SAME_S = 300.0
 ARRIVAL_RULES = frozenset({"telemetry_gap", "mine_offline", "data_replayed"})
 """They judge how samples arrive, which was judged when they did; a window spans what several links left out."""
 MOST_FINDINGS = 500
+MOST_TOLD = 2000
+"""Entries of before that are looked through for the same one."""
+LONGEST_OPEN_S = 900.0
+"""A window that never comes to rest is judged after this."""
+KIND = "retrospective"
+ROOT = Path(__file__).parent.parent
 REPLAY_LIMIT_S = 3600.0
 Window = tuple[float, float]
 
@@ -104,6 +111,7 @@ class Retrospect:
         self._clock = clock
         self._windows: dict[str, Window] = {}
         self._unsaved: set[str] = set()
+        self._opened_at: dict[str, float] = {}
         self._late_at: dict[str, float] = {}
         """When something late came last."""
 
@@ -112,18 +120,31 @@ class Retrospect:
         watermark = self._settings.rules.watermark_s
         for one in samples:
             if one.received_at - one.source_at > watermark:
-                since, until = self._windows.get(one.site, (one.source_at, one.source_at))
-                until = max(until, one.source_at)
-                self._windows[one.site] = (max(min(since, one.source_at), until - LONGEST_S), until)
+                self._widen(one.site, (one.source_at, one.source_at))
                 self._unsaved.add(one.site)
-                self._late_at[one.site] = self._clock()
+
+    def _widen(self, site: str, by: Window) -> None:
+        now = self._clock()
+        known = self._windows.get(site, by)
+        until = max(known[1], by[1])
+        self._windows[site] = (max(min(known[0], by[0]), until - LONGEST_S), until)
+        self._opened_at.setdefault(site, now)
+        self._late_at[site] = now
+
+    def _due(self) -> list[str]:
+        """Nothing late has come for a while, or a window has been open for long: a device whose clock is slow, or a
+        system that tells old fixes again, never comes to rest."""
+        now = self._clock()
+        return [
+            site for site in self._windows
+            if now - self._late_at[site] >= self._settle_s or now - self._opened_at[site] >= LONGEST_OPEN_S
+        ]  # fmt: skip
 
     async def load(self) -> None:
         """Take up what was not judged before a restart."""
         async with self._database.reading() as connection:
             for site, since, until in await connection.execute(select(late_windows)):
-                self._windows[site] = (since, until)
-                self._late_at[site] = self._clock()
+                self._widen(site, (since, until))
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -132,15 +153,15 @@ class Retrospect:
             await asyncio.sleep(min(TICK_S, self._settle_s))
             try:
                 await self._save()
-                for site in [one for one, at in self._late_at.items() if self._clock() - at >= self._settle_s]:
+                for site in self._due():
                     await self.judge(site)
             except StoreError as error:  # the window is still known; the next round tries again
                 log.error("retrospect_waits", reason=str(error))
 
     async def _save(self) -> None:
-        if not self._unsaved:
-            return
         sites = sorted(self._unsaved)
+        if not sites:
+            return
         async with self._database.transaction() as connection:
             for site in sites:
                 since, until = self._windows[site]
@@ -151,38 +172,60 @@ class Retrospect:
         self._unsaved.difference_update(sites)
 
     async def judge(self, site: str) -> list[Episode]:
-        """Hear a window again and write down what it tells.
+        """Hear a window again and write down what it tells. What comes late meanwhile opens the next one.
 
         Raises:
             StoreError: nothing was written; the window is kept.
         """
-        window = self._windows[site]
-        findings = await _replayed(self._settings, site, window)
-        if findings is None:
-            self._late_at[site] = self._clock()  # tried again after another wait
+        window = self._windows.pop(site)
+        del self._opened_at[site], self._late_at[site]
+        self._unsaved.discard(site)
+        try:
+            findings = await _replayed(self._settings, site, window)
+            found = None if findings is None else episodes(findings, window)
+            news, entries = ([], []) if found is None else await self._write(site, found)
+        except BaseException:
+            self._take_back(site, window)
+            raise
+        if found is None:
+            self._take_back(site, window)
             return []
-        found = [one for one in episodes(findings, window) if site in self._tree]
-        async with self._database.transaction() as connection:
-            told = {
-                one.key: [at for (at,) in await connection.execute(
-                    select(alerts.c.opened_at).where(alerts.c.site == site, alerts.c.key == one.key)
-                )]
-                for one in found
-            }  # fmt: skip
-            news = [one for one in found if not any(abs(at - one.since) <= SAME_S for at in told[one.key])]
-            rooms = self._tree.rooms_of(site) if site in self._tree else []
-            entries = await timeline.append_all(
-                connection, [timeline.News(rooms, "retrospective", _body(site, one), self._clock()) for one in news]
-            )
-            if self._windows[site] == window:
-                await connection.execute(delete(late_windows).where(late_windows.c.site == site))
-        if self._windows[site] == window:  # nothing more came meanwhile
-            del self._windows[site], self._late_at[site]
-            self._unsaved.discard(site)
         for entry in entries:
             await self._bus.publish("entry", entry.as_dict())
         log.info("judged_after_the_fact", site=site, since=window[0], until=window[1], found=len(news))
         return news
+
+    def _take_back(self, site: str, window: Window) -> None:
+        """It is judged another time."""
+        self._widen(site, window)
+        self._unsaved.add(site)
+
+    async def _write(self, site: str, found: Sequence[Episode]) -> tuple[list[Episode], list[timeline.Entry]]:
+        async with self._database.transaction() as connection:
+            news = []
+            for one in found:
+                query = select(alerts.c.opened_at).where(alerts.c.site == site, alerts.c.key == one.key)
+                alerted = (await connection.execute(query)).scalars()
+                if not any(abs(at - one.since) <= SAME_S for at in alerted):
+                    news.append(one)
+            query = select(table.c.body).where(table.c.room == f"site:{site}", table.c.kind == KIND)
+            told = {
+                _same(body)
+                for body in (await connection.execute(query.order_by(table.c.seq.desc()).limit(MOST_TOLD))).scalars()
+            }  # the same samples may come again: a broker repeats, a buffer is sent twice
+            news = [one for one in news if _same(_body(site, one)) not in told]
+            rooms = self._tree.rooms_of(site) if site in self._tree else []
+            entries = await timeline.append_all(
+                connection, [timeline.News(rooms, KIND, _body(site, one), self._clock()) for one in news]
+            )
+            if site not in self._windows:
+                await connection.execute(delete(late_windows).where(late_windows.c.site == site))
+        return news, entries
+
+
+def _same(body: Mapping[str, Any]) -> tuple[str, str, float]:
+    """What an entry is about."""
+    return body["rule"], body["subject"], round(body["since"], 1)
 
 
 def _body(site: str, one: Episode) -> dict[str, object]:
@@ -201,7 +244,7 @@ async def _replayed(settings: Settings, site: str, window: Window) -> list[dict[
     }  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "server.retrospection",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=os.environ,
+        cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
         async with asyncio.timeout(REPLAY_LIMIT_S):
@@ -216,4 +259,8 @@ async def _replayed(settings: Settings, site: str, window: Window) -> list[dict[
     if process.returncode != 0:
         log.error("retrospect_failed", site=site, code=process.returncode)
         return None
-    return [json.loads(line) for line in out.splitlines()]
+    try:
+        return [json.loads(line) for line in out.splitlines()]
+    except ValueError as error:
+        log.error("retrospect_failed", site=site, reason=str(error))
+        return None

@@ -11,6 +11,8 @@ import os
 import sys
 from typing import Any
 
+import structlog
+
 from config.settings import Settings
 from server.bus.memory import MemoryBus
 from server.parameters import Parameters
@@ -23,7 +25,8 @@ from server.store.sites import SiteTree
 async def _find(wish: dict[str, Any]) -> None:
     settings = Settings.model_validate(wish["settings"])
     site = wish["site"]
-    async with Database.open(settings.store.url or sqlite_url(settings.server.data_dir)) as database:
+    url = settings.store.url or sqlite_url(settings.server.data_dir)
+    async with Database.open(url, as_it_is=True) as database:
         tree = await SiteTree.load(database)
         facts = (await Registry.load(database, tree, MemoryBus())).facts(site)
         parameters = await Parameters.load(settings, database, tree) if site in tree else None
@@ -36,6 +39,7 @@ async def _find(wish: dict[str, Any]) -> None:
 def main() -> None:
     """Run."""
     os.nice(10)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # findings have the other way
     asyncio.run(_find(json.load(sys.stdin)))
 
 

@@ -16,12 +16,15 @@ from analytics.telemetry.gathering import Gathering
 from analytics.telemetry.links import Link, Links, Patience, Told
 from analytics.telemetry.payload import MAX_PAYLOAD_BYTES, Parsed, Rejected
 from analytics.telemetry.quarantine import Counters
+from config.sensitive import without_credentials
 from config.settings import OmloxHubSettings
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 10.0
 CONNECT_S = 5.0
+ANSWER_S = 10.0
+"""For the answer to the handshake, and for the first message after the subscription."""
 
 
 class OmloxSource:
@@ -41,7 +44,7 @@ class OmloxSource:
         self.links = Links(wall, on_link)
         self._wall = wall
         self._jitter = jitter
-        self._hubs = [(hub, self.links.add(hub.url, [hub.site])) for hub in hubs]
+        self._hubs = [(hub, self.links.add(without_credentials(hub.url), [hub.site])) for hub in hubs]
 
     def batches(self) -> AsyncGenerator[Batch, None]:
         """Listen to all hubs until closed."""
@@ -61,7 +64,7 @@ class OmloxSource:
 
     async def _listen(self, hub: OmloxHubSettings, link: Link, into: Gathering, patience: Patience) -> None:
         headers = {"Authorization": f"Bearer {hub.token}"} if hub.token else {}
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=ANSWER_S)
         async with (
             aiohttp.ClientSession(timeout=limits) as session,
             session.ws_connect(
@@ -70,13 +73,17 @@ class OmloxSource:
         ):
             await socket.send_str(omlox.subscribe(hub.token))
             self.counters.connections += 1
+            await self._take(await socket.receive(ANSWER_S), hub, link, into)
+            patience.well()
             async for message in socket:
-                if message.type is not aiohttp.WSMsgType.TEXT:
-                    continue
-                parsed = self._parsed(message.data, hub, link)
-                patience.well()
-                if parsed.positions or parsed.rejected:
-                    await into.put(parsed)
+                await self._take(message, hub, link, into)
+
+    async def _take(self, message: aiohttp.WSMessage, hub: OmloxHubSettings, link: Link, into: Gathering) -> None:
+        if message.type is not aiohttp.WSMsgType.TEXT:
+            return
+        parsed = self._parsed(message.data, hub, link)
+        if parsed.positions or parsed.rejected:
+            await into.put(parsed)
 
     def _parsed(self, text: str, hub: OmloxHubSettings, link: Link) -> Parsed:
         now = self._wall()
@@ -89,10 +96,10 @@ class OmloxSource:
             parsed.reject(error)
         else:
             if event == "error":
-                log.warning("The positioning hub %s refuses: %s", hub.url, text[:200])
+                log.warning("The positioning hub %s refuses: %s", link.name, text[:200])
             else:  # it answers: subscribed, or the first positions
                 self.links.up(link)
         self.counters.take(link.name, parsed, now)
         for detail in parsed.details:
-            log.debug("Refused from %s: %s", hub.url, detail)
+            log.debug("Refused from %s: %s", link.name, detail)
         return parsed

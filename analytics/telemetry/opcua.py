@@ -1,7 +1,9 @@
 """Variables of OPC UA servers, by subscription: the server tells each change with its own time and status.
 
 Needs the package `asyncua` (LGPL-3.0 or later), which is not installed with the rest: `pip install "lamproom[opcua]"`.
-A value that the server calls uncertain is kept as suspect, a bad one is refused; nothing is asked for twice.
+A value that the server calls uncertain is kept as suspect, a bad one is refused. What does not change is not told by
+the server, and is repeated here every `repeat_s` while the server answers: rules with a duration need to hear that a
+fan stands still for as long as it does.
 """
 
 import asyncio
@@ -9,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
@@ -21,12 +23,11 @@ from analytics.telemetry.gathering import Gathering
 from analytics.telemetry.links import Link, Links, Patience, Told
 from analytics.telemetry.payload import QUANTITIES, Parsed, Reason, Rejected, clock_quality, measured, time_of
 from analytics.telemetry.quarantine import Counters
+from config.sensitive import without_credentials
 from config.settings import OpcUaNodeSettings, OpcUaServerSettings
 
 log = logging.getLogger(__name__)
 
-ASK_EVERY_S = 5.0
-"""The server's own clock is read so often, so that a dead connection is noticed."""
 TIMEOUT_S = 4.0
 MOST_WAITING = 10_000
 """Changes of one server that wait to be taken over; beyond it the connection is begun anew."""
@@ -93,7 +94,7 @@ class OpcUaSource:
         self.links = Links(wall, on_link)
         self._wall = wall
         self._jitter = jitter
-        self._servers = [(server, self.links.add(server.url, [server.site])) for server in servers]
+        self._servers = [(server, self.links.add(without_credentials(server.url), [server.site])) for server in servers]
 
     def batches(self) -> AsyncGenerator[Batch, None]:
         """Subscribe to all servers until closed."""
@@ -132,10 +133,12 @@ class OpcUaSource:
             clock = asyncio.get_running_loop().time
             asked = clock()
             while True:
-                await self._take_over(await changes.soon(ASK_EVERY_S), server, link, into)
-                if clock() - asked >= ASK_EVERY_S:
-                    await alive.read_value()
+                changed = await changes.soon(max(0.0, asked + server.repeat_s - clock()))
+                if clock() - asked >= server.repeat_s:
+                    await alive.read_value()  # it answers: what it does not tell has not changed
                     asked = clock()
+                    changed += changes.unchanged(changed)
+                await self._take_over(changed, server, link, into)
 
     async def _take_over(
         self, changes: "list[Change]", server: OpcUaServerSettings, link: Link, into: Gathering
@@ -172,6 +175,19 @@ class _Changes:
         self._news = asyncio.Event()
         self._nodes = {one.node: one for one in server.nodes}
         self._lost = ""
+        self._last: dict[str, Change] = {}
+        """The newest of each variable, as long as it is good."""
+
+    def unchanged(self, changed: list[Change]) -> list[Change]:
+        """What the other variables still are. A server tells a value once; that a fan stands still must be known for as
+        long as it does."""
+        new = {one.node.node for one in changed}
+        for one in changed:
+            if one.status & _BAD:
+                self._last.pop(one.node.node, None)
+            else:
+                self._last[one.node.node] = one
+        return [replace(one, at=None) for node, one in self._last.items() if node not in new]
 
     async def soon(self, wait_s: float) -> list[Change]:
         """What changed; none when nothing did for `wait_s`.
@@ -188,6 +204,7 @@ class _Changes:
             raise OSError(self._lost)
         self._news.clear()
         changes, self._waiting = self._waiting, []
+        self.unchanged(changes)
         return changes
 
     def datachange_notification(self, node: Any, value: object, data: Any) -> None:

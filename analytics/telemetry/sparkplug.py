@@ -2,8 +2,9 @@
 
 A node tells all names of its metrics once, in its birth (NBIRTH, and DBIRTH for each device behind it); later messages
 may give an alias alone. `seq` counts 0 to 255 and around over all messages of a node: a gap, or data of a node whose
-birth we missed, asks for a new birth (*rebirth*). A metric marked historical fills the curve and moves nothing that is
-current; the store sees to that by its time. A death says that values are stale; it has no samples.
+birth we missed, asks for a new birth (*rebirth*), and until it comes aliases are not believed: they may be others by
+now. A metric marked historical fills the curve and moves nothing that is current; the store sees to that by its time. A
+death says that values are stale; it has no samples.
 
 The protobuf schema is small and closed, and read here by hand: the packages that know it need an MQTT library that is
 too old (Sparkplug 3.0, §6.4).
@@ -275,6 +276,8 @@ class Sparkplug:
         if of.verb not in ("NBIRTH", "DBIRTH", "NDATA", "DDATA"):
             if of.verb == "NDEATH":
                 node.born, node.seq = False, None
+            elif of.verb == "DDEATH":
+                node.names.pop(of.device, None)
             return Outcome(node.settings.site, Parsed())
         payload = read(data)
         if of.verb == "NBIRTH":
@@ -283,6 +286,8 @@ class Sparkplug:
             missing = 0
         else:
             missing = _step(node, payload.seq)
+            if missing:
+                node.born = False  # a birth may be among what is missing, and aliases other ones by now
         if of.verb.endswith("BIRTH"):
             _remember(node, of.device, payload)
         outcome = Outcome(node.settings.site, self._samples(node, of.device, payload, now), missing=missing)
@@ -327,7 +332,7 @@ def _reading(node: _Node, device: str, metric: Metric, at: float | None, now: fl
     """
     name = metric.name
     if not name and metric.alias is not None:
-        name = node.names.get(device, {}).get(metric.alias, "")
+        name = node.names.get(device, {}).get(metric.alias, "") if node.born else ""
         if not name:
             raise Rejected(Reason.UNKNOWN_FIELD, f"The alias {metric.alias} is known from no birth.")
     row = node.wanted.get((device, name))

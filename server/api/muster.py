@@ -136,7 +136,8 @@ class MusterDoor:
         a_list = f"{one}/lists/{{n}}"
         declare("GET", "/api/musters", access="read", summary="Musters of a site and below, newest first", query=SiteOf,
                 ok=MusterPage, errors=("not_found",))(self.listed)  # fmt: skip
-        declare("POST", "/api/musters", access="consult", body=Begin, ok=MusterBody, status=201, errors=("not_found",),
+        declare("POST", "/api/musters", access="consult", body=Begin, ok=MusterBody, status=201,
+                errors=("not_found", "stale"),
                 summary="Freeze who is underground; one that is going on is answered instead")(self.begin)  # fmt: skip
         declare("GET", one, access="read", summary="The board of a muster", ok=MusterBody,
                 errors=("not_found",))(self.board)  # fmt: skip
@@ -211,10 +212,13 @@ class MusterDoor:
     async def begin(self, context: Context, request: web.Request, body: Begin) -> MusterBody:
         who = require(context, request, "consult", body.site)
         drill = body.drill or await _within_a_drill(context, body)
-        one = await self.musters.start(
-            body.site, who.user.user, reason=body.reason, session=body.session, alert=body.alert, drill=drill,
-            address=request.remote or "",
-        )  # fmt: skip
+        try:
+            one = await self.musters.start(
+                body.site, who.user.user, reason=body.reason, session=body.session, alert=body.alert, drill=drill,
+                address=request.remote or "",
+            )  # fmt: skip
+        except MusterError as error:
+            raise ApiProblem(error.error, error.detail) from error
         return await self._body(context, one)
 
     async def end(self, context: Context, request: web.Request, body: End) -> MusterBody:

@@ -115,14 +115,14 @@ class SourceDoor:
 
     async def push(self, context: Context, request: web.Request, _body: None) -> dict[str, object]:
         kind, device = KINDS.get(request.match_info["kind"]), request.match_info["device"]
-        site = self._admit(request)
+        site = self._admit(context, request)
         if kind is None or not is_name(device):
             raise ApiProblem("not_found", "kind is power, tag or gateway; device a name of up to 63 characters.")
         body, now = await raw_body(request, MAX_PAYLOAD_BYTES), time.time()
         return await self._take(context, request, parse(Topic(site, kind, device, "event"), body, now), now)
 
     async def push_locations(self, context: Context, request: web.Request, _body: None) -> dict[str, object]:
-        site = self._admit(request)
+        site = self._admit(context, request)
         hub = self._hubs.get(site) or OmloxHubSettings(site=site, url="ws://none")
         body, now = await raw_body(request, MAX_PAYLOAD_BYTES), time.time()
         try:
@@ -132,7 +132,7 @@ class SourceDoor:
             parsed.reject(error)
         return await self._take(context, request, parsed, now)
 
-    def _admit(self, request: web.Request) -> str:
+    def _admit(self, context: Context, request: web.Request) -> str:
         """The site that the sender may send for.
 
         Raises:
@@ -145,6 +145,8 @@ class SourceDoor:
             raise TokenError("token_invalid", "There is no key of a sender.")
         if found[0].site != request.match_info["site"]:
             raise ApiProblem("not_allowed", "The key is for another site.")
+        if found[0].site not in context.tree:
+            raise ApiProblem("not_found", "There is no such site; nothing was stored.")
         return found[0].site
 
     async def _take(self, context: Context, request: web.Request, parsed: Parsed, now: float) -> dict[str, object]:

@@ -60,8 +60,12 @@ class Drills:
         self._open: dict[str, Alert] = {}
         self._real: deque[Alert] = deque(maxlen=MOST_REAL)
         self._wake = asyncio.Event()
+        self._numbers: set[str] = set()
+        """Drills after which all numbers are to be tested."""
         self.test_numbers: Callable[[str], None] = lambda site: None
         """Rings every number of a site's call list, as each month."""
+        self.stop_numbers: Callable[[str], None] = lambda site: None
+        """Breaks that off: the lines are needed."""
 
     async def load(self) -> None:
         """Drills that were under way; what is real and stands ends them, if it came while the server was away."""
@@ -72,18 +76,18 @@ class Drills:
             )
         self._open = {one.id: one for one in found}
         if self._open or any(one.drill and not one.interrupted for one in self._sessions.open_states()):
-            self._real.extend(await self._standing_real())
             self._wake.set()
 
     async def _standing_real(self) -> list[Alert]:
         roots = [site for site in self._tree if self._tree[site].parent is None]
         found = [alert for root in roots for alert in await self._alerts.open_for(root)]
-        return [one for one in found if one.severity in RED and not one.drill and one.state == "open"]
+        return [one for one in found if one.severity in RED and not one.drill]
 
     # --- what people do -----------------------------------------------------------------------------------------------
 
     async def start(self, wish: Wish, *, numbers: bool) -> Alert:
-        """Begin one; it rings from now on. `numbers`: also test every number of the site's call list.
+        """Begin one; it rings from now on. `numbers`: when it is over, also test every number of the site's call list
+        (not at once: a line that the drill itself rings would be taken for a dead one).
 
         Raises:
             DrillRefused: one is under way there, or a real red alert is open on its way.
@@ -93,12 +97,12 @@ class Drills:
         if any(one.site == wish.site for one in self._open.values()):
             raise DrillRefused("A drill is under way at this site.")
         if any(drill.preempts(self._sites_of(real.site), way) for real in await self._standing_real()):
-            raise DrillRefused("A real alert is open.")
+            raise DrillRefused("A real alert stands.")
         at = time.time()
         made = await self._alerts.apply(drill.finding(wish, new_id(at), at, simulated=self._simulated), at=at)
         assert made is not None, "a finding that raises makes an alert"
         if numbers:
-            self.test_numbers(wish.site)
+            self._numbers.add(made.id)
         return made
 
     async def end(self, alert: Alert, by: ByWhom, address: str = "") -> None:
@@ -113,16 +117,24 @@ class Drills:
             if alert.state in STANDING:
                 self._open[alert.id] = alert
             else:
-                self._open.pop(alert.id, None)
+                self._over(alert)
         elif alert.severity in RED and change in (Change.RAISED, Change.AGAIN):
             self._real.append(alert)
             self._wake.set()
+
+    def _over(self, alert: Alert) -> None:
+        self._open.pop(alert.id, None)
+        preempted = alert.closed is not None and alert.closed.reason == drill.PREEMPTED
+        if alert.id in self._numbers and not preempted:
+            self.test_numbers(alert.site)
+        self._numbers.discard(alert.id)
 
     async def run(self) -> None:
         """Ends drills whose time is up, and those that a real alert meets."""
         while True:
             self._wake.clear()
             try:
+                await self._look_for_real()
                 await self._preempt()
                 await self._end_late()
             except StoreError as error:
@@ -133,10 +145,17 @@ class Drills:
             except TimeoutError:
                 continue
 
+    async def _look_for_real(self) -> None:
+        """While a drill goes on: an alert that was taken may be open again, which is told as no change of it."""
+        if self._open or any(one.drill and not one.interrupted for one in self._sessions.open_states()):
+            self._real.extend(one for one in await self._standing_real() if one.state == "open")
+
     async def _preempt(self) -> None:
         while self._real:
             real = self._real[0]
             told = self._sites_of(real.site)
+            for site in told:
+                self.stop_numbers(site)
             for one in list(self._open.values()):
                 if drill.preempts(told, self._way_of(one)):
                     await self._end_by(one, real)

@@ -56,7 +56,7 @@ class DutyOffice:
         checks.on_duty = lambda site: tuple(one.name for one in rota.rota.on(site, "on_duty", time.time()))
         handovers = Handovers(settings, database, tree, bus, alerts, rota)
         drills = Drills(settings, database, tree, alerts, sessions)
-        drills.test_numbers = rota.ask_drill
+        drills.test_numbers, drills.stop_numbers = rota.ask_drill, rota.stop_drill
         return cls(escalations, rota, challenges, checks, handovers, drills)
 
     async def load(

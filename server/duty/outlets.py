@@ -95,12 +95,17 @@ class Outlets:
     async def _turn(self, http: aiohttp.ClientSession) -> None:
         async with self._database.reading() as connection:
             waiting = await rows.waiting(connection, LIMIT)
+            over = await rows.rings_of_drills_that_are_over(connection, waiting)
+        if over:
+            async with self._database.transaction() as connection:
+                await rows.mark(connection, over, "failed", "the drill is over")
+            waiting = [one for one in waiting if one not in over]
         now = time.monotonic()
         known = {one.message: one for one in waiting}
         self._first_seen = {key: self._first_seen.get(key, now) for key in known}
         self._not_before = {key: due for key, due in self._not_before.items() if key in known}
         due = [
-            Waiting(one.message, f"{one.channel} {one.address}", one.red, self._first_seen[one.message])
+            Waiting(one.message, f"{one.channel} {one.address}", one.red, self._first_seen[one.message], one.drill)
             for one in waiting
             if self._not_before.get(one.message, 0.0) <= now
         ]

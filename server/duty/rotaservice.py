@@ -43,6 +43,8 @@ log = structlog.get_logger()
 Kind = Literal["person", "plan", "override"]
 LOOK_S = 60.0
 DRILL_RING_S = 25.0
+QUIET_S = 3600.0
+"""The monthly test of numbers waits so long after something real."""
 UNTESTED_AFTER_S = 40 * 86400.0
 """A number that was not tested for this long is said to be untested."""
 _RESULTS: dict[str, TestResult] = {
@@ -69,6 +71,9 @@ class RotaService:
         self._tree = tree
         self._alerts = alerts
         self._drilling: dict[str, float] = {}
+        self._testing: tuple[str, asyncio.Task[None]] | None = None
+        self._quiet_until: dict[str, float] = {}
+        """Sites at which something real was under way: the monthly test waits."""
         """Site to when its drill was asked for."""
         self._wake = asyncio.Event()
         self.rota = Rota()
@@ -188,7 +193,7 @@ class RotaService:
         while True:
             self._monthly(time.time())
             for site in list(self._drilling):
-                await self._drill(site)
+                await self._test(site)
                 self._drilling.pop(site, None)
             self._wake.clear()
             try:
@@ -197,13 +202,36 @@ class RotaService:
             except TimeoutError:
                 continue
 
+    def stop_drill(self, site: str) -> None:
+        """Something real is under way there: the lines are needed. The numbers not yet rung wait for the next test."""
+        self._drilling.pop(site, None)
+        self._quiet_until[site] = time.time() + QUIET_S
+        if self._testing is not None and self._testing[0] == site:
+            self._testing[1].cancel()
+
+    async def _test(self, site: str) -> None:
+        if site not in self._drilling:
+            return
+        task = asyncio.create_task(self._drill(site))
+        self._testing = (site, task)
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._testing = None
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()
+
     def _monthly(self, at: float) -> None:
         duty, phones = self._settings, self.phones()
         moment = drill_moment(at, duty.utc_offset_h, duty.drill_day, duty.drill_hour)
         if moment is None or phones is None or not phones.available:
             return
         for person in self.rota.people.values():
-            if person.active and person.phone and person.known_since < moment:
+            quiet = at < self._quiet_until.get(person.site, 0.0)
+            if person.active and person.phone and person.known_since < moment and not quiet:
                 self._drilling.setdefault(person.site, at)
 
     async def _drill(self, site: str) -> None:

@@ -54,6 +54,11 @@ class Message:
     created_at: float
     attempts: int = 0
 
+    @property
+    def drill(self) -> bool:
+        """Nothing has happened."""
+        return bool(self.body.get("drill"))
+
 
 async def put(connection: AsyncConnection, messages: Sequence[Message]) -> None:
     if messages:
@@ -76,6 +81,17 @@ async def waiting(connection: AsyncConnection, most: int) -> list[Message]:
         )
         found += [Message(**row._mapping) for row in await connection.execute(query)]
     return found
+
+
+async def rings_of_drills_that_are_over(connection: AsyncConnection, messages: Iterable[Message]) -> list[Message]:
+    """Those of these messages that would ring somebody for a drill which has ended, or gave way to what is real."""
+    rings = [one for one in messages if one.drill and one.ring]
+    if not rings:
+        return []
+    wanted = {one.alert for one in rings}
+    query = select(escalations.c.alert).where(escalations.c.alert.in_(wanted), escalations.c.open)
+    going_on = set((await connection.execute(query)).scalars())
+    return [one for one in rings if one.alert not in going_on]
 
 
 async def mark(connection: AsyncConnection, messages: Sequence[Message], state: str, reason: str = "") -> None:

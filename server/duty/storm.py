@@ -1,7 +1,8 @@
 """Which waiting messages go out now, and together: the guard against a storm of alerts. No clock, no wire.
 
 Messages to one address that are not red are gathered for a while and sent as one; beyond so many in a time they wait,
-and go together as soon as the time allows. Red ones go at once, whatever was sent before. Nothing is ever dropped here:
+and go together as soon as the time allows. Red ones go at once, whatever was sent before. What is real and what is a
+drill never go together: who reads only the beginning must not take the one for the other. Nothing is ever dropped here:
 each message is in one batch, some time.
 """
 
@@ -23,6 +24,7 @@ class Waiting:
     red: bool
     since: float
     """Monotonic seconds at which it was seen first."""
+    drill: bool = False
 
 
 class StormGuard:
@@ -36,12 +38,12 @@ class StormGuard:
 
     def batches(self, waiting: Iterable[Waiting], now: float) -> list[tuple[Waiting, ...]]:
         """The batches that are to go now, red ones first. Say `sent` of each that went."""
-        by_address: dict[tuple[bool, str], list[Waiting]] = {}
+        by_address: dict[tuple[bool, bool, str], list[Waiting]] = {}
         for one in waiting:
-            by_address.setdefault((not one.red, one.address), []).append(one)
+            by_address.setdefault((not one.red, one.drill, one.address), []).append(one)
         return [
             tuple(messages[:BATCH])
-            for (calm, address), messages in sorted(by_address.items(), key=lambda item: item[0])
+            for (calm, _, address), messages in sorted(by_address.items(), key=lambda item: item[0])
             if not calm or self._may(address, messages, now)
         ]
 

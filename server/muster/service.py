@@ -34,6 +34,8 @@ from server.store.upsert import insert_into
 log = structlog.get_logger()
 
 TICK_S = 2.0
+PREEMPTED = "preempted"
+"""Why a drill ended where a real muster began."""
 FILE_PERIOD_S = 300.0
 """Of files with positions, where nobody said otherwise."""
 FORGOTTEN_S = 24 * 3600.0
@@ -174,9 +176,11 @@ class Musters:
         self, site: str, by: str, *, reason: str = "", session: str | None = None, alert: str | None = None,
         drill: bool = False, address: str = "",
     ) -> Muster:  # fmt: skip
-        """Freeze who is underground, and draw up the first list. One that is going on already is answered instead.
+        """Freeze who is underground, and draw up the first list. One that is going on already is answered instead; a
+        drill is ended by a real one, which begins anew.
 
         Raises:
+            MusterError: a drill is begun where a real one is going on.
             NoSuchSite: the site is none.
             StoreError: nothing was begun.
         """
@@ -188,7 +192,11 @@ class Musters:
     ) -> Muster:
         async with self._changing:
             if (going_on := self._open.get(site)) is not None:
-                return going_on
+                if going_on.drill == drill:
+                    return going_on
+                if drill:
+                    raise MusterError("stale", "A real muster is going on there.")
+                await self._finish(going_on, by, PREEMPTED, address)  # nothing real is ever counted as a drill
             now = self._clock()
             one = Muster(
                 new_id(now), site, now, by, reason, session, alert, drill,
@@ -231,31 +239,33 @@ class Musters:
 
     async def _end(self, muster: str, by: str, reason: str, address: str) -> Muster:
         async with self._changing:
-            one = self._going_on(muster)
-            now = self._clock()
-            changed = self._judge(one, now)
-            self._pending.setdefault(muster, set()).update(member.card for member in changed)
-            numbers = [found.number for found in await self.lists(muster)]
-            drawn = self._draw(one, max(numbers, default=-1) + 1, now, now)
-            figures = self.board(one)
-            values = {"ended_at": now, "ended_by": by, "end_reason": reason, "lists": one.lists}
-            async with self._database.transaction() as connection:
-                await self._keep(connection, one, list(one.members.values()))
-                await connection.execute(update(musters).where(musters.c.muster == muster).values(values))
-                await connection.execute(insert(muster_lists).values(_list_row(drawn)))
-                await audit.append(
-                    connection, at=now, actor=by, action="muster.end", object=muster, site=one.site, address=address,
-                    detail={"left": figures.left, "reason": reason[:200]},
-                )  # fmt: skip
-                ended = self._news(one, "ended", now)
-                entries = await timeline.append_all(connection, [ended])
-            one.ended_at, one.ended_by, one.end_reason = now, by, reason
-            self._open.pop(one.site, None)
-            self._history.pop(muster, None)
-            self._evacuations.pop(muster, None)
-            self._pending.pop(muster, None)
-            await self._tell(entries)
-            return one
+            return await self._finish(self._going_on(muster), by, reason, address)
+
+    async def _finish(self, one: Muster, by: str, reason: str, address: str) -> Muster:
+        muster, now = one.muster, self._clock()
+        changed = self._judge(one, now)
+        self._pending.setdefault(muster, set()).update(member.card for member in changed)
+        numbers = [found.number for found in await self.lists(muster)]
+        drawn = self._draw(one, max(numbers, default=-1) + 1, now, now)
+        figures = self.board(one)
+        values = {"ended_at": now, "ended_by": by, "end_reason": reason, "lists": one.lists}
+        async with self._database.transaction() as connection:
+            await self._keep(connection, one, list(one.members.values()))
+            await connection.execute(update(musters).where(musters.c.muster == muster).values(values))
+            await connection.execute(insert(muster_lists).values(_list_row(drawn)))
+            await audit.append(
+                connection, at=now, actor=by, action="muster.end", object=muster, site=one.site, address=address,
+                detail={"left": figures.left, "reason": reason[:200]},
+            )  # fmt: skip
+            ended = self._news(one, "ended", now)
+            entries = await timeline.append_all(connection, [ended])
+        one.ended_at, one.ended_by, one.end_reason = now, by, reason
+        self._open.pop(one.site, None)
+        self._history.pop(muster, None)
+        self._evacuations.pop(muster, None)
+        self._pending.pop(muster, None)
+        await self._tell(entries)
+        return one
 
     async def mark(self, muster: str, card: str, by: str, *, out: bool, note: str, address: str = "") -> Member:
         """What a person knows that no reader does: this one is out, or was seen somewhere.

@@ -36,6 +36,17 @@ def test_slope_counts_along_the_slope() -> None:
     assert stand.to_exit_m == pytest.approx(500.0, abs=1.0)
 
 
+def test_roadways_that_meet_a_few_metres_apart_are_one_net() -> None:
+    at = ((200.0, 0.0, 0.0), (204.0, 2.0, 0.0), (203.0, -3.0, 0.0))
+    into = Drift("main", ((0.0, 0.0, 0.0), at[0]))
+    others = [Drift(f"d{n}", (at[n], (400.0, 100.0 * (n - 1.5), 0.0))) for n in (1, 2)]
+    ways = mine(into, *others)
+    for other in others:
+        stand = ways.stand(*other.line[1])
+        assert stand is not None
+        assert stand.to_exit_m is not None
+
+
 def test_shorter_of_two_ways_counts() -> None:
     ring = Drift("ring", ((200.0, 300.0, 0.0), (0.0, 300.0, 0.0), (0.0, 10.0, 0.0)))
     stand = mine(MAIN, SIDE, ring).stand(100.0, 300.0, 0.0)

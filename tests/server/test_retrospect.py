@@ -139,6 +139,38 @@ async def test_failed_process_keeps_the_window(part: Part, monkeypatch: pytest.M
     assert len(await part.one.judge("mine-a")) == 1
 
 
+async def test_same_samples_again_are_told_once(part: Part) -> None:
+    for _ in range(2):
+        await part.store(hour_ago(part))
+        await part.one.judge("mine-a")
+    assert len(await part.told("site:mine-a")) == 1
+
+
+def test_mine_in_which_something_late_comes_all_the_time_is_judged_now_and_then(part: Part) -> None:
+    due = 0
+    for _ in range(1800):  # a device whose clock is three minutes slow, every second
+        part.now += 1
+        part.one.stored([Reading("mine-a", "pump", "current_a", 1.0, "A", part.now - 180, part.now)])
+        if part.one._due():
+            due += 1
+            for kept in (part.one._windows, part.one._opened_at, part.one._late_at):
+                kept.clear()
+    assert due == 1
+
+
+async def test_line_of_a_log_among_the_findings_is_a_failure_and_not_the_end(
+    part: Part, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    speaks = tmp_path / "speaks"
+    speaks.write_text("#!/bin/sh\ncat >/dev/null\necho 2026 warning fact_not_read\n")
+    speaks.chmod(0o755)
+    await part.store(hour_ago(part))
+    monkeypatch.setattr(sys, "executable", str(speaks))
+    assert await part.one.judge("mine-a") == []
+    monkeypatch.undo()
+    assert len(await part.one.judge("mine-a")) == 1
+
+
 def test_window_has_an_end(part: Part) -> None:
     part.one.stored([Reading("mine-a", "pump", "current_a", 1.0, "A", part.now - 9 * 86_400, part.now)])
     part.one.stored([Reading("mine-a", "pump", "current_a", 1.0, "A", part.now - 3600, part.now)])

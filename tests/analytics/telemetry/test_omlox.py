@@ -1,5 +1,6 @@
 """Positions from a positioning hub: what a Location says, and a hub that comes and goes."""
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.plugin import Position, TelemetrySource
-from analytics.telemetry import omlox
+from analytics.telemetry import omlox, omloxhub
 from analytics.telemetry.omloxhub import OmloxSource
 from analytics.telemetry.payload import Reason, Rejected
 from config.settings import OmloxHubSettings
@@ -142,6 +143,26 @@ async def test_hub_is_subscribed_to_again_whenever_it_comes_back() -> None:
     assert there.asked == [{"event": "subscribe", "topic": "location_updates", "params": {"token": "secret"}}] * 2
     assert source.counters.rejected[Reason.WRONG_SHAPE] == 2
     assert [up for up, _ in told] == [False, True, False, True, False]
+
+
+async def test_hub_that_takes_the_connection_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(omloxhub, "ANSWER_S", 0.2)
+    taken, told = list[asyncio.StreamWriter](), list[str]()
+
+    async def mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken.append(writer)
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    url = f"ws://u:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}/ws?token=abc"
+    source = OmloxSource((hub(url=url),), on_link=lambda link: told.append(link.name), jitter=lambda low, high: 0.01)
+    async with TelemetryReader(source):
+        await until(lambda: len(taken) >= 2)  # tried again
+    server.close()
+    for writer in taken:
+        writer.close()
+    assert told
+    assert "secret" not in told[0]
+    assert "abc" not in told[0]
 
 
 async def test_refused_token_is_said_in_words() -> None:

@@ -20,6 +20,7 @@ AT = 1_800_000_000.0
 KEYS = (
     PushKeySettings(name="gateway", site="mine-a", key=KEY),
     PushKeySettings(name="other", site="mine-b", key="o" * 24),
+    PushKeySettings(name="early", site="gone", key="g" * 24),
 )
 HUB = OmloxHubSettings(site="mine-a", url="ws://hub", crs=("EPSG:4527",), origin=(100.0, 0.0, 0.0))
 
@@ -128,6 +129,7 @@ async def test_locations_are_positions_by_the_settings_of_the_sites_hub(desk: De
         ("mine-a/power/fan", "x" * 24, 401, "token_invalid"),
         ("mine-b/power/fan", KEY, 403, "not_allowed"),
         ("mine-a/weather/fan", KEY, 404, "not_found"),
+        ("gone/power/fan", "g" * 24, 404, "not_found"),
         ("mine-a/power/.fan", KEY, 404, "not_found"),
     ],
 )

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -16,11 +18,13 @@ from server.alerts.machine import STANDING, Alert
 from server.alerts.service import AlertService
 from server.bus import Body
 from server.bus.memory import MemoryBus
+from server.duty import rows
 from server.duty.contacts import Contact
 from server.duty.drill import Wish
 from server.duty.drills import DrillRefused, Drills
 from server.duty.rota import Person
 from server.duty.rotaservice import RotaService
+from server.duty.rows import Message
 from server.duty.service import Escalations
 from server.incidents.service import IncidentService
 from server.sessions.errors import SessionError
@@ -234,6 +238,73 @@ async def test_a_number_that_is_rung_in_a_drill_is_tested_and_all_can_be(world: 
         await rota.rung_in_drill("mine-a", "tel:13812345678", result)
         assert (rota.rota.people["p1"].test or "") == test
     await rota.rung_in_drill("mine-a", "site:mine-a", "answered_by_person")
-    world.drills.test_numbers = rota.ask_drill
-    await world.start(numbers=True)
+    world.drills.test_numbers, world.drills.stop_numbers = rota.ask_drill, rota.stop_drill
+    alert = await world.start(numbers=True)
+    assert not rota.drilling("mine-a"), "not beside the drill, which rings the same lines"
+    await world.drills.end(alert, Somebody())
     assert rota.drilling("mine-a")
+
+
+async def test_numbers_are_not_tested_while_something_real_goes_on(world: World) -> None:
+    rings: list[asyncio.Event] = []
+
+    class Hanging(Phones):
+        async def ring(self, target: str, **_: object) -> Any:
+            rings.append(asyncio.Event())
+            try:
+                await asyncio.Event().wait()
+            finally:
+                rings[-1].set()  # hung up
+
+    rota = RotaService(Settings().duty, world.database, world.tree, world.alerts)
+    rota.phones = lambda: Hanging({})
+    for number in range(3):
+        await rota.keep(Person(f"p{number}", "mine-a", "李", f"1381234567{number}"), Somebody(), 1.0)
+    world.drills.test_numbers, world.drills.stop_numbers = rota.ask_drill, rota.stop_drill
+    await world.drills.end(await world.start(numbers=True), Somebody())
+    unit = asyncio.create_task(rota.run())
+    async with asyncio.timeout(20):
+        while not rings:
+            await asyncio.sleep(0.01)
+        await world.real()
+        await world.drills._preempt()
+        await rings[0].wait()
+        while rota.drilling("mine-a"):
+            await asyncio.sleep(0.01)
+    assert len(rings) == 1
+    assert not unit.done()
+    rota._monthly(time.time())
+    assert not rota.drilling("mine-a")
+    unit.cancel()
+    await asyncio.wait({unit})
+
+
+async def test_alert_that_was_taken_and_is_open_again_ends_a_drill(world: World) -> None:
+    real = await world.real("far")
+    await world.alerts.acknowledge(real.id, by=Somebody(), at=101.0)
+    await world.start()  # far is not on its way
+    async with world.database.transaction() as connection:
+        await world.alerts.revert(connection, real.id, "untouched", 102.0)
+    world.drills._real.clear()
+    await world.drills._look_for_real()
+    assert [one.id for one in world.drills._real] == [real.id]
+    near = await world.real()
+    await world.alerts.acknowledge(near.id, by=Somebody(), at=103.0)
+    await world.drills._preempt()
+    with pytest.raises(DrillRefused, match="real alert"):
+        await world.start()  # taken, but not over: it may be open again any moment
+
+
+async def test_ring_of_a_drill_that_is_over_is_not_sent_any_more(world: World) -> None:
+    ring = Message("m1", "sms", "139", True, (await world.start()).id, "r1", "w", {"drill": True}, 100.0)
+    told, real = replace(ring, message="m2", ring=""), replace(ring, message="m3", body={})
+
+    async def over() -> list[str]:
+        async with world.database.reading() as connection:
+            found = await rows.rings_of_drills_that_are_over(connection, [ring, told, real])
+        return [one.message for one in found]
+
+    assert await over() == []
+    (open_one,) = world.drills._open.values()
+    await world.drills.end(open_one, Somebody())
+    assert await over() == ["m1"]

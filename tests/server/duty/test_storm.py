@@ -17,6 +17,14 @@ def test_red_goes_at_once_and_the_others_are_gathered() -> None:
     assert guard.batches(calm, 5.0) == [tuple(calm)]
 
 
+def test_what_is_real_never_goes_with_a_drill_and_goes_before_it() -> None:
+    guard = StormGuard(5, 600.0, 0.0)
+    for red in (True, False):
+        rung = Waiting("m1", "sms 1", red, 0.0, drill=True)
+        real = Waiting("m2", "sms 1", red, 0.0)
+        assert guard.batches([rung, real], 1.0) == [(real,), (rung,)]
+
+
 def test_beyond_the_rate_the_others_wait_together_and_red_does_not() -> None:
     guard = StormGuard(2, 600.0, 0.0)
     for at in (0.0, 1.0):

@@ -12,7 +12,7 @@ from analytics.plugin import Position
 from server.bus import Body
 from server.bus.memory import MemoryBus
 from server.muster.errors import MusterError
-from server.muster.service import Musters
+from server.muster.service import PREEMPTED, Musters
 from server.positions import LivePositions
 from server.store import audit, timeline
 from server.store.audit import canonical
@@ -107,9 +107,22 @@ async def test_list_is_who_is_underground_also_the_silent(stand: Stand) -> None:
 async def test_second_start_answers_the_first(stand: Stand) -> None:
     stand.see("P1")
     one = await stand.musters.start("mine-a", "u1")
-    again = await stand.musters.start("mine-a", "u2", drill=True)
+    again = await stand.musters.start("mine-a", "u2", reason="again")
     assert again is one
-    assert not again.drill
+
+
+async def test_real_muster_ends_a_drill_and_begins_anew_and_a_drill_never_replaces_a_real_one(stand: Stand) -> None:
+    stand.see("P1")
+    drill = await stand.musters.start("mine-a", "u1", drill=True)
+    assert await stand.musters.start("mine-a", "u2", drill=True) is drill
+    stand.see("P2")
+    real = await stand.musters.start("mine-a", "u2", reason="gas")
+    assert (real.drill, real.muster != drill.muster, sorted(real.members)) == (False, True, ["P1", "P2"])
+    assert (drill.ended_by, drill.end_reason) == ("u2", PREEMPTED)
+    assert (await stand.musters.lists(real.muster))[0].body["drill"] is False
+    with pytest.raises(MusterError, match="real muster"):
+        await stand.musters.start("mine-a", "u1", drill=True)
+    assert stand.musters.open_at("mine-a") is real
 
 
 async def test_muster_outlives_a_restart(stand: Stand) -> None:

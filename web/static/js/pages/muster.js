@@ -258,6 +258,7 @@ class MusterPage extends MinePage {
     return html`<main class="muster-page">
       <div class="planbar">${this.choice()}<span class="grow"></span>
         <a class="button" href="/plan?site=${this.site}">${icon('map-pin')} ${t('page.plan')}</a>
+        ${this.muster?.drill && !this.old && this.mayAct ? html`<button class="danger" ?disabled=${this.busy} @click=${() => this.#begin(false)}>${icon('siren')} ${t('muster.begin_real')}</button>` : nothing}
         ${this.muster && !this.old && this.mayAct ? html`<button ?disabled=${this.busy} @click=${this.#end}>${t('muster.end')}</button>` : nothing}
         ${this.old ? html`<a class="button" href="/muster?site=${this.site}">${t('muster.back')}</a>` : nothing}
       </div>
