@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fractions
 import itertools
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -98,13 +99,24 @@ class MemoryLink:
         return await self.event(Quality, lambda each: each.peer == peer and fits(each))
 
 
+def _free_twice() -> int:
+    """A number that is free for UDP and for TCP: ICE over TCP is on the same one."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, socket.socket() as streams:
+            datagrams.bind(("127.0.0.1", 0))
+            number: int = datagrams.getsockname()[1]
+            with contextlib.suppress(OSError):
+                streams.bind(("127.0.0.1", number))
+                return number
+
+
 @contextlib.asynccontextmanager
 async def running_worker(
     *, door: str = "", tcp_intake: str = "", **settings: Any
 ) -> AsyncIterator[tuple[MemoryLink, MediaWorker]]:
     """A worker on a free port of the loopback address."""
     link = MemoryLink()
-    worker = MediaWorker(MediaSettings(udp_port=0, **settings), link, door, tcp_intake)
+    worker = MediaWorker(MediaSettings(**{"udp_port": _free_twice()} | settings), link, door, tcp_intake)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(worker.run())
         try:
