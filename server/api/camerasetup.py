@@ -186,7 +186,11 @@ class CameraSetupDoor:
             if number is None:
                 raise ApiProblem("not_found")
             await write_down(context, request, "camera.remove", f"{site}/{name}", site)
-            await refused(self.file.change([Change(f"cameras.{number}", "remove")], fingerprint))
+            changes = [Change(f"cameras.{number}", "remove")]
+            kept = [one for one in now.recording.routine if one != f"{site}/{name}"]
+            if len(kept) != len(now.recording.routine):  # another camera of that name is not recorded unasked
+                changes.append(Change("recording.routine", "set", kept))
+            await refused(self.file.change(changes, fingerprint))
             await self.ingest.remove(site, name)
             self.file.runs_with(cameras=self.ingest.settings)
 

@@ -219,8 +219,7 @@ def require_server(context: Context, request: web.Request, verb: Verb) -> Visito
     Raises:
         ApiProblem: as `require`.
     """
-    top = next((site for site in context.tree if not context.tree.ancestors(site)), "")
-    return require(context, request, verb, top)
+    return require(context, request, verb, context.tree.top)
 
 
 def bearer(request: web.BaseRequest) -> str | None:

@@ -413,11 +413,12 @@ class Identity:
 
     async def _keep_an_admin(self, connection: AsyncConnection, user: User, changes: Mapping[str, object]) -> None:
         """Within the transaction of a change: somebody is left who may do everything."""
-        if user.role != "admin" or user.disabled or self.tree[user.site].parent is not None:
+        top = self.tree.top
+        if user.role != "admin" or user.disabled or user.site != top:
             return
         stays = (changes.get("role", "admin"), changes.get("disabled", False)) == ("admin", False)
-        above = self.tree[str(changes.get("site", user.site))].parent
-        if (not stays or above is not None) and not await rows.other_top_admins(connection, user.user):
+        moves = changes.get("site", top) != top
+        if (not stays or moves) and not await rows.other_admins(connection, top, user.user):
             raise AccountError("last_admin", "This is the last administrator of the whole server.")
 
     def end_access_of(self, user: str) -> None:

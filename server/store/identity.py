@@ -120,15 +120,13 @@ async def list_users(
     return [_user(row) for row in await connection.execute(query)]
 
 
-async def other_top_admins(connection: AsyncConnection, user: str) -> int:
-    """How many enabled admins of a site without one above it there are beside this account."""
+async def other_admins(connection: AsyncConnection, site: str, user: str) -> int:
+    """How many enabled admins of this very site there are beside this account."""
     query = (
         select(func.count())
-        .select_from(users.join(sites, sites.c.site == users.c.site))
-        .where(
-            users.c.role == "admin", users.c.disabled.is_(False), sites.c.parent.is_(None), users.c.user != user
-        )
-    )  # fmt: skip
+        .select_from(users)
+        .where(users.c.role == "admin", users.c.disabled.is_(False), users.c.site == site, users.c.user != user)
+    )
     return int(await connection.scalar(query) or 0)
 
 

@@ -107,6 +107,12 @@ class SiteTree:
             raise NoSuchSite(site)
         return found
 
+    @property
+    def top(self) -> str:
+        """The site whose admins answer for the server as a whole: of those that nothing is above the first by name.
+        Empty: there are no sites."""
+        return min((site for site in self._sites if not self._ancestors[site]), default="")
+
     def level(self, site: str) -> str:
         """`mine`, `county`, ... (raises `NoSuchSite`)."""
         return self[site].level

@@ -57,6 +57,13 @@ async def test_rows_are_found_by_person_kind_object_and_time(served: Served) -> 
         assert [one["seq"] for one in await rows(session, f"limit=1&before={first['next']}")] == [first["next"] - 1]
 
 
+async def test_an_admin_of_another_tree_sees_nothing_of_the_server(served: Served) -> None:
+    await served.context.tree.add("zeta", None, "nation", "另一棵树", "Another tree")
+    await served.add_user("elsewhere", "admin", "zeta")
+    async with served.browser("elsewhere") as session:
+        assert {one["site"] for one in await rows(session, "limit=100")} <= {"zeta"}
+
+
 async def test_an_admin_of_a_part_sees_the_rows_of_that_part_only(served: Served) -> None:
     async with served.browser("chief") as session:
         assert [one["object"] for one in await rows(session, "action=registry.unmask")] == ["=x0"]

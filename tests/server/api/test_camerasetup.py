@@ -82,6 +82,11 @@ async def test_recording_and_a_post_go_into_the_file_and_call_for_a_restart(serv
     assert settings.recording.routine == ("mine-a/gate",)
     (made,) = settings.analytics.posts
     assert (made.site, made.post, made.camera, made.name_en) == ("mine-a", "gate", "gate-sub", "Gate")
+    async with (
+        served.browser("tech") as session, session.delete("/api/cameras/settings/mine-a/gate") as response,
+    ):  # fmt: skip
+        assert response.status == 204
+    assert load(tmp_path / "lamproom.yaml", {}).recording.routine == ()  # the next one of that name is asked about
 
 
 async def test_cameras_elsewhere_are_neither_seen_nor_touched(served: Served, tmp_path: Path) -> None:

@@ -327,6 +327,10 @@ async def test_the_last_administrator_of_the_server_stays_one(served: Served) ->
         with pytest.raises(AccountError, match="last administrator"):
             await identity.change_user(top, **change, by="someone")
     assert await identity.change_user(top, name="Other name") == replace(top, name="Other name")
+    await served.context.tree.add("zeta", None, "nation", "另一棵树", "Another tree")
+    await served.add_user("elsewhere", "admin", "zeta")  # answers for the own tree only
+    with pytest.raises(AccountError, match="last administrator"):
+        await identity.disable(top.user)
     second = await served.add_user("second", "admin", "nation")
     await identity.disable(top.user)
     with pytest.raises(AccountError, match="last administrator"):

@@ -36,14 +36,25 @@ export function changeWall(change) {
   timer = setTimeout(keep, SETTLE_MS);
 }
 
+/** One at a time: a second one under way would be taken for another page's. */
+let keeping = false;
+
 async function keep() {
+  if (keeping) return; // it looks again when it is done
+  keeping = true;
   try {
-    version = (await api.keepWall(wall.value, version)).version;
+    let kept;
+    do {
+      kept = wall.value;
+      version = (await api.keepWall(kept, version)).version;
+    } while (kept !== wall.value);
   } catch (error) {
     if (error instanceof ApiError && error.error === 'stale') {
       app.toast(t('wall.stale'), 'bad');
       await loadWall();
     } else app.report(error);
+  } finally {
+    keeping = false;
   }
 }
 
