@@ -654,6 +654,17 @@ class App {
     setTimeout(() => this.toasts.set(this.toasts.value.filter((one) => one.id !== id)), kind === 'bad' ? 9000 : 5000);
   }
 
+  /** Do it and say in words what went wrong; whether it went well. @param {() => Promise<unknown>} run @returns {Promise<boolean>} */
+  async attempt(run) {
+    try {
+      await run();
+      return true;
+    } catch (error) {
+      this.report(error);
+      return false;
+    }
+  }
+
   /** @param {unknown} error */
   report(error) {
     if (error instanceof ApiError) {

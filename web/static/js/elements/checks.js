@@ -87,21 +87,15 @@ class Checks extends Part {
   async #load() {
     this.loadedAt = app.tick.value;
     const site = this.site;
-    try {
+    await app.attempt(async () => {
       const list = await api.checks(site);
       if (site === this.site) this.list = list;
-    } catch (error) {
-      app.report(error);
-    }
+    });
   }
 
   /** @param {() => Promise<unknown>} run */
   async #do(run) {
-    try {
-      await run();
-    } catch (error) {
-      app.report(error);
-    }
+    await app.attempt(run);
     await this.#load();
   }
 

@@ -40,22 +40,15 @@ class Drills extends Part {
   async #load() {
     this.newest = this.#news();
     const site = this.site;
-    try {
+    await app.attempt(async () => {
       const list = await api.drills(site);
       if (site === this.site) this.list = list;
-    } catch (error) {
-      app.report(error);
-    }
+    });
   }
 
   /** @param {() => Promise<unknown>} run */
   async #do(run) {
-    try {
-      await run();
-      this.asking = false;
-    } catch (error) {
-      app.report(error);
-    }
+    if (await app.attempt(run)) this.asking = false;
     await this.#load();
   }
 

@@ -34,18 +34,9 @@ class HandoverPart extends Part {
     return this.site === app.me.site && app.mayAcknowledge;
   }
 
-  /** @param {() => Promise<unknown>} run */
-  async #do(run) {
-    try {
-      await run();
-    } catch (error) {
-      app.report(error);
-    }
-  }
-
   #load() {
     const site = this.site;
-    return this.#do(async () => {
+    return app.attempt(async () => {
       const list = await api.handovers(site);
       if (site !== this.site) return;
       this.list = list;
@@ -59,7 +50,7 @@ class HandoverPart extends Part {
     const done = list.items.filter((/** @type {Body} */ one) => one.status === 'complete');
     return html`<div class="parts">
       <section class="panel wide"><h2>${icon('users')} ${t('handover.title')}<span class="grow"></span>
-        ${this.#own && !this.current ? html`<button class="small primary" data-open @click=${() => this.#do(async () => { await api.openHandover(this.site); await this.#load(); })}>${icon('plus')} ${t('handover.open')}</button>` : nothing}</h2>
+        ${this.#own && !this.current ? html`<button class="small primary" data-open @click=${() => app.attempt(async () => { await api.openHandover(this.site); await this.#load(); })}>${icon('plus')} ${t('handover.open')}</button>` : nothing}</h2>
         <p class="faint note">${list.next_end ? t('handover.next', { time: moment(list.next_end, app.now()) }) : t('handover.no_rota')}</p>
         ${this.current ? this.#making(this.current) : nothing}
       </section>
@@ -88,7 +79,7 @@ class HandoverPart extends Part {
     event.preventDefault();
     const target = /** @type {HTMLFormElement} */ (event.target);
     const form = new FormData(target);
-    this.#do(async () => {
+    app.attempt(async () => {
       await api.signHandover(one.handover, String(form.get('name')), String(form.get('notes')));
       target.reset();
       await this.#load();

@@ -75,11 +75,7 @@ class Hazards extends Part {
   /** @param {() => Promise<unknown>} run */
   async #do(run) {
     this.busy = true;
-    try {
-      await run();
-    } catch (error) {
-      app.report(error);
-    }
+    await app.attempt(run);
     this.busy = false;
   }
 

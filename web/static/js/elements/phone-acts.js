@@ -37,13 +37,11 @@ class PhoneActs extends Part {
   }
 
   /** @param {() => Promise<unknown>} run */
-  async #do(run) {
-    try {
+  #do(run) {
+    return app.attempt(async () => {
       await run();
       await this.#load();
-    } catch (error) {
-      app.report(error);
-    }
+    });
   }
 
   render() {

@@ -48,16 +48,13 @@ class RotaPart extends Part {
   }
 
   /** @param {() => Promise<unknown>} run @param {boolean} [again] */
-  async #do(run, again = true) {
-    try {
+  #do(run, again = true) {
+    return app.attempt(async () => {
       await run();
-      if (again) {
-        this.form = '';
-        await this.#load();
-      }
-    } catch (error) {
-      app.report(error);
-    }
+      if (!again) return;
+      this.form = '';
+      await this.#load();
+    });
   }
 
   get #may() {

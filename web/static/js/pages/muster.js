@@ -90,12 +90,10 @@ class MusterPage extends MinePage {
   /** @param {() => Promise<unknown>} work */
   async #do(work) {
     this.busy = true;
-    try {
+    await app.attempt(async () => {
       await work();
       if (this.muster) await this.#show(this.muster.muster);
-    } catch (error) {
-      app.report(error);
-    }
+    });
     this.busy = false;
   }
 

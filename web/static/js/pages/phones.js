@@ -84,13 +84,11 @@ class Phones extends Part {
   }
 
   /** @param {() => Promise<unknown>} run */
-  async #do(run) {
-    try {
+  #do(run) {
+    return app.attempt(async () => {
       await run();
       await this.#load();
-    } catch (error) {
-      app.report(error);
-    }
+    });
   }
 
   render() {
