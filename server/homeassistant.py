@@ -7,13 +7,14 @@ and times leave: no names, no pictures. When the server or its connection ends, 
 
 import asyncio
 import json
-import random
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import aiomqtt
 import structlog
 
+from analytics.telemetry.gathering import keep_connected
+from analytics.telemetry.links import Patience
 from config import VERSION
 from config.settings import MqttSettings
 from server.alerts.machine import Alert, Change
@@ -85,6 +86,10 @@ def state(alerts: list[Alert]) -> dict[str, Any]:
     }
 
 
+def _unreachable(reason: str) -> None:
+    log.info("home_assistant_unreachable", reason=reason)
+
+
 class HomeAssistant:
     """Keeps Home Assistant told. `run` is a unit; without it nothing is published."""
 
@@ -103,22 +108,20 @@ class HomeAssistant:
 
     async def run(self) -> None:
         """Connect, tell everything, then every change, until cancelled."""
-        wait_s = 1.0
-        while True:
-            try:
-                async with self._client() as client:
-                    wait_s = 1.0
-                    await self._serve(client)
-            except (aiomqtt.MqttError, OSError) as error:
-                log.info("home_assistant_unreachable", reason=str(error) or type(error).__name__)
-            await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
-            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+        patience = Patience(LONGEST_WAIT_S, first_s=1.0)
+
+        async def connect() -> NoReturn:
+            async with self._client() as client:
+                patience.well()
+                await self._serve(client)
+
+        await keep_connected(connect, (aiomqtt.MqttError, OSError), _unreachable, patience)
 
     def _client(self) -> aiomqtt.Client:
         will = aiomqtt.Will(availability_topic(self._settings.topic_prefix), b"offline", qos=1, retain=True)
         return broker_client(self._settings, "ha", TIMEOUT_S, will)
 
-    async def _serve(self, client: aiomqtt.Client) -> None:
+    async def _serve(self, client: aiomqtt.Client) -> NoReturn:
         """Ends only by the loss of the connection, which raises."""
         await client.subscribe(f"{self._settings.home_assistant}/status", qos=1)
         listening = asyncio.create_task(self._listen(client))

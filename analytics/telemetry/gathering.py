@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
 from analytics.plugin import Batch, Position, Reading
+from analytics.telemetry.links import Patience
 from analytics.telemetry.payload import Parsed
 
 MOST_WAITING = 64
@@ -76,6 +77,28 @@ class Gathering:
             positions += more.positions
             rejected += more.rejected.total()
         return Batch(readings, positions, _nobody_waits, rejected)
+
+
+async def keep_connected(
+    connect: Callable[[], Awaitable[str]],
+    failures: tuple[type[Exception], ...],
+    down: Callable[[str], None],
+    patience: Patience,
+) -> None:
+    """A connection that is begun anew whenever it ends, until cancelled.
+
+    Args:
+        connect: one connection, from its beginning to its end; says why it ended. Tells `patience` when it went well.
+        failures: what it may raise instead of saying so.
+        down: told the reason each time.
+    """
+    while True:
+        try:
+            reason = await connect()
+        except failures as error:
+            reason = str(error) or type(error).__name__
+        down(reason)
+        await asyncio.sleep(patience.wait_s())
 
 
 async def _endless(feeder: Feeder) -> None:

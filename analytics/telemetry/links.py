@@ -63,18 +63,21 @@ class Links:
 
 
 class Patience:
-    """Waits between tries: from half a second, doubled up to `longest_s`, each drawn between its half and its whole."""
+    """Waits between tries: from `first_s`, doubled up to `longest_s`, each drawn between its half and its whole."""
 
     def __init__(
-        self, longest_s: float = LONGEST_WAIT_S, jitter: Callable[[float, float], float] = random.uniform
+        self,
+        longest_s: float = LONGEST_WAIT_S,
+        jitter: Callable[[float, float], float] = random.uniform,
+        first_s: float = FIRST_WAIT_S,
     ) -> None:
-        self._longest_s = longest_s
+        self._longest_s, self._first_s = longest_s, first_s
         self._jitter = jitter
-        self._next_s = FIRST_WAIT_S
+        self._next_s = first_s
 
     def well(self) -> None:
         """It went well: the next failure waits shortly."""
-        self._next_s = FIRST_WAIT_S
+        self._next_s = self._first_s
 
     def wait_s(self) -> float:
         """How long to wait now."""

@@ -20,7 +20,7 @@ from pymodbus.exceptions import ModbusException
 
 from analytics.errors import SourceRefused
 from analytics.plugin import Batch, Reading
-from analytics.telemetry.gathering import Gathering
+from analytics.telemetry.gathering import Gathering, keep_connected
 from analytics.telemetry.links import Link, Links, Patience, Told
 from analytics.telemetry.modbusprofile import BUILT_IN, Block, decode, plan
 from analytics.telemetry.payload import QUANTITIES, Parsed, Reason, Rejected
@@ -99,30 +99,32 @@ class ModbusSource:
 
     async def _keep_asking(self, gateway: _Gateway, into: Gathering) -> None:
         patience = Patience(jitter=self._jitter)
-        while True:
-            client = AsyncModbusTcpClient(
-                gateway.host,
-                port=gateway.port,
-                framer=FramerType.SOCKET,
-                reconnect_delay=0,
-                timeout=gateway.timeout_s,
-                retries=0,
-            )
-            try:
-                if await client.connect():
-                    self.counters.connections += 1
-                    patience.well()
-                    await self._ask_all(client, gateway, into)
-                    reason = "the connection was closed"
-                else:
-                    reason = f"{gateway.host}:{gateway.port} is out of reach"
-            except (ModbusException, OSError) as error:
-                reason = str(error) or type(error).__name__
-            finally:
-                client.close()
+
+        def down(reason: str) -> None:
             for meter in gateway.meters:
                 self.links.down(meter.link, reason)
-            await asyncio.sleep(patience.wait_s())
+
+        connect = partial(self._connect, gateway, into, patience)
+        await keep_connected(connect, (ModbusException, OSError), down, patience)
+
+    async def _connect(self, gateway: _Gateway, into: Gathering, patience: Patience) -> str:
+        client = AsyncModbusTcpClient(
+            gateway.host,
+            port=gateway.port,
+            framer=FramerType.SOCKET,
+            reconnect_delay=0,
+            timeout=gateway.timeout_s,
+            retries=0,
+        )
+        try:
+            if not await client.connect():
+                return f"{gateway.host}:{gateway.port} is out of reach"
+            self.counters.connections += 1
+            patience.well()
+            await self._ask_all(client, gateway, into)
+            return "the connection was closed"
+        finally:
+            client.close()
 
     async def _ask_all(self, client: AsyncModbusTcpClient, gateway: _Gateway, into: Gathering) -> None:
         """Until the connection ends."""

@@ -1,6 +1,5 @@
 """Positions by WebSocket from positioning hubs (omlox v2), one connection each. What they say: `omlox.py`."""
 
-import asyncio
 import logging
 import random
 import time
@@ -12,7 +11,7 @@ import aiohttp
 
 from analytics.plugin import Batch
 from analytics.telemetry import omlox
-from analytics.telemetry.gathering import Gathering
+from analytics.telemetry.gathering import Gathering, keep_connected
 from analytics.telemetry.links import Link, Links, Patience, Told
 from analytics.telemetry.payload import MAX_PAYLOAD_BYTES, Parsed, Rejected
 from analytics.telemetry.quarantine import Counters
@@ -53,16 +52,11 @@ class OmloxSource:
 
     async def _keep_listening(self, hub: OmloxHubSettings, link: Link, into: Gathering) -> None:
         patience = Patience(jitter=self._jitter)
-        while True:
-            try:
-                await self._listen(hub, link, into, patience)
-                reason = "the hub closed the connection"
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                reason = str(error) or type(error).__name__
-            self.links.down(link, reason)
-            await asyncio.sleep(patience.wait_s())
+        listen = partial(self._listen, hub, link, into, patience)
+        failures = (aiohttp.ClientError, TimeoutError, OSError)
+        await keep_connected(listen, failures, partial(self.links.down, link), patience)
 
-    async def _listen(self, hub: OmloxHubSettings, link: Link, into: Gathering, patience: Patience) -> None:
+    async def _listen(self, hub: OmloxHubSettings, link: Link, into: Gathering, patience: Patience) -> str:
         headers = {"Authorization": f"Bearer {hub.token}"} if hub.token else {}
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=ANSWER_S)
         async with (
@@ -77,6 +71,7 @@ class OmloxSource:
             patience.well()
             async for message in socket:
                 await self._take(message, hub, link, into)
+        return "the hub closed the connection"
 
     async def _take(self, message: aiohttp.WSMessage, hub: OmloxHubSettings, link: Link, into: Gathering) -> None:
         if message.type is not aiohttp.WSMsgType.TEXT:

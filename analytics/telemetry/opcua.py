@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from analytics.errors import SourceRefused
 from analytics.plugin import Batch, Reading
-from analytics.telemetry.gathering import Gathering
+from analytics.telemetry.gathering import Gathering, keep_connected
 from analytics.telemetry.links import Link, Links, Patience, Told
 from analytics.telemetry.payload import QUANTITIES, Parsed, Reason, Rejected, clock_quality, measured, time_of
 from analytics.telemetry.quarantine import Counters
@@ -105,15 +105,13 @@ class OpcUaSource:
         from asyncua.ua.uaerrors import UaError
 
         patience = Patience(jitter=self._jitter)
-        while True:
-            try:
-                await self._subscribed(server, link, into, patience)
-            except (UaError, TimeoutError, OSError, ValueError) as error:
-                reason = str(error) or type(error).__name__
-            self.links.down(link, reason)
-            await asyncio.sleep(patience.wait_s())
+        subscribed = partial(self._subscribed, server, link, into, patience)
+        failures = (UaError, TimeoutError, OSError, ValueError)
+        await keep_connected(subscribed, failures, partial(self.links.down, link), patience)
 
-    async def _subscribed(self, server: OpcUaServerSettings, link: Link, into: Gathering, patience: Patience) -> None:
+    async def _subscribed(
+        self, server: OpcUaServerSettings, link: Link, into: Gathering, patience: Patience
+    ) -> NoReturn:
         """Until the connection ends, which raises."""
         from asyncua.client.client import Client
 

@@ -1,10 +1,11 @@
 """People at a real server: logged in, in rooms, publishing and watching by aiortc."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
+import pytest_asyncio
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
@@ -124,3 +125,11 @@ async def whip(
         if answer.status == 201:
             await connection.setRemoteDescription(RTCSessionDescription(body, "answer"))
         return answer.status, answer.headers, body
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def people(server: Instance) -> AsyncIterator[People]:
+    """Of the module's `server`; a module that imports it names it in `__all__`."""
+    them = People(server)
+    yield them
+    await them.close()

@@ -12,8 +12,10 @@ from aiortc.mediastreams import AudioStreamTrack
 
 from signaling.room import messages as m
 from tests.fakes.instance import Instance
-from tests.fakes.people import People, Screen
+from tests.fakes.people import People, Screen, people
 from tests.fakes.roomclient import RoomClient
+
+__all__ = ["people"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -25,13 +27,6 @@ NOTHING_S = 0.6
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Instance]:
     async with Instance(tmp_path_factory.mktemp("server"), duty={"ring_timeout_s": 3.0}) as running:
         yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def people(server: Instance) -> AsyncIterator[People]:
-    them = People(server)
-    yield them
-    await them.close()
 
 
 async def call(http: aiohttp.ClientSession, path: str, status: int = 200, **body: object) -> dict[str, Any]:

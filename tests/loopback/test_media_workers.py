@@ -14,7 +14,9 @@ from aiortc.mediastreams import AudioStreamTrack
 from signaling.room import messages as m
 from tests.fakes.instance import Instance
 from tests.fakes.mediaserver import MovingPicture
-from tests.fakes.people import People
+from tests.fakes.people import People, people
+
+__all__ = ["people"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -23,13 +25,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Instance]:
     async with Instance(tmp_path_factory.mktemp("server"), media={"workers": 2, "udp_port": 0}) as running:
         yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def people(server: Instance) -> AsyncIterator[People]:
-    them = People(server)
-    yield them
-    await them.close()
 
 
 def port(sdp: str) -> int:

@@ -9,20 +9,15 @@ import pytest_asyncio
 
 from signaling.room import messages as m
 from tests.fakes.instance import Instance
-from tests.fakes.people import People
+from tests.fakes.people import People, people
+
+__all__ = ["people"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Instance]:
     async with Instance(tmp_path_factory.mktemp("server"), duty={"ring_timeout_s": 3.0}) as running:
         yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def people(server: Instance) -> AsyncIterator[People]:
-    them = People(server)
-    yield them
-    await them.close()
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -14,7 +14,9 @@ from aiortc.mediastreams import AudioStreamTrack
 from signaling.room import messages as m
 from tests.fakes.instance import Instance
 from tests.fakes.mediaserver import MovingPicture
-from tests.fakes.people import People, whip
+from tests.fakes.people import People, people, whip
+
+__all__ = ["people"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -23,13 +25,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Instance]:
     async with Instance(tmp_path_factory.mktemp("server")) as running:
         yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def people(server: Instance) -> AsyncIterator[People]:
-    them = People(server)
-    yield them
-    await them.close()
 
 
 async def live_track(client: object, kind: str, name: str) -> m.TrackNotice:

@@ -18,9 +18,11 @@ from aiortc.contrib.media import MediaPlayer
 
 from signaling.room import messages as m
 from tests.fakes.instance import Instance
-from tests.fakes.people import People, whip
+from tests.fakes.people import People, people, whip
 from tests.fakes.rtspcamera import clip
 from tests.web.checkers import install
+
+__all__ = ["people"]
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 GSTREAMER = Path(__file__).parent.parent / "fakes" / "gstpeer.py"
@@ -48,13 +50,6 @@ def need_wrtc() -> None:
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Instance]:
     async with Instance(tmp_path_factory.mktemp("server")) as running:
         yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def people(server: Instance) -> AsyncIterator[People]:
-    them = People(server)
-    yield them
-    await them.close()
 
 
 class Program:
