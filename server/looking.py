@@ -48,14 +48,6 @@ class Looking:
         self._choose(site, name)
         return looker
 
-    def look_away(self, site: str, name: str, looker: Looker) -> None:
-        """Be told no more; the tap ends with the last who looks."""
-        lookers = self._lookers.get((site, name), [])
-        if looker in lookers:
-            lookers.remove(looker)
-            self._to_choose.add((site, name))
-            self._wake.set()
-
     def looked_through(self, site: str, name: str) -> bool:
         """Whether anybody looks through it."""
         return bool(self._lookers.get((site, name)))

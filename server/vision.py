@@ -64,7 +64,6 @@ BREAKER_ENDS = 5
 BREAKER_WINDOW_S = 60.0
 STUCK_LIMIT = 2
 MAX_WAITING_BYTES = 1 << 20
-END_TIMEOUT_S = 2.0
 
 
 class VisionWorkerDied(Exception):

@@ -76,11 +76,6 @@ async def calls_of(
     return [dict(row._mapping) for row in result]
 
 
-async def get_call(connection: AsyncConnection, call: str) -> dict[str, Any] | None:
-    row = (await connection.execute(select(phone_calls).where(phone_calls.c.call == call))).one_or_none()
-    return None if row is None else dict(row._mapping)
-
-
 async def dialled_since(connection: AsyncConnection, at: float) -> dict[str, int]:
     """How many calls were made by each trunk."""
     result = await connection.execute(
